@@ -1,0 +1,35 @@
+"""What the library raises when the cause lies outside its own code."""
+
+from __future__ import annotations
+
+_ABSENT = object()
+
+
+class HpoError(Exception):
+    """Bad input, told in one line: `place: rule, but got value. remedy`.
+
+    The command line prints the line and exits with code 2; nothing has been created or changed.
+    """
+
+    def __init__(self, place: str, rule: str, *, got: object = _ABSENT, remedy: str = "") -> None:
+        self.place = place
+        self.rule = rule
+        self.remedy = remedy
+        value = "" if got is _ABSENT else f", but got {got!r}"
+        super().__init__(f"{place}: {rule}{value}." + (f" {remedy}" if remedy else ""))
+
+
+class SpecError(HpoError):
+    """A study file, or a part of a specification, breaks a rule."""
+
+
+class DataError(HpoError):
+    """A data set is unknown, cannot be had, or is damaged."""
+
+
+class StorageError(HpoError):
+    """The database or the artifact folder cannot be used."""
+
+
+class StudyError(HpoError):
+    """A study is unknown, or its name is taken by another specification."""
