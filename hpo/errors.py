@@ -33,3 +33,7 @@ class StorageError(HpoError):
 
 class StudyError(HpoError):
     """A study is unknown, or its name is taken by another specification."""
+
+
+class WorkerError(Exception):
+    """Workers died and left trials of a study unfinished."""

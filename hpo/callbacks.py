@@ -1,0 +1,69 @@
+"""The Keras callback that ties a training run to its Optuna trial: report, prune, notice divergence."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import numpy as np
+import optuna
+
+from hpo.training import Logs
+
+
+class TrialProgress:
+    """What the replicates of one trial, trained in lockstep, have reported together.
+
+    Each epoch's mean of `metric` over the replicates goes to Optuna as the step of that epoch, counted from
+    1; a replicate that has stopped early stands with its last epoch.
+    """
+
+    def __init__(self, trial: optuna.trial.Trial, metric: str, *, replicates: int, epochs: int) -> None:
+        self.reported: list[float] = []
+        self.pruned = False
+        self.divergence: str | None = None
+        self._trial, self._metric, self._epochs = trial, metric, epochs
+        self._latest = [math.nan] * replicates
+        self._training = set(range(replicates))
+
+    @property
+    def ended(self) -> bool:
+        """Whether every replicate must stop now, however many epochs it has left."""
+        return self.pruned or self.divergence is not None
+
+    def record(self, replicate: int, epoch: int, logs: Logs) -> None:
+        """Take one replicate's epoch; the last one of an epoch makes the report."""
+        for name, value in logs.items():
+            if not math.isfinite(value):
+                self.divergence = f"{name} is {value} at epoch {epoch}"
+                return
+        self._latest[replicate] = logs[self._metric]
+        if replicate != max(self._training):
+            return
+        self.reported.append(float(np.mean(self._latest)))
+        self._trial.report(self.reported[-1], step=epoch)
+        # A trial that has trained all its epochs is complete: there is nothing left to save.
+        self.pruned = epoch < self._epochs and self._trial.should_prune()
+
+    def leave(self, replicate: int) -> None:
+        """A replicate has finished training."""
+        self._training.discard(replicate)
+
+
+class PruningCallback(keras.callbacks.Callback):
+    """Reports one replicate's epochs and stops its training once the trial is pruned or has diverged.
+
+    It sets `model.stop_training` instead of raising, so that the other callbacks end as they should.
+    """
+
+    def __init__(self, progress: TrialProgress, replicate: int = 0) -> None:
+        super().__init__()
+        self._progress, self._replicate = progress, replicate
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self._progress.record(self._replicate, epoch + 1, logs or {})
+        if self._progress.ended:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self._progress.leave(self._replicate)

@@ -1,0 +1,116 @@
+"""Local workers: child processes that share the cores, watched until the study is done."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import IO
+
+from optuna.trial import FrozenTrial
+
+from hpo.errors import WorkerError
+from hpo.study import Study
+
+POLL_SECONDS = 0.5
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_workers(
+    study: Study,
+    *,
+    workers: int | None,
+    timeout: float | None,
+    watch: Callable[[Sequence[FrozenTrial]], None] | None,
+    log: Callable[[str], None] | None,
+) -> None:
+    """Run workers on a study's planned trials; see `Study.run`.
+
+    On KeyboardInterrupt the workers finish their epoch and put their trials back, then it goes on up.
+    """
+    left = len(study.storage.unfinished(study.id))
+    if left == 0:
+        return
+    count = min(workers or cores(), left)
+    threads = max(1, cores() // count)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    processes = [_start(study, threads, log or _to_stderr) for _ in range(count)]
+    try:
+        while any(process.poll() is None for process in processes):
+            if watch is not None:
+                watch(study.optuna.get_trials(deepcopy=False))
+            if deadline is not None and time.monotonic() >= deadline:
+                deadline = None
+                _terminate(processes)
+            _wait(processes, POLL_SECONDS)
+    except KeyboardInterrupt:
+        _terminate(processes)
+        _wait_or_insist(processes)
+        raise
+    died = [process.returncode for process in processes if process.returncode != 0]
+    left = len(study.storage.unfinished(study.id))
+    if died and left:
+        codes = ", ".join(str(code) for code in died)
+        raise WorkerError(f"{len(died)} of {count} workers died (exit codes {codes}) and left {left} trials")
+
+
+def _start(study: Study, threads: int, log: Callable[[str], None]) -> subprocess.Popen[bytes]:
+    environment = os.environ | {
+        "HPO_STORAGE": study.storage.url,
+        "HPO_ARTIFACT_DIR": str(study.storage.artifact_dir.resolve()),
+    }
+    options = ["--exit-when-idle", "--stop-on-end-of-input", "--threads", str(threads)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hpo", "worker", study.name, *options],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        # Ctrl-C must reach the parent alone, which tells each worker once: a second signal ends it at once.
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    threading.Thread(target=_relay, args=(process.stderr, log), daemon=True).start()
+    return process
+
+
+def _relay(stream: IO[bytes], log: Callable[[str], None]) -> None:
+    for line in stream:
+        log(line.decode(errors="replace").rstrip())
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _terminate(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+
+
+def _wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+    """Wait so long, or until the first process that still runs has ended."""
+    running = next((process for process in processes if process.poll() is None), None)
+    if running is not None:
+        try:
+            running.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return
+
+
+def _wait_or_insist(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Wait for workers that were told to stop; a second Ctrl-C ends them at once."""
+    try:
+        for process in processes:
+            process.wait()
+    except KeyboardInterrupt:
+        _terminate(processes)
+        for process in processes:
+            process.wait()

@@ -1,0 +1,39 @@
+"""The specification of a study: what a study file may say, and what it means."""
+
+from hpo.spec.changes import Change, changes
+from hpo.spec.comparison import Arm, ComparisonSpec
+from hpo.spec.example import example
+from hpo.spec.files import from_json, json_schema, load, loads, to_json, to_toml
+from hpo.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters
+from hpo.spec.parts import DIRECTIONS, EPOCH_METRICS, FINAL_METRICS, Data, Objective, Pruner, Sampler
+from hpo.spec.search import SearchSpec
+from hpo.spec.space import Dimension, Range
+from hpo.spec.study import StudySpec, parse
+
+__all__ = [
+    "DIRECTIONS",
+    "EPOCH_METRICS",
+    "FINAL_METRICS",
+    "HYPERPARAMETERS",
+    "Arm",
+    "Change",
+    "ComparisonSpec",
+    "Data",
+    "Dimension",
+    "Hyperparameters",
+    "Objective",
+    "Pruner",
+    "Range",
+    "Sampler",
+    "SearchSpec",
+    "StudySpec",
+    "changes",
+    "example",
+    "from_json",
+    "json_schema",
+    "load",
+    "loads",
+    "parse",
+    "to_json",
+    "to_toml",
+]

@@ -1,0 +1,205 @@
+"""What every table of a study file shares: frozen, no unknown keys, errors of one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, model_validator
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
+
+from hpo.errors import SpecError
+
+ABSENT = object()
+SHOWN = 80  # characters of a value that an error message repeats
+# Names of union branches, which pydantic puts into an error's location beside the keys.
+BRANCHES = frozenset({"choices", "range"})
+CONTAINERS = {"tuple_type": "must be a list", "dict_type": "must be a table"}
+
+
+class RuleError(ValueError):
+    """A rule about one key is broken, found inside a validator; `path` leads there from the table checked."""
+
+    def __init__(self, rule: str, *path: str | int, got: object = ABSENT, remedy: str = "") -> None:
+        self.rule = rule
+        self.path = path
+        self.got = got
+        self.remedy = remedy
+        super().__init__(rule)
+
+
+@contextmanager
+def within(*path: str | int) -> Iterator[None]:
+    """Prefixes `path` to the path of a `RuleError` raised inside."""
+    try:
+        yield
+    except RuleError as broken:
+        broken.path = (*path, *broken.path)
+        raise
+
+
+@dataclass(frozen=True)
+class Must:
+    """Says in one phrase what a value must be, whichever of its checks failed."""
+
+    be: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.custom_error_schema(
+            handler(source), custom_error_type="must", custom_error_message=f"must be {self.be}"
+        )
+
+
+class OneOf:
+    """Says which strings a `Literal` takes; the error suggests the nearest."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        names: list[str] = schema["expected"]  # the schema of a Literal
+        return core_schema.custom_error_schema(
+            schema,
+            custom_error_type="must",
+            custom_error_message=f"must be {either(names)}",
+            custom_error_context={"choices": " ".join(names)},
+        )
+
+
+def either(names: Iterable[str]) -> str:
+    """`'a', 'b' or 'c'`."""
+    *most, last = [repr(name) for name in names]
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def nearest(word: object, names: Iterable[str]) -> str | None:
+    """The name that `word` most likely misspells."""
+    matches = difflib.get_close_matches(word, list(names), n=1) if isinstance(word, str) else []
+    return matches[0] if matches else None
+
+
+def suggest(word: object, names: Iterable[str], *, otherwise: str = "") -> str:
+    """The remedy for a misspelt value."""
+    match = nearest(word, names)
+    return f"Did you mean {match!r}?" if match else otherwise
+
+
+def plain(value: Any) -> Any:
+    """`value` with lists for tuples, as TOML and JSON have them."""
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+class Shown:
+    """A value whose repr fits in a message."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        try:
+            text = repr(plain(self.value))
+        except (ValueError, RecursionError):  # an integer of thousands of digits; lists hundreds deep
+            return "a value too long to show"
+        return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+
+
+class Model(BaseModel):
+    """One table. Its constructor raises SpecError; unknown keys are errors that suggest the right one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    source: ClassVar[str] = "study"
+
+    def __init__(self, /, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise explain(error, data, source=self.source) from None
+
+    # Lets pydantic validate a nested table without this constructor, which would lose its place.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_keys(cls, table: Any) -> Any:
+        if isinstance(table, cls):
+            return table
+        if not isinstance(table, Mapping):
+            main = next(iter(cls.model_fields))
+            named = isinstance(table, str) and main in ("name", "metric")
+            remedy = f'Write {{ {main} = "{table}" }}.' if named and len(table) <= SHOWN else ""
+            raise RuleError("must be a table", got=table, remedy=remedy if remedy.isprintable() else "")
+        for key in table:
+            if key not in cls.model_fields:
+                raise cls.unknown_key(key)
+        return table
+
+    @classmethod
+    def unknown_key(cls, key: object) -> RuleError:
+        """The error for a key that this table does not have."""
+        match = nearest(key, cls.model_fields)
+        remedy = f"Did you mean {match}?" if match else f"Known keys: {', '.join(cls.model_fields)}."
+        return RuleError(f"unknown key {Shown(key)!r}", remedy=remedy)
+
+
+def explain(error: ValidationError, data: object, *, source: str) -> SpecError:
+    """The first thing wrong, in one line. `data` is what was checked, `source` its file or what it is."""
+    errors = [e for e in error.errors(include_url=False) if e["type"] != "default_factory_not_called"]
+    first = errors[0]
+    broken = first.get("ctx", {}).get("error")
+    if first["type"] == "missing":
+        broken = _missing(errors, first["loc"][:-1])
+    elif not isinstance(broken, RuleError):
+        broken = _wrong_value(first)
+    place = ": ".join(filter(None, (source, key_path((*_keys(first), *broken.path), data))))
+    if broken.got is ABSENT:
+        return SpecError(place, broken.rule, remedy=broken.remedy)
+    return SpecError(place, broken.rule, got=Shown(broken.got), remedy=broken.remedy)
+
+
+def _keys(error: ErrorDetails) -> tuple[str | int, ...]:
+    """The keys that lead to the table or value in error."""
+    loc = error["loc"]
+    if error["type"] == "missing":
+        loc = loc[:-1]
+    elif loc[-1:] == ("[key]",):  # a key of a dict: the error is about the dict
+        loc = loc[:-2]
+    return tuple(item for item in loc if item not in BRANCHES)
+
+
+def _missing(errors: list[ErrorDetails], table: tuple[str | int, ...]) -> RuleError:
+    names = [repr(e["loc"][-1]) for e in errors if e["type"] == "missing" and e["loc"][:-1] == table]
+    if len(names) == 1:
+        return RuleError(f"required key {names[0]} is missing")
+    return RuleError(f"required keys {', '.join(names)} are missing")
+
+
+def _wrong_value(error: ErrorDetails) -> RuleError:
+    rule = error["msg"] if error["type"] == "must" else CONTAINERS.get(error["type"], "is not allowed")
+    rule = f"key {rule}" if error["loc"][-1:] == ("[key]",) else rule
+    choices = error.get("ctx", {}).get("choices", "").split()
+    return RuleError(rule, got=error["input"], remedy=suggest(error["input"], choices))
+
+
+def key_path(path: tuple[str | int, ...], data: object = None) -> str:
+    """`params.dropout`, `space.dropout[2]`, `arms[2] "RMSprop": dropout`; positions count from one."""
+    text = ""
+    for item in path:
+        text += f"[{item + 1}]" if isinstance(item, int) else f".{item}" if text else item
+    if len(path) < 2 or path[0] != "arms" or not isinstance(path[1], int):
+        return text
+    rest = key_path(path[2:])
+    return f"arms[{path[1] + 1}]{_arm_name(data, path[1])}" + (f": {rest}" if rest else "")
+
+
+def _arm_name(data: object, index: int) -> str:
+    try:
+        arm = data["arms"][index]  # type: ignore[index]
+        name = arm["name"] if isinstance(arm, Mapping) else arm.name
+        return f' "{name}"' if name.isprintable() and len(name) <= SHOWN else ""
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return ""

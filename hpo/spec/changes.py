@@ -1,0 +1,63 @@
+"""What differs between two versions of a study, and what a study that has begun may change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.spec.study import StudySpec
+
+# These say how results are read, not what is trained.
+READING = frozenset({"description", "metrics", "baseline", "min_effect", "alpha"})
+COUNTS = {"search": frozenset({"trials"}), "comparison": frozenset({"seeds"})}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One key that differs; None stands for an absent one.
+
+    `extends` is whether the trials already run stay what the study asks for.
+    """
+
+    key: str
+    old: Any
+    new: Any
+    extends: bool
+
+
+def changes(old: StudySpec, new: StudySpec) -> list[Change]:
+    """What `new` asks for that `old` does not, and the reverse, as JSON values; defaults count as written."""
+    if old.kind != new.kind:
+        return [Change("kind", old.kind, new.kind, extends=False)]
+    before, after = old.content(), new.content()
+    found = _arm_changes(before.pop("arms", {}), after.pop("arms", {}))
+    for key in sorted(before.keys() | after.keys()):
+        grows = key in COUNTS[new.kind] and after[key] > before[key]
+        found += _differences(key, before.get(key), after.get(key), extends=key in READING or grows)
+    return found
+
+
+def _arm_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    found: list[Change] = []
+    for name in dict.fromkeys([*old, *new]):
+        key = f'arms "{name}"'
+        if name in old and name in new:
+            found += _entries(f"{key}: ", old[name], new[name], extends=False)
+        else:
+            found.append(Change(key, old.get(name), new.get(name), extends=name in new))
+    return found
+
+
+def _differences(key: str, old: Any, new: Any, *, extends: bool) -> list[Change]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return _entries(f"{key}.", old, new, extends=extends)
+    return [Change(key, old, new, extends=extends)] if old != new else []
+
+
+def _entries(prefix: str, old: Mapping[str, Any], new: Mapping[str, Any], *, extends: bool) -> list[Change]:
+    return [
+        Change(prefix + key, old.get(key), new.get(key), extends=extends)
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key) != new.get(key)
+    ]

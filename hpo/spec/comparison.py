@@ -1,0 +1,168 @@
+"""The specification of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from hpo.errors import SpecError
+from hpo.spec.base import Must, RuleError, plain, suggest, within
+from hpo.spec.hyperparameters import (
+    Count,
+    Hyperparameters,
+    HyperparameterTable,
+    Positive,
+    check_together,
+    check_used,
+    fixed_values,
+    given,
+)
+from hpo.spec.parts import FinalMetric, Text
+from hpo.spec.study import StudySpec
+
+Alpha = Annotated[float, Field(strict=True, gt=0, lt=0.5), Must("a number between 0 and 0.5, both excluded")]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One named configuration of a comparison: what it sets on top of [params]."""
+
+    name: str
+    params: Mapping[str, Any]
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable() or not name.strip():
+        raise ValueError("not printable")
+    return name
+
+
+class ArmTable(HyperparameterTable):
+    """An arm as the file has it."""
+
+    name: Annotated[
+        str,
+        Field(strict=True, min_length=1, max_length=64),
+        AfterValidator(_printable),
+        Must("1 to 64 printable characters"),
+    ] = Field(description="The arm's name, unique in the study.")
+
+
+def _flat(arm: Arm) -> dict[str, Any]:
+    return {"name": arm.name, **plain(arm.params)}
+
+
+def _arm_schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    return core_schema.no_info_after_validator_function(
+        lambda table: Arm(table.name, given(table)),
+        core_schema.no_info_before_validator_function(
+            lambda arm: _flat(arm) if isinstance(arm, Arm) else arm, handler(ArmTable)
+        ),
+        serialization=core_schema.plain_serializer_function_ser_schema(_flat),
+    )
+
+
+def _tables(arms: Any) -> Any:
+    if not isinstance(arms, list | tuple):
+        raise RuleError("must be a list of tables", got=arms, remedy="Write each arm below [[arms]].")
+    return arms
+
+
+def _several(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
+    if len(arms) < 2:
+        raise RuleError("must be at least two", got=len(arms))
+    return arms
+
+
+Arms = Annotated[
+    tuple[Annotated[Arm, GetPydanticSchema(_arm_schema)], ...],
+    BeforeValidator(_tables, json_schema_input_type=list[ArmTable]),
+    AfterValidator(_several),
+]
+
+
+class ComparisonSpec(StudySpec):
+    """A comparison: named arms, each trained with the same seeds."""
+
+    kind: Literal["comparison"] = Field(description="A comparison of named arms.")
+    seeds: Count = Field(default=5, description="Trials of each arm, one per seed.")
+    arms: Arms = Field(description="The configurations to compare, at least two.")
+    baseline: Text = Field(
+        default_factory=lambda given: given["arms"][0].name,
+        description="The arm that the others are compared with. Default: the first.",
+    )
+    min_effect: Mapping[FinalMetric, Positive] = Field(
+        default={}, description="For a metric, the smallest difference that matters."
+    )
+    alpha: Alpha = Field(default=0.05, description="The level of the tests.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [arm.name for arm in self.arms]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                rule = f"must be unique, but arms[{names.index(name) + 1}] has it too"
+                raise RuleError(rule, "arms", index, "name")
+        if self.baseline not in names:
+            remedy = suggest(self.baseline, names, otherwise=_listed(names))
+            raise RuleError("must name an arm", "baseline", got=self.baseline, remedy=remedy)
+        self._check_hyperparameters()
+        return self
+
+    def _check_hyperparameters(self) -> None:
+        seen: list[Hyperparameters] = []
+        for index, arm in enumerate(self.arms):
+            with within("arms", index):
+                values = {**self.params, **arm.params}
+                check_used(values)
+                check_together(HyperparameterTable.model_validate(values))
+                expanded = _expanded(self.hyperparameters_for(arm.params))
+                if expanded in seen:
+                    twin = seen.index(expanded)
+                    name = f'arms[{twin + 1}] "{self.arms[twin].name}"'
+                    raise RuleError(f"must differ from {name} in at least one hyperparameter")
+            seen.append(expanded)
+
+    @property
+    def replicates(self) -> int:
+        return self.data.folds or 1
+
+    @property
+    def planned(self) -> int:
+        return len(self.arms) * self.seeds
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name. Raises SpecError."""
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+        names = [arm.name for arm in self.arms]
+        remedy = suggest(name, names, otherwise=_listed(names))
+        raise SpecError(f"study {self.name!r}", f"has no arm {name!r}", remedy=remedy)
+
+    def content(self) -> dict[str, Any]:
+        content = super().content()
+        params = content.pop("params")
+        arms = {arm.name: fixed_values(params | dict(arm.params)) for arm in self.arms}
+        return content | {"arms": arms}
+
+
+def _listed(names: list[str]) -> str:
+    return f"The arms are {', '.join(map(repr, names))}."
+
+
+def _expanded(hyperparameters: Hyperparameters) -> Hyperparameters:
+    """With one value per layer, so that 0.2 and [0.2, 0.2] are equal."""
+    per_layer = {name: hyperparameters.per_layer(name) for name in ("dropout", "l2")}
+    return hyperparameters.model_copy(update=per_layer)

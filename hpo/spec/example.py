@@ -1,0 +1,50 @@
+"""The study file that `hpo init` writes."""
+
+from __future__ import annotations
+
+EXAMPLE = """\
+# A study: which hyperparameters suit the digits data set? Check with `hpo validate`, start with `hpo run`.
+name = "example"                  # unique in the database
+kind = "search"                   # or "comparison": see the end of this file
+description = "A first search on scikit-learn's digits."
+data = { name = "digits", validation = 0.2 }    # or folds = 5; name may be a path that ends in .npz
+objective = { metric = "val_accuracy", at = "last" }    # or at = "best": the best epoch's value
+trials = 20                       # the total: running again with 30 adds ten
+seeds = 1                         # training runs of each configuration; their mean is its value
+sampler = { name = "tpe", seed = 0 }            # or "random", "grid"
+pruner = { name = "median", min_epochs = 5 }    # or "none", "successive_halving", "hyperband"
+
+[params]                          # the same in every trial; what is not set has its default
+hidden_units = [64, 32]           # one entry per hidden layer
+activation = "relu"
+optimizer = "adam"
+epochs = 20
+# batch_norm = true
+# early_stopping_patience = 5     # stop after five epochs without a lower val_loss
+# schedule = "cosine"             # the learning rate falls to 0 over the run
+
+[space]                           # what varies
+learning_rate = { low = 1e-4, high = 1e-1, log = true }    # a table is a range
+dropout = { low = 0.0, high = 0.5 }
+batch_size = [32, 64]             # a list is a choice
+
+# A comparison has arms in place of [space], trials, sampler and pruner, and trains each arm with every seed:
+#
+# kind = "comparison"
+# seeds = 5
+# baseline = "SGD"                # the arm that the others are compared with
+#
+# [[arms]]
+# name = "SGD"
+# optimizer = "sgd"
+# momentum = 0.9
+#
+# [[arms]]
+# name = "Adam"
+# optimizer = "adam"
+"""
+
+
+def example() -> str:
+    """A commented study file, ready to run."""
+    return EXAMPLE

@@ -1,0 +1,163 @@
+"""The specification of a search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import islice, product
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from hpo.spec import space as dimensions
+from hpo.spec.base import RuleError, within
+from hpo.spec.hyperparameters import (
+    COUPLED,
+    MAX_COUNT,
+    Count,
+    HyperparameterTable,
+    check_together,
+    check_used,
+    fixed_values,
+)
+from hpo.spec.parts import Pruner, Sampler
+from hpo.spec.space import Space
+from hpo.spec.study import StudySpec
+
+# Combinations tried of keys that rules tie together; hyperparameters_for checks each trial's again.
+MAX_CHECKED = 10_000
+
+
+def _grid_size(search: dict[str, Any]) -> int:
+    """The default of `trials`: all of a grid; 0, which is refused later, for other samplers."""
+    return (_size(search["space"]) or 0) if search["sampler"].name == "grid" else 0
+
+
+def _size(space: Mapping[str, dimensions.Dimension]) -> int | None:
+    sizes = [dimensions.size(dimension) for dimension in space.values()]
+    return None if None in sizes else math.prod(size for size in sizes if size)
+
+
+class SearchSpec(StudySpec):
+    """A search: trials over a space of hyperparameters."""
+
+    kind: Literal["search"] = Field(description="A search over a space of hyperparameters.")
+    seeds: Count = Field(default=1, description="Training runs of each configuration, one per seed.")
+    sampler: Sampler = Field(default=Sampler(), description="How hyperparameters are chosen.")
+    pruner: Pruner = Field(
+        default=Pruner(),
+        description="How poor trials are stopped early.",
+        json_schema_extra={"default": {"name": "none"}},
+    )
+    space: Space = Field(description="What varies: for each hyperparameter a list of choices or a range.")
+    trials: Count = Field(
+        default_factory=_grid_size,
+        description="Trials in all. Required, except with a grid, whose default is its size.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self._check_tables()
+        self._check_replicates()
+        self._check_pruner()
+        self._check_trials()
+        self._check_combinations()
+        return self
+
+    def _check_tables(self) -> None:
+        for key in self.space:
+            if key in self.params:
+                raise RuleError("is set in [params] too", "space", key, remedy="Remove it from one of them.")
+
+    def _check_replicates(self) -> None:
+        if self.seeds > 1 and self.data.folds is not None:
+            raise RuleError(
+                "must be 1 with data.folds",
+                "seeds",
+                got=self.seeds,
+                remedy="A configuration is repeated either over seeds or over folds.",
+            )
+
+    def _check_pruner(self) -> None:
+        if self.pruner.name == "none":
+            return
+        with within("objective"):
+            self.objective.check_epoch_metric(f"pruner {self.pruner.name!r}")
+        epochs = self.hyperparameter_table().epochs
+        if self.pruner.min_epochs > epochs:
+            rule = f"must be at most params.epochs ({epochs})"
+            raise RuleError(rule, "pruner", "min_epochs", got=self.pruner.min_epochs)
+
+    def _check_trials(self) -> None:
+        if self.sampler.name == "grid":
+            for key, dimension in self.space.items():
+                if dimensions.size(dimension) is None:
+                    got = dimensions.as_json(self.space)[key]
+                    raise RuleError("must have a step in a grid", "space", key, got=got)
+            if self.trials > MAX_COUNT:
+                rule = f"must have at most {MAX_COUNT} configurations in a grid"
+                raise RuleError(rule, "space", got=self.trials)
+        if not self.trials:
+            raise RuleError("required key 'trials' is missing")
+        if self.sampler.name != "tpe" and self.size is not None and self.trials > self.size:
+            rule = f"must be at most {self.size}, the number of configurations in the space"
+            raise RuleError(rule, "trials", got=self.trials)
+
+    def _check_combinations(self) -> None:
+        try:
+            check_used(self.params, self.space)
+        except RuleError as broken:
+            broken.path = ("space" if broken.path[0] in self.space else "params", *broken.path)
+            raise
+        for group in COUPLED:
+            fixed = {key: self.params[key] for key in group if key in self.params}
+            varied = [key for key in group if key in self.space]
+            ends = product(*(dimensions.ends(self.space[key]) for key in varied))
+            for values in islice(ends, MAX_CHECKED):
+                _check_combination(fixed, dict(zip(varied, values, strict=True)))
+
+    @property
+    def replicates(self) -> int:
+        return self.data.folds or self.seeds
+
+    @property
+    def planned(self) -> int:
+        return self.trials
+
+    @property
+    def size(self) -> int | None:
+        """Configurations in the space; None when a range without a step makes them endless."""
+        return _size(self.space)
+
+    def hyperparameter_table(self) -> HyperparameterTable:
+        """[params] with defaults, before anything is drawn; its values need not go together."""
+        return HyperparameterTable.model_validate(dict(self.params))
+
+    def configuration(self, index: int) -> dict[str, Any]:
+        """Configuration number `index` of the `size` that a finite space has; the last key varies fastest."""
+        values = {}
+        for key, dimension in reversed(list(self.space.items())):
+            size = dimensions.size(dimension)
+            if size is None:
+                raise ValueError(f"{key} has no finite number of values")
+            index, position = divmod(index, size)
+            values[key] = dimensions.value(dimension, position)
+        return {key: values[key] for key in self.space}
+
+    def content(self) -> dict[str, Any]:
+        return super().content() | {"params": fixed_values(self.params, varied=self.space)}
+
+
+def _check_combination(fixed: dict[str, Any], varied: dict[str, Any]) -> None:
+    try:
+        check_together(HyperparameterTable.model_validate(fixed | varied))
+    except RuleError as broken:
+        if not varied:
+            broken.path = ("params", *broken.path)
+            raise
+        raise RuleError(
+            f"{broken.path[0]} {broken.rule}",
+            "space",
+            got=fixed | varied,
+            remedy=f"{broken.remedy} Every combination must be valid.".strip(),
+        ) from None

@@ -1,0 +1,211 @@
+"""What a search varies: a list of choices or a range for each hyperparameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from functools import partial
+from typing import Annotated, Any, Self, get_args, get_type_hints
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
+    Tag,
+    create_model,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from hpo.spec.base import Model, RuleError, plain
+from hpo.spec.hyperparameters import Count, Flag, HyperparameterTable, Positive, Rate, Strength
+
+# The hyperparameters that can take a range, and what its ends must be.
+RANGED = {
+    "dropout": Rate,
+    "l2": Strength,
+    "learning_rate": Positive,
+    "momentum": Rate,
+    "decay_rate": Positive,
+    "decay_steps": Count,
+    "batch_size": Count,
+    "early_stopping_patience": Count,
+}
+
+
+@dataclass(frozen=True)
+class Range:
+    """From `low` to `high`, both included; by `step`, or uniform in the logarithm with `log`."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+
+Dimension = tuple[Any, ...] | Range
+
+
+def size(dimension: Dimension) -> int | None:
+    """How many values `dimension` has; None for a range without a step."""
+    if not isinstance(dimension, Range):
+        return len(dimension)
+    if dimension.step is None:
+        return None
+    return int((_exact(dimension.high) - _exact(dimension.low)) / _exact(dimension.step)) + 1
+
+
+def value(dimension: Dimension, index: int) -> Any:
+    """The value number `index` of a dimension that has a size."""
+    if not isinstance(dimension, Range):
+        return dimension[index]
+    assert dimension.step is not None
+    exact = _exact(dimension.low) + index * _exact(dimension.step)
+    return type(dimension.low)(exact)
+
+
+def ends(dimension: Dimension) -> tuple[Any, ...]:
+    """Values that between them meet every rule which any value of `dimension` meets."""
+    return (dimension.low, dimension.high) if isinstance(dimension, Range) else dimension
+
+
+def _exact(number: float) -> Fraction:
+    # The decimal number that the file shows: 0.3 is three steps of 0.1.
+    return Fraction(str(number))
+
+
+class RangeTable(Model):
+    """A range as the file has it; `_range_type` says what its numbers must be."""
+
+    low: Any = Field(description="Smallest value, included.")
+    high: Any = Field(description="Largest value, included.")
+    log: Flag = Field(default=False, description="Uniform in the logarithm; not with step.")
+    step: Any = Field(default=None, description="Only low, low + step, and so on up to high; not with log.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.low >= self.high:
+            raise RuleError(f"must be greater than low ({self.low})", "high", got=self.high)
+        if self.log and self.low <= 0:
+            raise RuleError("must be greater than 0 with log = true", "low", got=self.low)
+        if self.step is not None:
+            self._check_step()
+        return self
+
+    def _check_step(self) -> None:
+        if self.log:
+            remedy = "Remove one of them."
+            raise RuleError("cannot be set with log = true", "step", got=self.step, remedy=remedy)
+        if self.step <= 0:
+            raise RuleError("must be greater than 0", "step", got=self.step)
+        steps = (_exact(self.high) - _exact(self.low)) / _exact(self.step)
+        if steps.denominator != 1:
+            raise RuleError(f"must be low plus a whole number of steps of {self.step}", "high", got=self.high)
+
+
+def _distinct(choices: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not choices:
+        raise RuleError("must have at least one choice", got=choices)
+    for index, choice in enumerate(choices):
+        if choice in choices[:index]:
+            raise RuleError("repeats an earlier choice", index, got=choice)
+    return choices
+
+
+def _choices_type(name: str) -> Any:
+    """The type of a list of choices for a hyperparameter; None, which only means absent, is none of them."""
+    hint = get_type_hints(HyperparameterTable, include_extras=True)[name]
+    choice: Any = RANGED[name] if type(None) in get_args(hint) else hint
+    return Annotated[tuple[choice, ...], AfterValidator(_distinct), Tag("choices")]
+
+
+def _range_type(name: str) -> Any:
+    """The type of a range for a hyperparameter: a table in the file, a `Range` in memory."""
+    number = RANGED[name]
+    fields: dict[str, Any] = {
+        key: (kind, RangeTable.model_fields[key])
+        for key, kind in {"low": number, "high": number, "step": number | None}.items()
+    }
+    table = create_model(f"RangeOf_{name}", __base__=RangeTable, __doc__=f"A range of {name}.", **fields)
+    return Annotated[
+        table,
+        BeforeValidator(lambda range_: asdict(range_) if isinstance(range_, Range) else range_),
+        AfterValidator(lambda checked: Range(**dict(checked))),
+        Tag("range"),
+    ]
+
+
+def _branch(dimension: object) -> str:
+    return "range" if isinstance(dimension, Mapping | Range) else "choices"
+
+
+def _check_shape(name: str, dimension: object) -> object:
+    allowed = list | tuple | Mapping | Range if name in RANGED else list | tuple
+    if isinstance(dimension, allowed):
+        return dimension
+    either = "a list of choices or a range { low, high }" if name in RANGED else "a list of choices"
+    raise RuleError(f"must be {either}", got=dimension, remedy="A fixed value belongs in [params].")
+
+
+def _dimension_type(name: str) -> Any:
+    choices = _choices_type(name)
+    dimension = Annotated[choices | _range_type(name), Discriminator(_branch)] if name in RANGED else choices
+    return Annotated[
+        dimension, BeforeValidator(partial(_check_shape, name), json_schema_input_type=dimension)
+    ]
+
+
+class SpaceTable(Model):
+    """What varies: for each hyperparameter a list of choices or a range."""
+
+    @classmethod
+    def unknown_key(cls, key: object) -> RuleError:
+        if key == "epochs":
+            return RuleError(
+                "cannot vary, since it is the budget of every trial",
+                "epochs",
+                remedy="Set it in [params], and use a pruner or early_stopping_patience to spend less.",
+            )
+        return super().unknown_key(key)
+
+
+def _no_default(schema: dict[str, Any]) -> None:
+    del schema["default"]
+
+
+_fields: dict[str, Any] = {
+    name: (_dimension_type(name), Field(None, description=field.description, json_schema_extra=_no_default))
+    for name, field in HyperparameterTable.model_fields.items()
+    if name != "epochs"
+}
+_Space = create_model("Space", __base__=SpaceTable, __doc__=SpaceTable.__doc__, **_fields)
+
+
+def _dimensions(table: SpaceTable) -> dict[str, Dimension]:
+    if not table.model_fields_set:
+        raise RuleError("must vary at least one hyperparameter", got={})
+    return {name: getattr(table, name) for name in _fields if name in table.model_fields_set}
+
+
+def as_json(space: Mapping[str, Dimension]) -> dict[str, Any]:
+    """`space` as JSON values, without the defaults of its ranges."""
+    return {name: _without_defaults(d) if isinstance(d, Range) else plain(d) for name, d in space.items()}
+
+
+def _without_defaults(range_: Range) -> dict[str, Any]:
+    return {key: value for key, value in asdict(range_).items() if value is not None and value is not False}
+
+
+def _space_schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    return core_schema.no_info_after_validator_function(
+        _dimensions,
+        handler(_Space),
+        serialization=core_schema.plain_serializer_function_ser_schema(as_json),
+    )
+
+
+Space = Annotated[Mapping[str, Dimension], GetPydanticSchema(_space_schema)]

@@ -1,0 +1,312 @@
+"""Studies from Python: create, open, list, run, read."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.compare import Comparison, compare
+from hpo.data import Dataset, load_train, stratified_folds, stratified_split
+from hpo.errors import DataError, StudyError
+from hpo.planning import make_pruner, make_sampler, plan
+from hpo.spec import StudySpec, changes, from_json, load, to_json
+from hpo.storage import Storage
+from hpo.trial import STATES, Trial
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPEC_ATTRIBUTE = "spec"
+DIGEST_ATTRIBUTE = "data_digest"
+CREATED_ATTRIBUTE = "created"
+CURVES_FILE = "curves.csv"
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """One line about a study. `counts` has an entry for every state of a trial."""
+
+    name: str
+    kind: str
+    metric: str
+    direction: str
+    planned: int
+    counts: dict[str, int]
+    best_value: float | None
+    created: datetime
+
+
+class Study:
+    """A study in its storage. Get one from `create_study` or `open_study`."""
+
+    def __init__(self, storage: Storage, optuna_study: optuna.Study) -> None:
+        self.storage, self.optuna = storage, optuna_study
+        if SPEC_ATTRIBUTE not in optuna_study.user_attrs:
+            raise StudyError(_place(optuna_study.study_name), "must have been created by hpo, and was not")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the specification again: somebody may have extended the study."""
+        attributes = self.optuna.user_attrs
+        self.spec = from_json(attributes[SPEC_ATTRIBUTE])
+        self.data_digest: str = attributes[DIGEST_ATTRIBUTE]
+        self.optuna.pruner = make_pruner(self.spec)
+
+    @property
+    def name(self) -> str:
+        """The study's name, unique in its storage."""
+        return self.spec.name
+
+    @property
+    def id(self) -> int:
+        """Optuna's key of the study in its storage."""
+        return self.optuna._study_id
+
+    @property
+    def all_trials(self) -> list[Trial]:
+        """Every trial, by number."""
+        return [Trial.of(self.spec, frozen) for frozen in self.optuna.get_trials(deepcopy=False)]
+
+    def trials(self) -> pd.DataFrame:
+        """One row a trial, indexed by number; params, metrics and hyperparameters in columns of their own."""
+        import pandas as pd
+
+        rows = [trial.to_json() for trial in self.all_trials]
+        table = (
+            pd.json_normalize(rows, sep=".") if rows else pd.DataFrame(columns=["number", "state", "value"])
+        )
+        return table.drop(columns=["replicates", "curve"], errors="ignore").set_index("number")
+
+    @property
+    def best(self) -> Trial:
+        """The complete trial with the best value.
+
+        Raises:
+            StudyError: no trial is complete.
+        """
+        complete = [trial for trial in self.all_trials if trial.value is not None]
+        if not complete:
+            raise StudyError(
+                _place(self.name), "has no complete trial yet", remedy=f"Run: hpo resume {self.name}."
+            )
+        better = max if self.spec.objective.direction == "maximize" else min
+        return better(complete, key=lambda trial: trial.value or 0.0)
+
+    @property
+    def summary(self) -> StudySummary:
+        """How far the study is."""
+        return _summarise(self.storage, self.id, self.storage.counts().get(self.name, {}))
+
+    def curves(self, number: int) -> pd.DataFrame:
+        """The learning curves of a trial: seed, fold, epoch and its metrics, a row an epoch and replicate.
+
+        Raises:
+            StudyError: there is no such trial, or it has not finished.
+        """
+        import pandas as pd
+
+        frozen = next((t for t in self.optuna.get_trials(deepcopy=False) if t.number == number), None)
+        path = self.storage.artifact(frozen, CURVES_FILE) if frozen is not None else None
+        if path is None or not path.exists():
+            raise StudyError(_place(self.name), f"there are no learning curves of trial {number}")
+        return pd.read_csv(path)
+
+    def compare(self) -> Comparison:
+        """Means, standard deviations and numbers of runs of every arm, or of every configuration."""
+        return compare(self.spec, self.all_trials)
+
+    def plan(self) -> int:
+        """Add the trials that the study still lacks; returns how many it has to train in all."""
+        with self.storage.lock(f"plan:{self.id}"):
+            for trial in plan(self.spec, self.optuna.get_trials(deepcopy=False)):
+                self.optuna.add_trial(trial)
+            return len(self.storage.unfinished(self.id))
+
+    def load_data(self) -> Dataset:
+        """The training part of the study's data set.
+
+        Raises:
+            DataError: it cannot be had, or is not the data that the study began with.
+        """
+        dataset = load_train(self.spec.data.name)
+        if dataset.digest != self.data_digest:
+            rule = "must be the data that the study began with, and has changed since"
+            raise DataError(f"data {self.spec.data.name}", rule, remedy="Give the study a new name.")
+        return dataset
+
+    def run(
+        self,
+        *,
+        workers: int | None = None,
+        timeout: float | None = None,
+        watch: Callable[[Sequence[FrozenTrial]], None] | None = None,
+        log: Callable[[str], None] | None = None,
+    ) -> StudySummary:
+        """Train what is left in child processes and wait until they end.
+
+        Args:
+            workers: how many; by default one for each core.
+            timeout: seconds, after which the workers stop and their trials go back into the queue.
+            watch: called about twice a second with the study's trials.
+            log: called with each line that a worker writes; by default it goes to standard error.
+
+        Raises:
+            WorkerError: workers died, and trials are left.
+        """
+        from hpo.launch import run_workers
+
+        self.plan()
+        run_workers(self, workers=workers, timeout=timeout, watch=watch, log=log)
+        return self.summary
+
+    def sampler_for(self, number: int) -> optuna.samplers.BaseSampler:
+        """The sampler that draws the parameters of trial `number`."""
+        return make_sampler(self.spec, number)
+
+    def delete(self) -> None:
+        """Remove the study with its trials and artifacts."""
+        self.storage.delete_study(self.id)
+
+
+def create_study(
+    spec: StudySpec | str | Path,
+    *,
+    storage: Storage | str | None = None,
+    artifact_dir: str | Path | None = None,
+) -> Study:
+    """Register a study and plan its trials, or open the one that is there.
+
+    A specification that only adds to the one stored (more trials, seeds or arms, or what tables show)
+    extends the study.
+
+    Args:
+        spec: a specification, or the path of a study file.
+        storage: a database URL; by default `HPO_STORAGE`, then `sqlite:///hpo.db`.
+        artifact_dir: by default `HPO_ARTIFACT_DIR`, then `hpo-artifacts`.
+
+    Raises:
+        SpecError: the file breaks a rule.
+        DataError: the data cannot be had, or cannot be split as declared.
+        StorageError: the database cannot be opened.
+        StudyError: the name is taken by a study with another specification.
+    """
+    if not isinstance(spec, StudySpec):
+        spec = load(spec)
+    dataset = load_train(spec.data.name)
+    _check_split(spec, dataset)
+    opened = (
+        storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir, create=True)
+    )
+    with opened.lock(f"create:{spec.name}"):
+        found = optuna.create_study(
+            study_name=spec.name,
+            storage=opened.optuna,
+            direction=spec.objective.direction,
+            load_if_exists=True,
+        )
+        if SPEC_ATTRIBUTE in found.user_attrs or found.get_trials(deepcopy=False):
+            _extend(Study(opened, found), spec, dataset.digest)
+        else:
+            _register(found, spec, dataset.digest)
+    study = Study(opened, found)
+    study.plan()
+    return study
+
+
+def open_study(
+    name: str, *, storage: Storage | str | None = None, artifact_dir: str | Path | None = None
+) -> Study:
+    """The study of that name.
+
+    Raises:
+        StorageError: the database cannot be opened.
+        StudyError: there is no study of that name.
+    """
+    opened = storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir)
+    try:
+        return Study(opened, optuna.load_study(study_name=name, storage=opened.optuna))
+    except KeyError:
+        names = sorted(opened.counts())
+        remedy = f"There are: {', '.join(names)}." if names else "It holds no study yet."
+        raise StudyError(_place(name), f"there is no such study in {opened.place}", remedy=remedy) from None
+
+
+def list_studies(
+    *, storage: Storage | str | None = None, artifact_dir: str | Path | None = None
+) -> list[StudySummary]:
+    """What studies there are, oldest first; studies that hpo did not create are left out.
+
+    Raises:
+        StorageError: the database cannot be opened.
+    """
+    opened = storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir)
+    counts = opened.counts()
+    summaries = [
+        _summarise(opened, frozen._study_id, counts[frozen.study_name])
+        for frozen in opened.rdb.get_all_studies()
+        if SPEC_ATTRIBUTE in frozen.user_attrs
+    ]
+    return sorted(summaries, key=lambda summary: summary.created)
+
+
+def _check_split(spec: StudySpec, dataset: Dataset) -> None:
+    data = spec.data
+    if data.folds is not None:
+        stratified_folds(dataset.y, folds=data.folds, seed=data.seed)
+    elif data.validation is not None:
+        stratified_split(dataset.y, fraction=data.validation, seed=data.seed)
+
+
+def _register(study: optuna.Study, spec: StudySpec, digest: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([spec.objective.metric])
+    study.set_user_attr(CREATED_ATTRIBUTE, datetime.now(UTC).isoformat(timespec="seconds"))
+    study.set_user_attr(DIGEST_ATTRIBUTE, digest)
+    # Last: what has a specification is whole.
+    study.set_user_attr(SPEC_ATTRIBUTE, to_json(spec))
+
+
+def _extend(study: Study, spec: StudySpec, digest: str) -> None:
+    """Store a specification that only adds to the study's own."""
+    found = changes(study.spec, spec)
+    if digest == study.data_digest:
+        # The same data from another place is no change.
+        found = [change for change in found if change.key != "data.name"]
+    refused = [change for change in found if not change.extends]
+    if refused:
+        lines = "; ".join(f"{change.key} was {change.old!r} and is {change.new!r}" for change in refused)
+        remedy = f"Give it a new name, or delete the old study: hpo delete {study.name} --yes."
+        raise StudyError(_place(study.name), f"is taken by another specification: {lines}", remedy=remedy)
+    if digest != study.data_digest:
+        rule = "must be the data that the study began with, and has changed since"
+        raise DataError(f"data {spec.data.name}", rule, remedy="Give the study a new name.")
+    if found:
+        study.optuna.set_user_attr(SPEC_ATTRIBUTE, to_json(spec))
+
+
+def _summarise(storage: Storage, study_id: int, counts: dict[TrialState, int]) -> StudySummary:
+    attributes = storage.rdb.get_study_user_attrs(study_id)
+    spec = from_json(attributes[SPEC_ATTRIBUTE])
+    complete = counts.get(TrialState.COMPLETE, 0)
+    return StudySummary(
+        name=spec.name,
+        kind=spec.kind,
+        metric=spec.objective.metric,
+        direction=spec.objective.direction,
+        planned=spec.planned,
+        counts={name: counts.get(state, 0) for state, name in STATES.items()},
+        best_value=storage.rdb.get_best_trial(study_id).value if complete else None,
+        created=datetime.fromisoformat(attributes[CREATED_ATTRIBUTE]),
+    )
+
+
+def _place(name: str) -> str:
+    return f"study {name!r}"

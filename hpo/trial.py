@@ -1,0 +1,77 @@
+"""One trial as people and programs read it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.planning import decode, hyperparameters_of
+from hpo.spec import FINAL_METRICS, ComparisonSpec, StudySpec
+
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial of a study; what it does not have yet is None or empty.
+
+    `params` are the hyperparameters that the search varied, `hyperparameters` all effective ones, `metrics`
+    the final metrics as means over the replicates, `replicates` the metrics of each with its seed and fold.
+    Times are local, as Optuna keeps them; `curve` is what each epoch reported, from epoch 1.
+    """
+
+    number: int
+    state: str
+    value: float | None
+    params: dict[str, Any]
+    hyperparameters: dict[str, Any]
+    arm: str | None
+    seed: int | None
+    metrics: dict[str, float]
+    epochs_run: float | None
+    started: datetime | None
+    finished: datetime | None
+    worker: str | None
+    reason: str | None
+    replicates: list[dict[str, Any]]
+    curve: list[float]
+
+    @classmethod
+    def of(cls, spec: StudySpec, frozen: FrozenTrial) -> Trial:
+        """The record of an Optuna trial of a study with this specification."""
+        attributes = frozen.user_attrs
+        metrics = {name: attributes[name] for name in FINAL_METRICS if name in attributes}
+        drawn = isinstance(spec, ComparisonSpec) or set(spec.space) <= set(frozen.params)  # type: ignore[attr-defined]
+        return cls(
+            number=frozen.number,
+            state=STATES[frozen.state],
+            value=frozen.value if frozen.state == TrialState.COMPLETE else None,
+            params={name: decode(value) for name, value in frozen.params.items()},
+            hyperparameters=hyperparameters_of(spec, frozen).model_dump(mode="json") if drawn else {},
+            arm=attributes.get("arm"),
+            seed=attributes.get("seed"),
+            metrics=metrics,
+            epochs_run=metrics.get("epochs_run"),
+            started=frozen.datetime_start,
+            finished=frozen.datetime_complete,
+            worker=attributes.get("worker"),
+            reason=attributes.get("reason"),
+            replicates=attributes.get("replicates", []),
+            curve=[frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The trial as JSON values; times in ISO 8601."""
+        values = asdict(self)
+        for name in ("started", "finished"):
+            values[name] = values[name] and values[name].isoformat(timespec="seconds")
+        return values
