@@ -384,7 +384,7 @@ def _even_batch(count: int) -> int:
 
 def _looped(step: Callable[[Any], Any], result: Callable[[], Any]) -> Callable[..., Any]:
     def loop(x: Any, y: Any, batches: tf.Tensor, count: tf.Tensor) -> Any:
-        # Not `for i in tf.range(count)`: XLA wants that count as a constant, and compiles again for each value.
+        # Not tf.range(count): XLA takes its end for a constant and compiles again for each value.
         i = tf.constant(0)
         while i < count:
             step((_gather(x, batches[i]), _gather(y, batches[i])))
