@@ -14,6 +14,9 @@ from hpo.console import Format, StudyProgress, downloads, picture, show, show_fi
 from hpo.errors import HpoError, SpecError, WorkerError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpo.compare import ArmSummary
     from hpo.spec import StudySpec
     from hpo.storage import Storage
     from hpo.study import Study, StudySummary
@@ -28,6 +31,24 @@ app = typer.Typer(
 data_app = typer.Typer(help="Data sets: list, fetch, show.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
+
+def _version(asked: bool) -> None:
+    if asked:
+        from hpo import __version__
+
+        print(f"hpo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Declarative, restartable hyperparameter studies for Keras models on Optuna."""
+
+
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A study file.")]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name.")]
 StorageUrl = Annotated[
@@ -39,6 +60,10 @@ Workers = Annotated[
     int | None, typer.Option(min=1, help="Worker processes.", show_default="one for each core")
 ]
 Timeout = Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds; resume later.")]
+
+
+# A search may have hundreds of configurations; `hpo compare` shows them all.
+SHOWN_ARMS = 10
 
 
 def main() -> None:
@@ -387,7 +412,7 @@ def _train(study: Study, workers: int | None, timeout: float | None) -> None:
         print(f"Stopped. Go on with: hpo resume {study.name}", file=sys.stderr)
         raise typer.Exit(130) from None
     if summary.counts["complete"]:
-        _show_comparison(study, Format.table)
+        _show_comparison(study, Format.table, most=SHOWN_ARMS)
         stdout().print()
         best = study.best
         _show_trial(best, f"best trial, #{best.number}")
@@ -410,10 +435,23 @@ def _conclude(study: Study, summary: StudySummary) -> None:
         raise typer.Exit(1)
 
 
-def _show_comparison(study: Study, output: Format) -> None:
+def _show_comparison(study: Study, output: Format, *, most: int | None = None) -> None:
     comparison = study.compare()
+    if output == Format.table:
+        show([_arm_row(arm, comparison.metrics) for arm in comparison.arms[:most]], output)
+        return
     rows = comparison.table.to_dict("records")
-    show([{str(k): v for k, v in row.items()} for row in rows], output, full=comparison.to_json())
+    show([{str(key): value for key, value in row.items()} for row in rows], output, full=comparison.to_json())
+
+
+def _arm_row(arm: ArmSummary, metrics: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {"arm": arm.arm, "n": arm.n}
+    if arm.failed:
+        row["n"] = f"{arm.n} ({arm.failed} failed)"
+    for metric in metrics:
+        mean, sd = arm.mean.get(metric), arm.sd.get(metric)
+        row[metric] = text_of(mean) if sd is None else f"{text_of(mean)} ± {text_of(sd)}"
+    return row | {name: text_of(value) for name, value in arm.differs.items()}
 
 
 def _show_trial(trial: Trial, title: str) -> None:

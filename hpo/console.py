@@ -57,7 +57,8 @@ def show(rows: Sequence[Row], kind: Format, *, full: Any = None, title: str | No
 
 def show_fields(fields: Row, title: str) -> None:
     """Print one record, a line a field."""
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    stdout().print(Text(title, style="bold"))
+    table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in fields.items():
         table.add_row(name, text_of(value))
     stdout().print(table)
@@ -68,11 +69,9 @@ def text_of(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return (
-            f"{value:.4g}"
-            if abs(value) < 0.1 or abs(value) >= 1000
-            else f"{value:.4f}".rstrip("0").rstrip(".")
-        )
+        if value.is_integer():
+            return f"{value:.0f}"
+        return f"{value:.4f}" if 0.1 <= abs(value) < 1000 else f"{value:.4g}"
     if isinstance(value, Mapping):
         return " ".join(f"{key}={text_of(item)}" for key, item in value.items())
     return str(value)

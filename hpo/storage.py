@@ -10,6 +10,7 @@ import contextlib
 import json
 import mimetypes
 import os
+import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
@@ -22,7 +23,9 @@ import optuna
 import sqlalchemy as sa
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb import models
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import orm
 
 from hpo.errors import StorageError
 
@@ -68,6 +71,17 @@ class Lease:
 
 
 @dataclass(frozen=True)
+class StudyRow:
+    """A study as `Storage.overview` finds it; `attributes` are its user attributes."""
+
+    study_id: int
+    name: str
+    attributes: dict[str, Any]
+    counts: dict[TrialState, int]
+    best_value: float | None
+
+
+@dataclass(frozen=True)
 class Claim:
     """A trial that this process alone trains."""
 
@@ -95,12 +109,21 @@ class Storage:
         self.place = f"storage {_masked(self.url)}"
         self._check_url(create)
         with self._explained():
-            self.rdb = self._open(create)
+            if create:
+                _create_schema(self.url)
+            self.engine = _engine(self.url)
+            self._check_schema()
 
-    @property
-    def engine(self) -> sa.Engine:
-        """The database's connection pool."""
-        return self.rdb.engine
+    @cached_property
+    def rdb(self) -> RDBStorage:
+        """Optuna's storage on this engine; opened at first use, since that takes a fifth of a second."""
+        with self._explained():
+            rdb = RDBStorage(self.url, skip_table_creation=True)
+        rdb.scoped_session.remove()
+        rdb.engine.dispose()
+        rdb.engine = self.engine
+        rdb.scoped_session = orm.scoped_session(orm.sessionmaker(bind=self.engine))
+        return rdb
 
     @cached_property
     def optuna(self) -> BaseStorage:
@@ -168,21 +191,44 @@ class Storage:
 
     # Studies
 
-    def counts(self) -> dict[str, dict[TrialState, int]]:
-        """How many trials each study has in each state, in one query."""
-        study, trial = models.StudyModel, models.TrialModel
-        query = (
-            sa.select(study.study_name, trial.state, sa.func.count(trial.trial_id))
-            .join(trial, trial.study_id == study.study_id, isouter=True)
-            .group_by(study.study_name, trial.state)
+    def overview(self) -> list[StudyRow]:
+        """Every study with its attributes, trial counts and best value, by id, in three queries."""
+        study, trial, value = models.StudyModel, models.TrialModel, models.TrialValueModel
+        attribute, direction = models.StudyUserAttributeModel, models.StudyDirectionModel
+        tallies = sa.select(trial.study_id, trial.state, sa.func.count()).group_by(
+            trial.study_id, trial.state
         )
-        counts: dict[str, dict[TrialState, int]] = {}
+        extremes = (
+            sa.select(trial.study_id, sa.func.min(value.value), sa.func.max(value.value))
+            .join(value, value.trial_id == trial.trial_id)
+            .where(trial.state == TrialState.COMPLETE)
+            .group_by(trial.study_id)
+        )
         with self.engine.connect() as connection:
-            for name, state, count in connection.execute(query):
-                counts.setdefault(name, {})
-                if state is not None:
-                    counts[name][state] = count
-        return counts
+            studies = connection.execute(
+                sa.select(study.study_id, study.study_name, direction.direction)
+                .join(direction, direction.study_id == study.study_id)
+                .order_by(study.study_id)
+            ).all()
+            attributes: dict[int, dict[str, Any]] = {}
+            for key, name, text in connection.execute(
+                sa.select(attribute.study_id, attribute.key, attribute.value_json)
+            ):
+                attributes.setdefault(key, {})[name] = json.loads(text)
+            counts: dict[int, dict[TrialState, int]] = {}
+            for key, state, count in connection.execute(tallies):
+                counts.setdefault(key, {})[state] = count
+            ends = {key: (low, high) for key, low, high in connection.execute(extremes)}
+        return [
+            StudyRow(
+                study_id=key,
+                name=name,
+                attributes=attributes.get(key, {}),
+                counts=counts.get(key, {}),
+                best_value=ends.get(key, (None, None))[towards == StudyDirection.MAXIMIZE],
+            )
+            for key, name, towards in studies
+        ]
 
     def delete_study(self, study_id: int) -> None:
         """Remove a study with its trials, leases and artifacts."""
@@ -258,18 +304,10 @@ class Storage:
                 self.place, "there is no such database", remedy="Create a study with: hpo run SPEC."
             )
 
-    def _open(self, create: bool) -> RDBStorage:
-        if create:
-            self._create_schema()
-        return _rdb(self.url, skip_table_creation=True)
-
-    def _create_schema(self) -> None:
-        parsed = sa.make_url(self.url)
-        if parsed.get_backend_name() == "sqlite":
-            if not Path(str(parsed.database)).exists():
-                _create_sqlite(Path(str(parsed.database)))
-        else:
-            _create_postgresql(self.url)
+    def _check_schema(self) -> None:
+        with self.engine.connect() as connection:
+            if not connection.dialect.has_table(connection, "version_info"):
+                raise StorageError(self.place, "must be a database of studies, and is another one")
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -279,7 +317,8 @@ class Storage:
             remedy = "Install it with: pip install 'hpo-studies[postgres]'."
             raise StorageError(self.place, f"its driver is not installed ({error})", remedy=remedy) from None
         except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-            reason = str(getattr(error, "orig", None) or error.__cause__ or error).strip().splitlines()[0]
+            cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+            reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
             raise StorageError(self.place, f"cannot be opened: {reason.rstrip('.')}") from None
         except (RuntimeError, AssertionError) as error:
             reason = str(error).split(". ")[0].rstrip(".")
@@ -309,17 +348,31 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
-def _rdb(url: str, *, skip_table_creation: bool) -> RDBStorage:
+def _engine(url: str) -> sa.Engine:
     if sa.make_url(url).get_backend_name() != "sqlite":
-        return RDBStorage(url, {"pool_pre_ping": True}, skip_table_creation=skip_table_creation)
-    options = {"connect_args": {"timeout": SQLITE_BUSY_SECONDS}}
-    rdb = RDBStorage(url, options, skip_table_creation=skip_table_creation)
-    sa.event.listen(rdb.engine, "connect", _set_up_sqlite)
-    sa.event.listen(rdb.engine, "begin", _begin_immediate)
-    # The connections that RDBStorage has opened so far know nothing of the listeners.
+        return sa.create_engine(url, pool_pre_ping=True)
+    engine = sa.create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+    sa.event.listen(engine, "connect", _set_up_sqlite)
+    sa.event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _create_schema(url: str) -> None:
+    """Create what is missing, whole or not at all, however many processes ask for it at the same time."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        _create_postgresql(url)
+    elif not Path(str(parsed.database)).exists():
+        _create_sqlite(Path(str(parsed.database)))
+    else:
+        _create_tables(url)
+
+
+def _create_tables(url: str) -> None:
+    rdb = RDBStorage(url)
+    _leases.metadata.create_all(rdb.engine)
     rdb.scoped_session.remove()
     rdb.engine.dispose()
-    return rdb
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
@@ -340,12 +393,9 @@ def _create_sqlite(path: Path) -> None:
     """Make the schema beside its place and link it there: nobody ever sees half of it."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        rdb = RDBStorage(f"sqlite:///{draft}")
-        with rdb.engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-        _leases.metadata.create_all(rdb.engine)
-        rdb.scoped_session.remove()
-        rdb.engine.dispose()
+        _create_tables(f"sqlite:///{draft}")
+        with contextlib.closing(sqlite3.connect(draft)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
     finally:
@@ -359,8 +409,7 @@ def _create_postgresql(url: str) -> None:
     with engine.connect() as connection:
         connection.exec_driver_sql("SELECT pg_advisory_lock(7240116)")
         try:
-            RDBStorage(url)
-            _leases.metadata.create_all(engine)
+            _create_tables(url)
         finally:
             connection.exec_driver_sql("SELECT pg_advisory_unlock(7240116)")
     engine.dispose()

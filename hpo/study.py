@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from hpo.compare import Comparison, compare
 from hpo.data import Dataset, load_train, stratified_folds, stratified_split
 from hpo.errors import DataError, StudyError
 from hpo.planning import make_pruner, make_sampler, plan
 from hpo.spec import StudySpec, changes, from_json, load, to_json
-from hpo.storage import Storage
+from hpo.storage import Storage, StudyRow
 from hpo.trial import STATES, Trial
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Study:
     @property
     def summary(self) -> StudySummary:
         """How far the study is."""
-        return _summarise(self.storage, self.id, self.storage.counts().get(self.name, {}))
+        return next(_summarise(row) for row in self.storage.overview() if row.study_id == self.id)
 
     def curves(self, number: int) -> pd.DataFrame:
         """The learning curves of a trial: seed, fold, epoch and its metrics, a row an epoch and replicate.
@@ -233,7 +233,7 @@ def open_study(
     try:
         return Study(opened, optuna.load_study(study_name=name, storage=opened.optuna))
     except KeyError:
-        names = sorted(opened.counts())
+        names = [row.name for row in opened.overview()]
         remedy = f"There are: {', '.join(names)}." if names else "It holds no study yet."
         raise StudyError(_place(name), f"there is no such study in {opened.place}", remedy=remedy) from None
 
@@ -247,12 +247,7 @@ def list_studies(
         StorageError: the database cannot be opened.
     """
     opened = storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir)
-    counts = opened.counts()
-    summaries = [
-        _summarise(opened, frozen._study_id, counts[frozen.study_name])
-        for frozen in opened.rdb.get_all_studies()
-        if SPEC_ATTRIBUTE in frozen.user_attrs
-    ]
+    summaries = [_summarise(row) for row in opened.overview() if SPEC_ATTRIBUTE in row.attributes]
     return sorted(summaries, key=lambda summary: summary.created)
 
 
@@ -292,19 +287,17 @@ def _extend(study: Study, spec: StudySpec, digest: str) -> None:
         study.optuna.set_user_attr(SPEC_ATTRIBUTE, to_json(spec))
 
 
-def _summarise(storage: Storage, study_id: int, counts: dict[TrialState, int]) -> StudySummary:
-    attributes = storage.rdb.get_study_user_attrs(study_id)
-    spec = from_json(attributes[SPEC_ATTRIBUTE])
-    complete = counts.get(TrialState.COMPLETE, 0)
+def _summarise(row: StudyRow) -> StudySummary:
+    spec = from_json(row.attributes[SPEC_ATTRIBUTE])
     return StudySummary(
         name=spec.name,
         kind=spec.kind,
         metric=spec.objective.metric,
         direction=spec.objective.direction,
         planned=spec.planned,
-        counts={name: counts.get(state, 0) for state, name in STATES.items()},
-        best_value=storage.rdb.get_best_trial(study_id).value if complete else None,
-        created=datetime.fromisoformat(attributes[CREATED_ATTRIBUTE]),
+        counts={name: row.counts.get(state, 0) for state, name in STATES.items()},
+        best_value=row.best_value,
+        created=datetime.fromisoformat(row.attributes[CREATED_ATTRIBUTE]),
     )
 
 
