@@ -18,6 +18,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from hpo import program_cache
+
 logger = logging.getLogger(__name__)
 
 Array = np.ndarray[Any, Any]
@@ -115,6 +117,8 @@ class CompiledEpochs:
             with _loop_friendly_dropout(model):
                 program(*arguments)
         except Exception as error:
+            if program_cache.discard():
+                return self._compile(kind, *arguments)
             raise CompilationError(str(error)) from error
         self.compile_seconds += time.perf_counter() - started
         return program  # type: ignore[no-any-return]

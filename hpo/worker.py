@@ -22,6 +22,7 @@ import pandas as pd
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
+from hpo import program_cache
 from hpo.planning import hyperparameters_of, suggest
 from hpo.spec import FINAL_METRICS, SearchSpec
 from hpo.storage import Claim, Lease
@@ -206,6 +207,7 @@ def _prepare_tensorflow(threads: int) -> None:
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ[name] = str(threads)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    program_cache.enable()
     with _silenced(sys.stderr.fileno()):
         import tensorflow  # noqa: F401
 
