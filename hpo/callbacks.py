@@ -15,7 +15,8 @@ class TrialProgress:
     """What the replicates of one trial, trained in lockstep, have reported together.
 
     Each epoch's mean of `metric` over the replicates goes to Optuna as the step of that epoch, counted from
-    1; a replicate that has stopped early stands with its last epoch.
+    1; a replicate that has stopped early stands with its last epoch. What a worker that lost the trial has
+    reported stays, and the epochs that it went beyond are not judged again.
     """
 
     def __init__(self, trial: optuna.trial.Trial, metric: str, *, replicates: int, epochs: int) -> None:
@@ -25,14 +26,16 @@ class TrialProgress:
         self._trial, self._metric, self._epochs = trial, metric, epochs
         self._latest = [math.nan] * replicates
         self._training = set(range(replicates))
+        begun = trial.storage.get_trial(trial._trial_id)
+        self._begun = max(begun.intermediate_values, default=0)
 
     @property
     def ended(self) -> bool:
         """Whether every replicate must stop now, however many epochs it has left."""
         return self.pruned or self.divergence is not None
 
-    def record(self, replicate: int, epoch: int, logs: Logs) -> None:
-        """Take one replicate's epoch; the last one of an epoch makes the report."""
+    def record(self, replicate: int, epoch: int, logs: Logs, *, stopping: bool) -> None:
+        """Take one replicate's epoch, its last if `stopping`; the last one of an epoch makes the report."""
         for name, value in logs.items():
             if not math.isfinite(value):
                 self.divergence = f"{name} is {value} at epoch {epoch}"
@@ -41,9 +44,11 @@ class TrialProgress:
         if replicate != max(self._training):
             return
         self.reported.append(float(np.mean(self._latest)))
-        self._trial.report(self.reported[-1], step=epoch)
-        # A trial that has trained all its epochs is complete: there is nothing left to save.
-        self.pruned = epoch < self._epochs and self._trial.should_prune()
+        if epoch > self._begun:
+            self._trial.report(self.reported[-1], step=epoch)
+        # A trial whose replicates all end here is complete: there is nothing left to save.
+        ending = epoch >= self._epochs or (stopping and self._training == {replicate})
+        self.pruned = not ending and epoch >= self._begun and self._trial.should_prune()
 
     def leave(self, replicate: int) -> None:
         """A replicate has finished training."""
@@ -53,7 +58,8 @@ class TrialProgress:
 class PruningCallback(keras.callbacks.Callback):
     """Reports one replicate's epochs and stops its training once the trial is pruned or has diverged.
 
-    It sets `model.stop_training` instead of raising, so that the other callbacks end as they should.
+    It sets `model.stop_training` instead of raising, so that the other callbacks end as they should. It comes
+    after those that stop training by themselves.
     """
 
     def __init__(self, progress: TrialProgress, replicate: int = 0) -> None:
@@ -61,7 +67,7 @@ class PruningCallback(keras.callbacks.Callback):
         self._progress, self._replicate = progress, replicate
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._progress.record(self._replicate, epoch + 1, logs or {})
+        self._progress.record(self._replicate, epoch + 1, logs or {}, stopping=self.model.stop_training)
         if self._progress.ended:
             self.model.stop_training = True
 

@@ -47,7 +47,18 @@ class Comparison:
         """A row an arm: study, arm, n, failed, mean and sd of each metric, what differs."""
         import pandas as pd
 
-        return pd.DataFrame([_row(arm, self.metrics) for arm in self.arms])
+        return pd.DataFrame(self.rows, columns=None if self.arms else list(self.columns))
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The table's rows, each by column."""
+        return [_row(arm, self.metrics) for arm in self.arms]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The table's columns that do not depend on what differs."""
+        means = (name for metric in self.metrics for name in (metric, f"{metric}_sd"))
+        return ("study", "arm", "n", "failed", *means)
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as JSON values."""
@@ -73,12 +84,13 @@ class Comparison:
 
 
 def compare(spec: StudySpec, trials: Sequence[Trial]) -> Comparison:
-    """Gather a study's finished trials by arm; in a search, each configuration is an arm."""
+    """Gather a study's trials by arm; in a search, each finished configuration is an arm."""
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
-        if trial.state in ("complete", "failed"):
+        # An arm is there from the start; a configuration that has no result yet is nothing to compare.
+        if trial.arm is not None or trial.state in ("complete", "failed"):
             groups.setdefault(trial.arm or f"#{trial.number}", []).append(trial)
-    varying = _varying(trials)
+    varying = _varying([group[0] for group in groups.values()])
     arms = [_summarise(spec, name, group, varying) for name, group in groups.items()]
     metric, direction = spec.objective.metric, spec.objective.direction
     sign = -1 if direction == "maximize" else 1
@@ -99,7 +111,7 @@ def _summarise(spec: StudySpec, name: str, trials: Sequence[Trial], varying: Seq
         study=spec.name,
         arm=name,
         n=len(runs),
-        failed=len(trials) - len(complete),
+        failed=sum(trial.state == "failed" for trial in trials),
         mean={metric: statistics.fmean(v) for metric, v in values.items()},
         sd={metric: statistics.stdev(v) if len(v) > 1 else None for metric, v in values.items()},
         differs={key: trials[0].hyperparameters.get(key) for key in varying},

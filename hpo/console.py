@@ -5,24 +5,36 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
     import numpy as np
     from optuna.trial import FrozenTrial
+    from PIL.Image import Image
 
     from hpo.spec import StudySpec
 
 # Without a terminal there is nothing to fit into: long rows stay on one line.
 WIDE = 400
+PICTURE_WIDTH = 100
+SHOWN_RUNNING = 4
 
 Row = Mapping[str, Any]
 
@@ -45,23 +57,52 @@ def stderr() -> Console:
     return Console(stderr=True, width=None if sys.stderr.isatty() else WIDE, highlight=False)
 
 
-def show(rows: Sequence[Row], kind: Format, *, full: Any = None, title: str | None = None) -> None:
-    """Print rows that share their keys; JSON prints `full` instead where it is given."""
+def show(
+    rows: Sequence[Row],
+    kind: Format,
+    *,
+    records: Sequence[Row] | None = None,
+    full: Any = None,
+    columns: Sequence[str] = (),
+    empty: str = "",
+) -> None:
+    """Print rows that share their keys.
+
+    Programs get `records` where people get `rows`, and JSON gets `full`. Without any, a CSV still has a head
+    of `columns`, and people are told that it is `empty`.
+    """
+    records = rows if records is None else records
     if kind == Format.json:
-        print(json.dumps(rows if full is None else full, indent=2))
+        print(json.dumps(records if full is None else full, indent=2))
     elif kind == Format.csv:
-        _write_csv(rows)
+        _write_csv(records, columns)
+    elif rows:
+        _print(_table(rows))
     else:
-        stdout().print(_table(rows, title))
+        print(empty, file=sys.stderr)
 
 
 def show_fields(fields: Row, title: str) -> None:
     """Print one record, a line a field."""
     stdout().print(Text(title, style="bold"))
     table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in fields.items():
-        table.add_row(name, text_of(value))
+        table.add_row(Text(name), Text(text_of(value)))
     stdout().print(table)
+
+
+def show_picture(picture: Callable[[], Image]) -> None:
+    """Print a small picture, if standard output is a terminal with colours."""
+    import numpy as np
+
+    console = stdout()
+    if not console.is_terminal or console.color_system is None or console.no_color:
+        return
+    small = picture().convert("RGB")
+    small.thumbnail((min(console.width, PICTURE_WIDTH), PICTURE_WIDTH))
+    console.print(_half_blocks(np.asarray(small)))
 
 
 def text_of(value: Any) -> str:
@@ -69,33 +110,74 @@ def text_of(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        if value.is_integer():
-            return f"{value:.0f}"
-        return f"{value:.4f}" if 0.1 <= abs(value) < 1000 else f"{value:.4g}"
+        short, size = f"{value:.4g}", abs(value)
+        if float(short) == value or not 0.1 <= size < 1e6:
+            return short
+        return f"{value:.4f}" if size < 1000 else f"{value:.0f}"
     if isinstance(value, Mapping):
         return " ".join(f"{key}={text_of(item)}" for key, item in value.items())
     return str(value)
 
 
-def _table(rows: Sequence[Row], title: str | None) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in rows[0] if rows else ():
+def with_spread(mean: float | None, sd: float | None) -> Any:
+    """A mean and its standard deviation to two digits; the mean as it is if there is no deviation."""
+    return mean if sd is None else f"{text_of(mean)} ± {sd:.2g}"
+
+
+def counted(count: int, what: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def states_of(counts: Mapping[str, int]) -> str:
+    """How many trials are in which state: `3 complete, 1 waiting`."""
+    return ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no trials"
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    """The rows as a table, without columns in which there is nothing. Only the last column is folded."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    for name in names:
         numeric = all(isinstance(row[name], int | float | None) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        width = max(cell_len(text) for text in (name, *(text_of(row[name]) for row in rows)))
+        table.add_column(
+            Text(name),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            width=None if name == names[-1] else width,
+        )
     for row in rows:
-        table.add_row(*(Text(text_of(value)) for value in row.values()))
+        table.add_row(*(Text(text_of(row[name])) for name in names))
     return table
 
 
-def _write_csv(rows: Sequence[Row]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    if rows:
-        writer.writerow(rows[0])
-    for row in rows:
-        writer.writerow(json.dumps(v) if isinstance(v, dict | list) else v for v in row.values())
+def _print(table: Table) -> None:
+    console = stdout()
+    if Console(width=WIDE).measure(table).minimum > console.width:
+        # A row that the terminal wraps can be read; words split over narrow columns cannot.
+        console = Console(width=WIDE)
+    console.print(table)
 
 
-def picture(pixels: np.ndarray[Any, Any]) -> Text:
+def _write_csv(records: Sequence[Row], columns: Sequence[str]) -> None:
+    rows = [dict(_flat(record)) for record in records]
+    names = dict.fromkeys([*columns, *(name for row in rows for name in row)])
+    writer = csv.DictWriter(sys.stdout, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _flat(record: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a record; those of its tables by names with dots, lists as JSON."""
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", json.dumps(value) if isinstance(value, list) else value
+
+
+def _half_blocks(pixels: np.ndarray[Any, Any]) -> Text:
     """Pixels of shape (height, width, 3), uint8, as half blocks: two rows of pixels a line of text."""
     text = Text(no_wrap=True)
     for upper, lower in zip(pixels[::2], pixels[1::2], strict=False):
@@ -105,11 +187,17 @@ def picture(pixels: np.ndarray[Any, Any]) -> Text:
     return text
 
 
+def _progress(*columns: ProgressColumn) -> Progress:
+    """Bars on a terminal; nothing but lines elsewhere."""
+    console = stderr()
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
 @contextmanager
 def downloads() -> Iterator[Any]:
     """A progress bar for `hpo.data.fetch`."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=stderr(), transient=True) as progress:
+    with _progress(*columns) as progress:
         tasks: dict[str, TaskID] = {}
 
         def report(what: str, done: int, total: int | None) -> None:
@@ -134,7 +222,7 @@ class StudyProgress:
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
         )
-        self._progress = Progress(*columns, console=stderr(), transient=True)
+        self._progress = _progress(*columns)
         self._task = self._progress.add_task(spec.name, total=None, trials="", left="")
 
     def __enter__(self) -> StudyProgress:
@@ -162,7 +250,9 @@ class StudyProgress:
 
     def _update(self, trials: Sequence[FrozenTrial], done: float) -> None:
         running = [trial for trial in trials if trial.state.name == "RUNNING"]
-        epochs = ", ".join(f"#{t.number} epoch {len(t.intermediate_values)}" for t in running)
+        epochs = ", ".join(f"#{t.number} epoch {len(t.intermediate_values)}" for t in running[:SHOWN_RUNNING])
+        if len(running) > SHOWN_RUNNING:
+            epochs += f" and {len(running) - SHOWN_RUNNING} more"
         task = self._progress.tasks[0]
         fresh, elapsed = done - self._done_before, task.elapsed or 0.0
         left = f"{_duration(elapsed * (len(trials) - done) / fresh)} left" if fresh > 0 else "starting"

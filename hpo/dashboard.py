@@ -8,12 +8,13 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable
+from pathlib import Path
 
 import optuna_dashboard
 import waitress
 from optuna.artifacts import FileSystemArtifactStore
 
-from hpo.errors import HpoError
+from hpo.errors import HpoError, StorageError
 from hpo.storage import Storage
 
 HOST = "127.0.0.1"
@@ -26,8 +27,8 @@ def serve(storage: Storage, *, port: int, open_browser: bool, announce: Callable
 
     Raises:
         HpoError: the port is taken.
+        StorageError: the artifact folder cannot be made.
     """
-    storage.artifact_dir.mkdir(parents=True, exist_ok=True)
     application = optuna_dashboard.wsgi(
         storage.optuna, artifact_store=FileSystemArtifactStore(storage.artifact_dir)
     )
@@ -37,12 +38,20 @@ def serve(storage: Storage, *, port: int, open_browser: bool, announce: Callable
         raise HpoError(
             f"port {port}", f"cannot be used: {error.strerror}", remedy="Choose another: --port."
         ) from None
+    _make(storage.artifact_dir)
     address = f"http://{HOST}:{server.effective_port}/dashboard"
     announce(f"optuna-dashboard of {storage.place} at {address} (Ctrl-C ends it)")
     if open_browser and _on_desktop():
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"artifact folder {folder}", f"cannot be made: {error.strerror}") from None
 
 
 def _on_desktop() -> bool:

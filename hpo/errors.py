@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 _ABSENT = object()
 
 
@@ -14,9 +16,14 @@ class HpoError(Exception):
     def __init__(self, place: str, rule: str, *, got: object = _ABSENT, remedy: str = "") -> None:
         self.place = place
         self.rule = rule
+        self.got = got
         self.remedy = remedy
         value = "" if got is _ABSENT else f", but got {got!r}"
         super().__init__(f"{place}: {rule}{value}." + (f" {remedy}" if remedy else ""))
+
+    def inside(self, place: str) -> Self:
+        """The same error, its place found inside another one: `file: place: rule ...`."""
+        return type(self)(f"{place}: {self.place}", self.rule, got=self.got, remedy=self.remedy)
 
 
 class SpecError(HpoError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,9 @@ from hpo.errors import WorkerError
 from hpo.study import Study
 
 POLL_SECONDS = 0.5
+RELAY_SECONDS = 5.0
+
+Process = subprocess.Popen[bytes]
 
 
 def cores() -> int:
@@ -41,27 +45,44 @@ def run_workers(
     count = min(workers or cores(), left)
     threads = max(1, cores() // count)
     deadline = None if timeout is None else time.monotonic() + timeout
-    processes = [_start(study, threads, log or _to_stderr) for _ in range(count)]
+
+    def look() -> None:
+        if watch is not None:
+            watch(study.frozen_trials)
+
+    started = [_start(study, threads, log or _to_stderr) for _ in range(count)]
+    processes = [process for process, _ in started]
     try:
-        while any(process.poll() is None for process in processes):
-            if watch is not None:
-                watch(study.optuna.get_trials(deepcopy=False))
-            if deadline is not None and time.monotonic() >= deadline:
-                deadline = None
-                _terminate(processes)
-            _wait(processes, POLL_SECONDS)
+        stopped = _watch_over(processes, deadline, look)
     except KeyboardInterrupt:
         _terminate(processes)
         _wait_or_insist(processes)
         raise
-    died = [process.returncode for process in processes if process.returncode != 0]
+    finally:
+        _let_go(started)
+    look()
+    # What is told to stop before it can listen ends by the signal.
+    harmless = (0, -signal.SIGTERM) if stopped else (0,)
+    died = [process.returncode for process in processes if process.returncode not in harmless]
     left = len(study.storage.unfinished(study.id))
     if died and left:
         codes = ", ".join(str(code) for code in died)
         raise WorkerError(f"{len(died)} of {count} workers died (exit codes {codes}) and left {left} trials")
 
 
-def _start(study: Study, threads: int, log: Callable[[str], None]) -> subprocess.Popen[bytes]:
+def _watch_over(processes: Sequence[Process], deadline: float | None, look: Callable[[], object]) -> bool:
+    """Wait for all workers to end, telling them to stop at the deadline; returns whether they were told."""
+    stopped = False
+    while any(process.poll() is None for process in processes):
+        look()
+        if not stopped and deadline is not None and time.monotonic() >= deadline:
+            stopped = True
+            _terminate(processes)
+        _wait(processes, POLL_SECONDS)
+    return stopped
+
+
+def _start(study: Study, threads: int, log: Callable[[str], None]) -> tuple[Process, threading.Thread]:
     environment = os.environ | {
         "HPO_STORAGE": study.storage.url,
         "HPO_ARTIFACT_DIR": str(study.storage.artifact_dir.resolve()),
@@ -76,8 +97,18 @@ def _start(study: Study, threads: int, log: Callable[[str], None]) -> subprocess
         start_new_session=True,
     )
     assert process.stderr is not None
-    threading.Thread(target=_relay, args=(process.stderr, log), daemon=True).start()
-    return process
+    relay = threading.Thread(target=_relay, args=(process.stderr, log), daemon=True)
+    relay.start()
+    return process, relay
+
+
+def _let_go(started: Sequence[tuple[Process, threading.Thread]]) -> None:
+    """Close the workers' input, which stops those that still run, and pass on their last lines."""
+    for process, _ in started:
+        assert process.stdin is not None
+        process.stdin.close()
+    for _, relay in started:
+        relay.join(RELAY_SECONDS)
 
 
 def _relay(stream: IO[bytes], log: Callable[[str], None]) -> None:
@@ -89,13 +120,13 @@ def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _terminate(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _terminate(processes: Sequence[Process]) -> None:
     for process in processes:
         if process.poll() is None:
             process.terminate()
 
 
-def _wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+def _wait(processes: Sequence[Process], seconds: float) -> None:
     """Wait so long, or until the first process that still runs has ended."""
     running = next((process for process in processes if process.poll() is None), None)
     if running is not None:
@@ -105,7 +136,7 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
             return
 
 
-def _wait_or_insist(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _wait_or_insist(processes: Sequence[Process]) -> None:
     """Wait for workers that were told to stop; a second Ctrl-C ends them at once."""
     try:
         for process in processes:

@@ -39,8 +39,14 @@ class Dropout(keras.layers.Layer):
         seed = tf.identity(self.counter)
         self.counter.assign(seed + tf.constant([0, 1]))
         rate = tf.convert_to_tensor(self.rate)
-        draws = tf.random.stateless_uniform(tf.shape(inputs), seed, alg="threefry")
+        draws = _uniform(tf.shape(inputs), seed)
         return tf.where(draws >= rate, inputs / (1 - rate), tf.zeros_like(inputs))
+
+
+# Threefry is XLA's alone: without this the layer could not train outside a compiled epoch.
+@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+def _uniform(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    return tf.random.stateless_uniform(shape, seed, alg="threefry")
 
 
 class WideDense(keras.layers.Dense):
@@ -117,6 +123,11 @@ class Network:
     penalties: tuple[L2 | None, ...]
     blank: list[Array]
 
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the state of one run."""
+        return sum(array.nbytes for array in self.blank)
+
     def initial_state(self, hyperparameters: Hyperparameters, *, seed: int, steps: int) -> list[Array]:
         """The trainer's state that a fresh build with these hyperparameters and this seed would have.
 
@@ -124,6 +135,7 @@ class Network:
         the first one starts. `steps` is the number of steps of the whole run: the default length of a
         cosine. The hyperparameters must be of the network's compile key.
         """
+        self.trainer.vacate()
         self.trainer.state = self.blank
         self._set_strengths(hyperparameters, steps)
         model = self.trainer.model

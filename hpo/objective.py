@@ -20,8 +20,9 @@ from hpo.model import Network, build, compile_key
 from hpo.spec import Hyperparameters, StudySpec
 from hpo.training import Logs, Run, Samples
 
-# Trainers are small; what they save is a second or two of compilation each time a key comes back.
-KEPT_NETWORKS = 8
+# XLA keeps what it has compiled (about 20 MiB a key) for the life of the process. So forgetting a network
+# frees only its state and graphs, and costs seconds and those 20 MiB once more if its key comes back.
+KEPT_STATE_BYTES = 256 * 1024**2
 
 
 class StoppedError(Exception):
@@ -122,10 +123,13 @@ class Objective:
             )
             network.trainer.build(self._device)
             self._networks[key] = network
-            if len(self._networks) > KEPT_NETWORKS:
+            while len(self._networks) > 1 and self._kept_bytes() > KEPT_STATE_BYTES:
                 self._networks.popitem(last=False)
         self._networks.move_to_end(key)
         return self._networks[key]
+
+    def _kept_bytes(self) -> int:
+        return sum(network.state_bytes for network in self._networks.values())
 
     def _pairs(self, seed: int | None) -> list[tuple[int, int | None]]:
         """Seed and fold of each replicate; a comparison's trial comes with its seed."""
@@ -177,13 +181,14 @@ class Objective:
             training, validation = self._samples(replicate.fold, 0), self._samples(replicate.fold, 1)
             by_name = replicate.run.evaluate(validation)
             probabilities = replicate.run.predict(validation)
-            replicate.metrics = {
+            measured = {
                 "val_loss": by_name["loss"],
                 "val_accuracy": by_name["accuracy"],
                 **classification_metrics(self.dataset.y[validation.rows], probabilities),
                 **{f"train_{name}": value for name, value in replicate.run.evaluate(training).items()},
             }
-            for name, value in replicate.metrics.items():
+            replicate.metrics = {name: value for name, value in measured.items() if math.isfinite(value)}
+            for name, value in measured.items():
                 if not math.isfinite(value):
                     return f"{name} is {value} after epoch {replicate.run.epoch}"
         return None

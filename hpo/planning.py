@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +25,8 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.spec import ComparisonSpec, Hyperparameters, Range, SearchSpec, StudySpec
-from hpo.spec.space import ends
+from hpo.spec import ComparisonSpec, Dimension, Hyperparameters, Range, SearchSpec, StudySpec
+from hpo.spec import space as dimensions
 
 # Up to this size a finite space is shuffled whole; a larger one is drawn from, skipping repeats.
 SHUFFLED_SIZE = 100_000
@@ -134,20 +135,22 @@ def _worst_cases(spec: StudySpec) -> list[tuple[Hyperparameters, int]]:
         return [(spec.hyperparameters_for(arm.params), spec.seeds) for arm in spec.arms]
     assert isinstance(spec, SearchSpec)
     fixed = spec.hyperparameter_table()
-    batches = ends(spec.space["batch_size"]) if "batch_size" in spec.space else (fixed.batch_size,)
+    batches = dimensions.ends(spec.space["batch_size"]) if "batch_size" in spec.space else (fixed.batch_size,)
     smallest: Any = min((batch for batch in batches if batch != "full"), default="full")
     return [(Hyperparameters(batch_size=smallest, epochs=fixed.epochs), spec.trials)]
 
 
 def _plan_comparison(spec: ComparisonSpec, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    held = {(trial.user_attrs["arm"], trial.user_attrs["seed"]) for trial in trials}
+    held = {(trial.user_attrs.get("arm"), trial.user_attrs.get("seed")) for trial in trials}
     # By seed first: an interrupted comparison has compared every arm, on fewer seeds.
     wanted = itertools.product(range(spec.seeds), (arm.name for arm in spec.arms))
     return [_waiting({"arm": arm, "seed": seed}) for seed, arm in wanted if (arm, seed) not in held]
 
 
 def _plan_configurations(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    held = {trial.user_attrs["index"] for trial in trials}
+    held = {trial.user_attrs.get("index") for trial in trials}
+    if held.issuperset(range(spec.trials)):
+        return []
     space = distributions(spec)
     return [
         _waiting({"index": index}, {name: encode(value) for name, value in values.items()}, space)
@@ -166,13 +169,14 @@ def _configurations(spec: SearchSpec) -> Iterator[dict[str, Any]]:
 
 
 def _without_repeats(size: int, seed: int) -> Iterator[int]:
-    generator = np.random.default_rng(seed)
     if size <= SHUFFLED_SIZE:
-        yield from (int(index) for index in generator.permutation(size))
+        yield from (int(index) for index in np.random.default_rng(seed).permutation(size))
         return
+    # Not numpy's, whose integers have 64 bits: ten hyperparameters of a hundred steps have more.
+    generator = random.Random(seed)
     seen: set[int] = set()
     while len(seen) < size:
-        index = int(generator.integers(size))
+        index = generator.randrange(size)
         if index not in seen:
             seen.add(index)
             yield index
@@ -183,21 +187,20 @@ def _draw(spec: SearchSpec, index: int) -> dict[str, Any]:
     return {name: _value(dimension, generator) for name, dimension in spec.space.items()}
 
 
-def _value(dimension: tuple[Any, ...] | Range, generator: np.random.Generator) -> Any:
-    if not isinstance(dimension, Range):
-        return dimension[int(generator.integers(len(dimension)))]
-    low, high, step = dimension.low, dimension.high, dimension.step
-    if step is not None:
-        count = round((high - low) / step) + 1
-        return type(low)(low + step * int(generator.integers(count)))
+def _value(dimension: Dimension, generator: np.random.Generator) -> Any:
+    count = dimensions.size(dimension)
+    if count is not None:
+        return dimensions.value(dimension, int(generator.integers(count)))
+    assert isinstance(dimension, Range)
+    low, high = dimension.low, dimension.high
     whole = isinstance(low, int)
     if dimension.log:
         drawn = math.exp(generator.uniform(math.log(low), math.log(high + whole)))
-        return min(int(drawn), high) if whole else min(max(drawn, low), high)
+        return min(max(math.floor(drawn) if whole else drawn, low), high)
     return int(generator.integers(int(low), int(high) + 1)) if whole else float(generator.uniform(low, high))
 
 
-def _distribution(dimension: tuple[Any, ...] | Range) -> BaseDistribution:
+def _distribution(dimension: Dimension) -> BaseDistribution:
     if not isinstance(dimension, Range):
         return CategoricalDistribution([encode(choice) for choice in dimension])
     if isinstance(dimension.low, int) and isinstance(dimension.high, int):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SPEC_ATTRIBUTE = "spec"
 DIGEST_ATTRIBUTE = "data_digest"
 CREATED_ATTRIBUTE = "created"
+ATTRIBUTES = frozenset({SPEC_ATTRIBUTE, DIGEST_ATTRIBUTE, CREATED_ATTRIBUTE})
 CURVES_FILE = "curves.csv"
 
 
@@ -48,16 +49,22 @@ class Study:
 
     def __init__(self, storage: Storage, optuna_study: optuna.Study) -> None:
         self.storage, self.optuna = storage, optuna_study
-        if SPEC_ATTRIBUTE not in optuna_study.user_attrs:
+        if not _is_ours(optuna_study.user_attrs):
             raise StudyError(_place(optuna_study.study_name), "must have been created by hpo, and was not")
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the specification again: somebody may have extended the study."""
-        attributes = self.optuna.user_attrs
+        """Read the specification again: somebody may have extended the study.
+
+        Raises:
+            StudyError: somebody has deleted it.
+        """
+        try:
+            attributes = self.optuna.user_attrs
+        except KeyError:
+            raise _deleted(self.optuna.study_name) from None
         self.spec = from_json(attributes[SPEC_ATTRIBUTE])
         self.data_digest: str = attributes[DIGEST_ATTRIBUTE]
-        self.optuna.pruner = make_pruner(self.spec)
 
     @property
     def name(self) -> str:
@@ -70,9 +77,21 @@ class Study:
         return self.optuna._study_id
 
     @property
+    def frozen_trials(self) -> list[FrozenTrial]:
+        """Every trial, by number, as Optuna has it. Not to be changed.
+
+        Raises:
+            StudyError: the study has been deleted.
+        """
+        try:
+            return self.optuna.get_trials(deepcopy=False)
+        except KeyError:
+            raise _deleted(self.name) from None
+
+    @property
     def all_trials(self) -> list[Trial]:
         """Every trial, by number."""
-        return [Trial.of(self.spec, frozen) for frozen in self.optuna.get_trials(deepcopy=False)]
+        return [Trial.of(self.spec, frozen) for frozen in self.frozen_trials]
 
     def trials(self) -> pd.DataFrame:
         """One row a trial, indexed by number; params, metrics and hyperparameters in columns of their own."""
@@ -102,7 +121,10 @@ class Study:
     @property
     def summary(self) -> StudySummary:
         """How far the study is."""
-        return next(_summarise(row) for row in self.storage.overview() if row.study_id == self.id)
+        for row in self.storage.overview():
+            if row.study_id == self.id:
+                return _summarise(row)
+        raise _deleted(self.name)
 
     def curves(self, number: int) -> pd.DataFrame:
         """The learning curves of a trial: seed, fold, epoch and its metrics, a row an epoch and replicate.
@@ -112,7 +134,7 @@ class Study:
         """
         import pandas as pd
 
-        frozen = next((t for t in self.optuna.get_trials(deepcopy=False) if t.number == number), None)
+        frozen = next((t for t in self.frozen_trials if t.number == number), None)
         path = self.storage.artifact(frozen, CURVES_FILE) if frozen is not None else None
         if path is None or not path.exists():
             raise StudyError(_place(self.name), f"there are no learning curves of trial {number}")
@@ -124,10 +146,14 @@ class Study:
 
     def plan(self) -> int:
         """Add the trials that the study still lacks; returns how many it has to train in all."""
-        with self.storage.lock(f"plan:{self.id}"):
-            for trial in plan(self.spec, self.optuna.get_trials(deepcopy=False)):
-                self.optuna.add_trial(trial)
-            return len(self.storage.unfinished(self.id))
+        self.refresh()
+        held = self.frozen_trials
+        while missing := plan(self.spec, held):
+            if self.storage.add_trials(self.id, missing, after=len(held)):
+                break
+            # Somebody else has added some at the same time.
+            held = self.storage.rdb.get_all_trials(self.id, deepcopy=False)
+        return len(self.storage.unfinished(self.id))
 
     def load_data(self) -> Dataset:
         """The training part of the study's data set.
@@ -166,9 +192,10 @@ class Study:
         run_workers(self, workers=workers, timeout=timeout, watch=watch, log=log)
         return self.summary
 
-    def sampler_for(self, number: int) -> optuna.samplers.BaseSampler:
-        """The sampler that draws the parameters of trial `number`."""
-        return make_sampler(self.spec, number)
+    def optuna_for(self, number: int) -> optuna.Study:
+        """The Optuna study with the sampler and the pruner of trial `number`."""
+        sampler, pruner = make_sampler(self.spec, number), make_pruner(self.spec)
+        return optuna.study.Study(self.name, self.storage.optuna, sampler=sampler, pruner=pruner)
 
     def delete(self) -> None:
         """Remove the study with its trials and artifacts."""
@@ -211,10 +238,10 @@ def create_study(
             direction=spec.objective.direction,
             load_if_exists=True,
         )
-        if SPEC_ATTRIBUTE in found.user_attrs or found.get_trials(deepcopy=False):
-            _extend(Study(opened, found), spec, dataset.digest)
-        else:
+        if _is_half_registered(found, spec):
             _register(found, spec, dataset.digest)
+        else:
+            _extend(Study(opened, found), spec, dataset.digest)
     study = Study(opened, found)
     study.plan()
     return study
@@ -233,7 +260,7 @@ def open_study(
     try:
         return Study(opened, optuna.load_study(study_name=name, storage=opened.optuna))
     except KeyError:
-        names = [row.name for row in opened.overview()]
+        names = [row.name for row in opened.overview() if _is_ours(row.attributes)]
         remedy = f"There are: {', '.join(names)}." if names else "It holds no study yet."
         raise StudyError(_place(name), f"there is no such study in {opened.place}", remedy=remedy) from None
 
@@ -247,7 +274,7 @@ def list_studies(
         StorageError: the database cannot be opened.
     """
     opened = storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir)
-    summaries = [_summarise(row) for row in opened.overview() if SPEC_ATTRIBUTE in row.attributes]
+    summaries = [_summarise(row) for row in opened.overview() if _is_ours(row.attributes)]
     return sorted(summaries, key=lambda summary: summary.created)
 
 
@@ -257,6 +284,20 @@ def _check_split(spec: StudySpec, dataset: Dataset) -> None:
         stratified_folds(dataset.y, folds=data.folds, seed=data.seed)
     elif data.validation is not None:
         stratified_split(dataset.y, fraction=data.validation, seed=data.seed)
+
+
+def _is_ours(attributes: Mapping[str, Any]) -> bool:
+    return attributes.keys() >= ATTRIBUTES
+
+
+def _is_half_registered(study: optuna.Study, spec: StudySpec) -> bool:
+    """Whether it is what `create_study` leaves if it is killed: a new study, or one that looks like it."""
+    return (
+        not _is_ours(study.user_attrs)
+        and study.user_attrs.keys() <= ATTRIBUTES
+        and [direction.name.lower() for direction in study.directions] == [spec.objective.direction]
+        and not study.get_trials(deepcopy=False)
+    )
 
 
 def _register(study: optuna.Study, spec: StudySpec, digest: str) -> None:
@@ -272,10 +313,9 @@ def _register(study: optuna.Study, spec: StudySpec, digest: str) -> None:
 def _extend(study: Study, spec: StudySpec, digest: str) -> None:
     """Store a specification that only adds to the study's own."""
     found = changes(study.spec, spec)
-    if digest == study.data_digest:
-        # The same data from another place is no change.
-        found = [change for change in found if change.key != "data.name"]
-    refused = [change for change in found if not change.extends]
+    # The same data may come from another place.
+    moved = {"data.name"} if digest == study.data_digest else set()
+    refused = [change for change in found if not change.extends and change.key not in moved]
     if refused:
         lines = "; ".join(f"{change.key} was {change.old!r} and is {change.new!r}" for change in refused)
         remedy = f"Give it a new name, or delete the old study: hpo delete {study.name} --yes."
@@ -299,6 +339,10 @@ def _summarise(row: StudyRow) -> StudySummary:
         best_value=row.best_value,
         created=datetime.fromisoformat(row.attributes[CREATED_ATTRIBUTE]),
     )
+
+
+def _deleted(name: str) -> StudyError:
+    return StudyError(_place(name), "has been deleted")
 
 
 def _place(name: str) -> str:

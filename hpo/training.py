@@ -47,11 +47,17 @@ class Samples:
     rows: Array
 
     @classmethod
-    def of(cls, x: Any, y: Any, rows: Array | None = None) -> Samples:
-        """Put arrays on the device; all their rows unless `rows` names some."""
+    def of(cls, x: Any, y: Any) -> Samples:
+        """Put arrays on the device, all their rows.
+
+        Raises:
+            ValueError: they are not arrays of one length, or hold no sample.
+        """
         x, y = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
-        count = int(tf.nest.flatten(x)[0].shape[0])
-        return cls(x, y, np.arange(count, dtype=np.int32) if rows is None else rows.astype(np.int32))
+        lengths = {int(tensor.shape[0]) if tensor.shape.rank else 0 for tensor in tf.nest.flatten((x, y))}
+        if len(lengths) != 1 or 0 in lengths:
+            raise ValueError(f"x and y must be arrays of equal length, at least 1, but got {sorted(lengths)}")
+        return cls(x, y, np.arange(lengths.pop(), dtype=np.int32))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -93,11 +99,15 @@ class CompiledEpochs:
         self.model.reset_metrics()
         for program, arguments in zip(programs, calls, strict=True):
             logs = program(*arguments)
-        return {name: float(value) for name, value in logs.items()}
+        return _numbers(logs)
 
     def _program(self, kind: str, *arguments: Any) -> Callable[..., Any]:
-        key = (kind, *(tuple(tensor.shape) for tensor in tf.nest.flatten(arguments)))
+        tensors = tf.nest.flatten(arguments)
+        key = (kind, *((tuple(tensor.shape), tensor.dtype) for tensor in tensors))
         if key not in self._programs:
+            # XLA would end the process.
+            if any(tensor.dtype == tf.string for tensor in tensors):
+                raise CompilationError("strings are no data for it")
             self._programs[key] = self._compile(kind, *arguments)
         return self._programs[key]
 
@@ -119,36 +129,38 @@ class CompiledEpochs:
         except Exception as error:
             if program_cache.discard():
                 return self._compile(kind, *arguments)
-            raise CompilationError(str(error)) from error
-        self.compile_seconds += time.perf_counter() - started
+            raise CompilationError(_reason(error)) from error
+        finally:
+            self.compile_seconds += time.perf_counter() - started
         return program  # type: ignore[no-any-return]
 
 
 class PlainEpochs:
     """The same contract by Keras's own `fit`: for models that XLA cannot compile, and the tests' oracle."""
 
-    compile_seconds = 0.0
     compilations = 0
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, *, compile_seconds: float = 0.0) -> None:
         self.model = model
+        self.compile_seconds = compile_seconds
 
     def train(self, samples: Samples, order: Array, batch: int) -> Logs:
         """One epoch over `samples` in `order`."""
         rows = tf.constant(order)
+        x, y = _gather(samples.x, rows), _gather(samples.y, rows)
         stop = self.model.stop_training
-        history = self.model.fit(
-            _gather(samples.x, rows), _gather(samples.y, rows), batch_size=batch, shuffle=False, verbose=0
-        )
+        # Each fit would end by averaging the weights, if the optimizer does; that is for the run's end.
+        with _replaced(self.model.optimizer, "finalize_variable_values", lambda variables: None):
+            history = self.model.fit(x, y, batch_size=batch, shuffle=False, verbose=0)
         self.model.stop_training = stop
-        return {name: float(values[-1]) for name, values in history.history.items()}
+        return _numbers({name: values[-1] for name, values in history.history.items()})
 
     def evaluate(self, samples: Samples) -> Logs:
         """Metrics of the model as it is, without training."""
         rows = tf.constant(samples.rows)
         x, y = _gather(samples.x, rows), _gather(samples.y, rows)
         logs = self.model.evaluate(x, y, batch_size=_even_batch(len(samples)), verbose=0, return_dict=True)
-        return {name: float(value) for name, value in logs.items()}
+        return _numbers(logs)
 
     def predict(self, samples: Samples) -> Array:
         """The model's outputs, shape (samples, *output shape)."""
@@ -194,8 +206,11 @@ class Trainer:
 
     def build(self, samples: Samples) -> None:
         """Create every variable of model, metrics and optimizer, since a program cannot create any."""
-        first = tf.constant(samples.rows[:1])
-        self.model._symbolic_build(data_batch=(_gather(samples.x, first), _gather(samples.y, first)))
+
+        def batch(tensor: tf.Tensor) -> keras.KerasTensor:
+            return keras.KerasTensor((None, *tensor.shape[1:]), tensor.dtype.name)
+
+        self.model._symbolic_build(data_batch=tf.nest.map_structure(batch, (samples.x, samples.y)))
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
 
@@ -211,12 +226,21 @@ class Trainer:
         """The present model's outputs, shape (samples, *output shape)."""
         return self._attempt(lambda: self.epochs.predict(samples))
 
-    def seat(self, run: Run) -> None:
-        """Make `run` the one whose state the model holds; the one before keeps its state aside."""
-        if self._occupant is run:
-            return
+    def average(self) -> None:
+        """Replace the weights by their averages over the steps, if the optimizer keeps such."""
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+
+    def vacate(self) -> None:
+        """Free the model for another use: the run whose state it holds keeps its state aside."""
         if self._occupant is not None:
             self._occupant.state = self.state
+            self._occupant = None
+
+    def seat(self, run: Run) -> None:
+        """Make `run` the one whose state the model holds."""
+        if self._occupant is run:
+            return
+        self.vacate()
         if run.state is not None:
             self.state = run.state
             run.state = None
@@ -226,9 +250,8 @@ class Trainer:
         try:
             return action()
         except CompilationError as error:
-            reason = str(error).strip().split("\n", 1)[0]
-            logger.warning("XLA cannot compile this model, so plain fit trains it: %s", reason)
-            self.epochs = PlainEpochs(self.model)
+            logger.warning("XLA cannot compile this model, so plain fit trains it: %s", error)
+            self.epochs = PlainEpochs(self.model, compile_seconds=self.compile_seconds)
             return action()
 
 
@@ -299,6 +322,7 @@ class Run:
         """End the run as early stopping would: the callbacks end their training."""
         if not self.finished:
             self._enter()
+            self.trainer.average()
             self._callbacks.on_train_end(dict(self._logs))
             self.finished = True
 
@@ -342,21 +366,25 @@ def fit(
         The Keras `History`, with one value an epoch for each metric.
 
     Raises:
-        ValueError: the model is not compiled, there is no sample, or `batch_size` or `epochs` is below 1.
+        ValueError: the model is not compiled, the arrays are not of one length or hold no sample, or
+            `batch_size`, `epochs` or `seed` is out of its range.
     """
-    samples = Samples.of(x, y)
-    if len(samples) == 0:
-        raise ValueError("x must hold at least one sample")
-    if batch_size != "full" and batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1 or 'full', but got {batch_size!r}")
-    if epochs < 1:
-        raise ValueError(f"epochs must be at least 1, but got {epochs!r}")
+    if batch_size != "full" and not _is_integer(batch_size, at_least=1):
+        raise ValueError(f"batch_size must be an integer of at least 1 or 'full', but got {batch_size!r}")
+    if not _is_integer(epochs, at_least=1):
+        raise ValueError(f"epochs must be an integer of at least 1, but got {epochs!r}")
+    if not _is_integer(seed, at_least=0):
+        raise ValueError(f"seed must be an integer of at least 0, but got {seed!r}")
+    if validation_data is not None and len(validation_data) != 2:
+        raise ValueError(f"validation_data must be (x, y), but got {len(validation_data)} parts")
     trainer = Trainer(model)
+    samples = Samples.of(x, y)
+    validation = None if validation_data is None else Samples.of(*validation_data)
     trainer.build(samples)
     run = Run(
         trainer,
         samples,
-        validation=None if validation_data is None else Samples.of(*validation_data),
+        validation=validation,
         batch_size=batch_size,
         epochs=epochs,
         callbacks=callbacks,
@@ -376,6 +404,22 @@ def variables_of(model: keras.Model) -> list[keras.Variable]:
     return listed + [variable for variable in unlisted if id(variable) not in known]
 
 
+def _is_integer(value: object, *, at_least: int) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= at_least
+
+
+def _numbers(logs: dict[str, Any]) -> dict[str, Any]:
+    """Logs as Python numbers; a metric of several values, such as F1 of each class, stays an array."""
+    return {name: np.asarray(value) if np.ndim(value) else float(value) for name, value in logs.items()}
+
+
+def _reason(error: Exception) -> str:
+    """The line of TensorFlow's message that tells most: where the model's own code raised, that error."""
+    lines = str(error).strip().splitlines() or [""]
+    raised = f"{type(error.__cause__ or error).__name__}: "
+    return next((line.strip() for line in lines if line.strip().startswith(raised)), lines[0])
+
+
 def _gather(data: Any, rows: tf.Tensor) -> Any:
     return tf.nest.map_structure(lambda array: tf.gather(array, rows), data)
 
@@ -387,11 +431,16 @@ def _even_batch(count: int) -> int:
 
 
 def _looped(step: Callable[[Any], Any], result: Callable[[], Any]) -> Callable[..., Any]:
+    def checked_step(batch: Any) -> None:
+        # What a step of the user's own returns besides the metrics' results is lost in the loop.
+        if set(step(batch)) != set(result()):
+            raise ValueError("the model's step must return the results of its metrics")
+
     def loop(x: Any, y: Any, batches: tf.Tensor, count: tf.Tensor) -> Any:
         # Not tf.range(count): XLA takes its end for a constant and compiles again for each value.
         i = tf.constant(0)
         while i < count:
-            step((_gather(x, batches[i]), _gather(y, batches[i])))
+            checked_step((_gather(x, batches[i]), _gather(y, batches[i])))
             i += 1
         return result()
 
@@ -414,22 +463,26 @@ def _batches(rows: Array, batch: int, steps: int) -> list[tuple[Array, int]]:
 
 
 @contextlib.contextmanager
+def _replaced(target: object, name: str, value: Callable[..., Any]) -> Iterator[None]:
+    original = getattr(target, name)
+    setattr(target, name, value)
+    try:
+        yield
+    finally:
+        setattr(target, name, original)
+
+
+@contextlib.contextmanager
 def _loop_friendly_dropout(model: keras.Model) -> Iterator[None]:
     """Let Keras's own Dropout draw by threefry while it is traced.
 
     Its default generator makes a step inside an XLA loop on a CPU ten times slower.
     """
-    layers = [
-        layer for layer in model._flatten_layers() if type(layer) is keras.layers.Dropout and layer.rate > 0
-    ]
-    originals = [layer.call for layer in layers]
-    for layer in layers:
-        layer.call = _threefry_dropout(layer)
-    try:
+    with contextlib.ExitStack() as stack:
+        for layer in model._flatten_layers():
+            if type(layer) is keras.layers.Dropout and 0 < layer.rate < 1:
+                stack.enter_context(_replaced(layer, "call", _threefry_dropout(layer)))
         yield
-    finally:
-        for layer, original in zip(layers, originals, strict=True):
-            layer.call = original
 
 
 def _threefry_dropout(layer: keras.layers.Dropout) -> Callable[..., Any]:

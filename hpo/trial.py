@@ -9,7 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.planning import decode, hyperparameters_of
-from hpo.spec import FINAL_METRICS, ComparisonSpec, StudySpec
+from hpo.spec import FINAL_METRICS, ComparisonSpec, SearchSpec, StudySpec
 
 STATES = {
     TrialState.COMPLETE: "complete",
@@ -50,13 +50,13 @@ class Trial:
         """The record of an Optuna trial of a study with this specification."""
         attributes = frozen.user_attrs
         metrics = {name: attributes[name] for name in FINAL_METRICS if name in attributes}
-        drawn = isinstance(spec, ComparisonSpec) or set(spec.space) <= set(frozen.params)  # type: ignore[attr-defined]
+        known = "arm" in attributes if isinstance(spec, ComparisonSpec) else _is_drawn(spec, frozen)
         return cls(
             number=frozen.number,
             state=STATES[frozen.state],
             value=frozen.value if frozen.state == TrialState.COMPLETE else None,
             params={name: decode(value) for name, value in frozen.params.items()},
-            hyperparameters=hyperparameters_of(spec, frozen).model_dump(mode="json") if drawn else {},
+            hyperparameters=hyperparameters_of(spec, frozen).model_dump(mode="json") if known else {},
             arm=attributes.get("arm"),
             seed=attributes.get("seed"),
             metrics=metrics,
@@ -75,3 +75,7 @@ class Trial:
         for name in ("started", "finished"):
             values[name] = values[name] and values[name].isoformat(timespec="seconds")
         return values
+
+
+def _is_drawn(spec: StudySpec, frozen: FrozenTrial) -> bool:
+    return isinstance(spec, SearchSpec) and set(spec.space) <= set(frozen.params)

@@ -14,7 +14,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import optuna
@@ -61,13 +60,20 @@ class Worker:
     def stop_on_signals(self) -> None:
         """Stop on SIGINT and SIGTERM; a second one ends the process at once."""
 
-        def handle(number: int, _frame: FrameType | None) -> None:
-            if self._stopping.is_set():
-                os._exit(128 + number)
-            self.stop()
+        receiving, sending = socket.socketpair()
+        sending.setblocking(False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        # Python's own handlers wait until TensorFlow comes back from an epoch; this is written at once.
+        signal.set_wakeup_fd(sending.detach())
 
-        signal.signal(signal.SIGINT, handle)
-        signal.signal(signal.SIGTERM, handle)
+        def listen() -> None:
+            while received := receiving.recv(1):
+                if self._stopping.is_set():
+                    os._exit(128 + received[0])
+                self.stop()
+
+        threading.Thread(target=listen, daemon=True).start()
 
     def stop_on_end_of_input(self) -> None:
         """Stop when standard input ends: when the parent that holds it dies, however it dies."""
@@ -105,25 +111,31 @@ class Worker:
         return None
 
     def _train(self, study: Study, claim: Claim) -> bool:
-        """Train one claimed trial; False if it went back into the queue, or another worker has it now."""
+        """Train one claimed trial; False if it went back into the queue, or is no longer this worker's."""
         with _kept_alive(claim.lease) as lost:
-            study.refresh()
-            number = study.storage.rdb.get_trial(claim.trial_id).number
-            study.optuna.sampler = study.sampler_for(number)
-            trial = optuna.trial.Trial(study.optuna, claim.trial_id)
             try:
-                outcome = self._outcome(study, trial, lambda: self._stopping.is_set() or lost.is_set())
-            except BaseException:
-                study.storage.requeue(claim)
-                raise
-            if lost.is_set():
-                logger.warning("trial %d of %s is another worker's now", number, study.name)
-                return False
-            if outcome is None:
-                study.storage.requeue(claim)
-                return False
-            _record(study, trial, outcome)
-        claim.lease.release()
+                if self._finish(study, claim, lost):
+                    claim.lease.release()
+                    return True
+            except BaseException as error:
+                if study.storage.requeue(claim) or not isinstance(error, Exception):
+                    raise
+            else:
+                if study.storage.requeue(claim):
+                    return False
+        logger.warning("%s of %s is no longer this worker's", claim.lease.key, study.name)
+        return False
+
+    def _finish(self, study: Study, claim: Claim, lost: threading.Event) -> bool:
+        """Train a trial to its end and record it; False if it was stopped, or another worker has it now."""
+        study.refresh()
+        number = study.storage.rdb.get_trial(claim.trial_id).number
+        trial = optuna.trial.Trial(study.optuna_for(number), claim.trial_id)
+        outcome = self._outcome(study, trial, lambda: self._stopping.is_set() or lost.is_set())
+        # Renewed first: from here on there is time to record it before another worker may take it.
+        if outcome is None or not claim.lease.renew():
+            return False
+        _record(study, trial, outcome)
         return True
 
     def _outcome(
@@ -143,7 +155,8 @@ class Worker:
             return objective(trial, hyperparameters, should_stop=should_stop)
         except StoppedError:
             return None
-        except sa.exc.SQLAlchemyError:
+        except (sa.exc.SQLAlchemyError, optuna.exceptions.OptunaError):
+            # Of the storage: says nothing about the trial.
             raise
         except Exception as error:
             logger.error("trial %d of %s failed:\n%s", trial.number, study.name, traceback.format_exc())
@@ -197,7 +210,7 @@ def _record(study: Study, trial: optuna.trial.Trial, outcome: Outcome) -> None:
     if outcome.curves:
         curves = pd.DataFrame(outcome.curves).to_csv(index=False)
         study.storage.save_artifact(trial._trial_id, CURVES_FILE, curves.encode())
-    study.optuna.tell(trial, outcome.value, state=outcome.state, skip_if_finished=True)
+    trial.study.tell(trial, outcome.value, state=outcome.state, skip_if_finished=True)
 
 
 def _prepare_tensorflow(threads: int) -> None:

@@ -1,0 +1,77 @@
+"""The command line: parse, call one function, print."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from hpo.cli import data, reading, specs, training
+from hpo.errors import HpoError, WorkerError
+
+ENVIRONMENT = (
+    "Environment: HPO_STORAGE, the database's URL (sqlite:///hpo.db); HPO_ARTIFACT_DIR, the folder of what"
+    " trials leave (hpo-artifacts); HPO_DATA_DIR, the folder of data sets (in the user's cache)."
+)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    "Study files": {"init": specs.init, "validate": specs.validate, "schema": specs.schema},
+    "Training": {
+        "run": training.run,
+        "resume": training.resume,
+        "create": training.create,
+        "worker": training.worker,
+    },
+    "Results": {
+        "list": reading.studies,
+        "show": reading.study,
+        "trials": reading.trials,
+        "best": reading.best,
+        "compare": reading.compare,
+        "dashboard": reading.dashboard,
+        "delete": reading.delete,
+    },
+}
+for panel, commands in COMMANDS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
+app.add_typer(data.app, name="data", rich_help_panel="Data sets")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from hpo import __version__
+
+        print(f"hpo {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=ENVIRONMENT)
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Declarative, restartable hyperparameter studies for Keras models on Optuna."""
+
+
+def main() -> None:
+    """The entry point of the `hpo` command."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        app(prog_name="hpo")  # also as `python -m hpo`
+    except HpoError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except WorkerError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)

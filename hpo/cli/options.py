@@ -1,0 +1,51 @@
+"""What several commands share: arguments, options, and how they open a study and its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpo.console import Format, downloads
+
+if TYPE_CHECKING:
+    from hpo.storage import Storage
+    from hpo.study import Study
+
+SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A study file.")]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name.")]
+StorageUrl = Annotated[
+    str | None,
+    typer.Option("--storage", envvar="HPO_STORAGE", help="Database URL.", show_default="sqlite:///hpo.db"),
+]
+Output = Annotated[Format, typer.Option("--format", help="How to print.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Worker processes.", show_default="one for each core")
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(min=0, metavar="SECONDS", help="Stop after this time; `hpo resume` goes on."),
+]
+
+
+def open_storage(url: str | None) -> Storage:
+    """The storage that `--storage` names."""
+    from hpo.storage import Storage
+
+    return Storage(url)
+
+
+def open_study(name: str, storage: Storage | str | None) -> Study:
+    """A study of that storage."""
+    from hpo.study import open_study
+
+    return open_study(name, storage=storage)
+
+
+def fetch(name: str) -> Path:
+    """Make sure that a data set is at hand, with a progress bar; returns its file."""
+    from hpo.data import fetch
+
+    with downloads() as progress:
+        return fetch(name, progress=progress)

@@ -1,0 +1,84 @@
+"""Commands on study files: init, validate, schema."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpo.cli.options import Output
+from hpo.console import Format, show
+from hpo.errors import HpoError, SpecError
+
+if TYPE_CHECKING:
+    from hpo.spec import StudySpec
+
+
+def init(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder to write it to.", show_default="this one")
+    ] = Path(),
+) -> None:
+    """Write a commented example study file, study.toml."""
+    from hpo.spec import example
+
+    path = directory / "study.toml"
+    if path.exists():
+        raise SpecError(str(path), "is there already", remedy="Choose another folder.")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        path.write_text(example(), encoding="utf-8")
+    except OSError as error:
+        raise SpecError(str(path), f"cannot be written: {error.strerror}") from None
+    print(f"Wrote {path}. Run it with: hpo run {path}", file=sys.stderr)
+
+
+def validate(
+    specs: Annotated[list[Path], typer.Argument(metavar="SPEC", help="Study files.")],
+    output: Output = Format.table,
+) -> None:
+    """Check study files; print what each would run."""
+    from hpo.spec import load
+
+    rows, errors = [], []
+    for path in specs:
+        try:
+            rows.append(_workload(path, load(path)))
+        except HpoError as error:
+            errors.append(error)
+    if rows:
+        show(rows, output)
+    for broken in errors[:-1]:
+        print(broken, file=sys.stderr)
+    if errors:
+        raise errors[-1]
+
+
+def _workload(path: Path, spec: StudySpec) -> dict[str, Any]:
+    from hpo.data import train_samples
+    from hpo.planning import workload
+
+    try:
+        samples = train_samples(spec.data.name)
+    except HpoError as error:
+        raise error.inside(str(path)) from None
+    work = workload(spec, samples)
+    return {
+        "file": str(path),
+        "study": spec.name,
+        "kind": spec.kind,
+        "trials": spec.planned,
+        "replicates": spec.planned * spec.replicates,
+        "max_epochs": work.epochs,
+        "max_steps": work.steps,
+    }
+
+
+def schema() -> None:
+    """Print the JSON Schema of a study file, for editors."""
+    from hpo.spec import json_schema
+
+    print(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,143 @@
+"""Commands that train: create, run, resume, worker."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpo.cli.options import SpecPath, StorageUrl, StudyName, Timeout, Workers, fetch, open_storage, open_study
+from hpo.cli.reading import show_best, show_comparison
+from hpo.console import Format, StudyProgress, counted, states_of, stdout
+from hpo.errors import DataError, SpecError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hpo.study import Study, StudySummary
+
+# A search may have hundreds of configurations; `hpo compare` shows them all.
+SHOWN_ARMS = 10
+
+
+def create(spec: SpecPath, storage: StorageUrl = None) -> None:
+    """Register a study and plan its trials; train nothing."""
+    study = _create(spec, storage, None)
+    left = _left(study)
+    said = f"{counted(left, 'trial')} to train. Run: hpo resume {study.name}" if left else "nothing to train."
+    print(f"{study.name}: {said}", file=sys.stderr)
+
+
+def run(
+    spec: SpecPath,
+    storage: StorageUrl = None,
+    workers: Workers = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials of a search, in place of the file's.")
+    ] = None,
+    timeout: Timeout = None,
+) -> None:
+    """Create or resume a study, train it, print what it shows."""
+    _train(_create(spec, storage, trials), workers, timeout)
+
+
+def resume(
+    study: StudyName, storage: StorageUrl = None, workers: Workers = None, timeout: Timeout = None
+) -> None:
+    """Train what is left of a study, as it is stored."""
+    opened = open_study(study, storage)
+    fetch(opened.spec.data.name)
+    opened.load_data()
+    _train(opened, workers, timeout)
+
+
+def worker(
+    studies: Annotated[
+        list[str] | None, typer.Argument(metavar="STUDY", help="Studies to serve; all by default.")
+    ] = None,
+    storage: StorageUrl = None,
+    max_trials: Annotated[int | None, typer.Option(min=1, help="Stop after this many trials.")] = None,
+    exit_when_idle: Annotated[
+        bool, typer.Option("--exit-when-idle", help="Stop once all trials have finished.")
+    ] = False,
+    threads: Annotated[int, typer.Option(min=1, help="TensorFlow's threads.")] = 1,
+    stop_on_end_of_input: Annotated[bool, typer.Option("--stop-on-end-of-input", hidden=True)] = False,
+) -> None:
+    """Train trials of studies, one after the other, until told to stop (Ctrl-C, SIGTERM)."""
+    from hpo.study import list_studies
+    from hpo.worker import Worker
+
+    opened = open_storage(storage)
+    if studies:
+        named = [open_study(name, opened) for name in studies]
+        served = Worker(lambda: named, threads=threads)
+    else:
+        kept: dict[str, Study] = {}
+
+        def every() -> list[Study]:
+            names = [summary.name for summary in list_studies(storage=opened)]
+            return [kept.setdefault(name, open_study(name, opened)) for name in names]
+
+        served = Worker(every, threads=threads)
+    served.stop_on_signals()
+    if stop_on_end_of_input:
+        served.stop_on_end_of_input()
+    else:
+        print(f"Worker {served.name} on {opened.place}. Ctrl-C stops it after its epoch.", file=sys.stderr)
+    finished = served.run(max_trials=max_trials, exit_when_idle=exit_when_idle)
+    if not stop_on_end_of_input:
+        print(f"Worker {served.name} finished {counted(finished, 'trial')}.", file=sys.stderr)
+
+
+def _create(path: Path, storage: str | None, trials: int | None) -> Study:
+    from hpo.spec import SearchSpec, load, parse, to_json
+
+    spec = load(path)
+    if trials is not None:
+        if not isinstance(spec, SearchSpec):
+            raise SpecError(
+                "--trials", f"is for a search, and {path} is a comparison", remedy="Set seeds instead."
+            )
+        spec = parse(to_json(spec) | {"trials": trials}, source="--trials")
+    from hpo.study import create_study  # takes longer than to find a mistake in the file
+
+    try:
+        fetch(spec.data.name)
+        return create_study(spec, storage=storage)
+    except DataError as error:
+        raise error.inside(str(path)) from None
+
+
+def _left(study: Study) -> int:
+    return len(study.storage.unfinished(study.id))
+
+
+def _train(study: Study, workers: int | None, timeout: float | None) -> None:
+    if not _left(study):
+        print(f"{study.name}: nothing is left to train.", file=sys.stderr)
+    try:
+        with StudyProgress(study.spec) as progress:
+            summary = study.run(workers=workers, timeout=timeout, watch=progress.watch, log=progress.log)
+    except KeyboardInterrupt:
+        print(f"Stopped. Go on with: hpo resume {study.name}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if summary.counts["complete"]:
+        show_comparison(study, Format.table, most=SHOWN_ARMS)
+        stdout().print()
+        show_best(study)
+    _conclude(study, summary)
+
+
+def _conclude(study: Study, summary: StudySummary) -> None:
+    """The last line, which says whether all is well; exit code 1 if something failed."""
+    counts = summary.counts
+    line = f"{study.name}: {states_of(counts)}."
+    if counts["waiting"] + counts["running"]:
+        line += f" Go on with: hpo resume {study.name}"
+    if counts["failed"]:
+        failed = next(trial for trial in study.all_trials if trial.state == "failed")
+        line += f" The first that failed, #{failed.number}: {failed.reason}"
+    print(line, file=sys.stderr)
+    if counts["failed"]:
+        raise typer.Exit(1)

@@ -1,0 +1,242 @@
+"""Comparisons: means, spreads, failures and what arms differ in, against pandas and the stored trials."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+
+import hpo
+from hpo.compare import Comparison, compare
+from hpo.spec import StudySpec, loads
+from hpo.trial import Trial
+from tests.command import COMPARISON, SEARCH, Trained
+
+Runs = Iterable[Mapping[str, float] | None]
+
+
+def record(study: hpo.Study, *trials: Runs | None) -> None:
+    """End the study's next trials as a worker does: with the metrics of their runs, or failed for None."""
+    for runs in trials:
+        trial = study.optuna.ask()
+        if runs is None:
+            trial.set_user_attr("reason", "loss is nan at epoch 1")
+            study.optuna.tell(trial, state=TrialState.FAIL)
+            continue
+        replicates = [{"seed": seed, "fold": None, **(run or {})} for seed, run in enumerate(runs)]
+        trial.set_user_attr("replicates", replicates)
+        metric = study.spec.objective.metric
+        study.optuna.tell(trial, sum(run[metric] for run in replicates) / len(replicates))
+
+
+def created(text: str, folder: Path) -> hpo.Study:
+    return hpo.create_study(loads(text), storage=f"sqlite:///{folder / 'hpo.db'}")
+
+
+def run(accuracy: float, loss: float = 1.0) -> list[Mapping[str, float]]:
+    return [{"val_accuracy": accuracy, "val_loss": loss}]
+
+
+@pytest.fixture(scope="module")
+def comparison(trained: Trained) -> hpo.Study:
+    return hpo.open_study("comparison", storage=f"sqlite:///{trained.folder / 'hpo.db'}")
+
+
+@pytest.fixture(scope="module")
+def search(trained: Trained) -> hpo.Study:
+    return hpo.open_study("search", storage=f"sqlite:///{trained.folder / 'hpo.db'}")
+
+
+# ------------------------------------------------------------------------------------ trained studies
+
+
+def test_means_and_deviations_are_those_of_pandas_over_the_stored_trials(comparison: hpo.Study) -> None:
+    trials = comparison.trials()
+    complete = trials[trials["state"] == "complete"].groupby("arm")
+    found = comparison.compare()
+    assert {arm.arm: arm.n for arm in found.arms if arm.n} == complete.size().to_dict()
+    for arm in found.arms:
+        if not arm.n:
+            continue
+        for metric in found.metrics:
+            column = complete[f"metrics.{metric}"]
+            assert arm.mean[metric] == pytest.approx(column.mean()[arm.arm], rel=1e-12)
+            assert arm.sd[metric] == pytest.approx(column.std(ddof=1)[arm.arm], rel=1e-9)
+
+
+def test_failed_trials_are_counted_and_have_no_part_in_the_means(comparison: hpo.Study) -> None:
+    arms = {arm.arm: arm for arm in comparison.compare().arms}
+    assert {name: (arm.n, arm.failed) for name, arm in arms.items()} == {
+        "plain": (2, 0),
+        "[bold] faster": (2, 0),
+        "too fast": (0, 2),
+    }
+    assert (arms["too fast"].mean, arms["too fast"].sd) == ({}, {})
+
+
+def test_arms_differ_in_exactly_what_was_set_apart(comparison: hpo.Study) -> None:
+    assert {arm.arm: arm.differs for arm in comparison.compare().arms} == {
+        "plain": {"learning_rate": 0.01},
+        "[bold] faster": {"learning_rate": 0.1},
+        "too fast": {"learning_rate": 1e30},
+    }
+
+
+def test_the_metrics_are_the_declared_ones_and_the_objectives(comparison: hpo.Study) -> None:
+    found = comparison.compare()
+    assert (found.metric, found.direction, found.baseline) == ("val_loss", "minimize", "plain")
+    assert found.metrics == ("val_loss", "val_accuracy", "f1", "train_seconds")
+
+
+def test_configurations_of_a_search_differ_in_its_dimensions_lists_among_them(search: hpo.Study) -> None:
+    found = search.compare()
+    by_number = {f"#{trial.number}": trial for trial in search.all_trials}
+    assert len(found.arms) == 4
+    assert found.baseline is None
+    for arm in found.arms:
+        assert arm.differs == by_number[arm.arm].params
+        assert arm.differs.keys() == {"learning_rate", "dropout"}
+        assert isinstance(arm.differs["dropout"], list)
+        assert arm.sd == dict.fromkeys(found.metrics)
+        assert arm.mean == {metric: by_number[arm.arm].metrics[metric] for metric in found.metrics}
+
+
+@pytest.mark.parametrize("name", ["comparison", "search"])
+def test_json_says_what_the_table_says_and_survives_a_round_trip(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    found: Comparison = request.getfixturevalue(name).compare()
+    values = found.to_json()
+    assert json.loads(json.dumps(values, allow_nan=False)) == values
+    frame = found.table
+    assert list(frame["arm"]) == [arm["arm"] for arm in values["arms"]]
+    for (_, row), arm in zip(frame.iterrows(), values["arms"], strict=True):
+        assert (row["study"], row["n"], row["failed"]) == (name, arm["n"], arm["failed"])
+        assert {key: row[key] for key in arm["differs"]} == arm["differs"]
+        for metric in values["metrics"]:
+            assert row[metric] == arm["mean"].get(metric) or math.isnan(row[metric])
+            assert row[f"{metric}_sd"] == arm["sd"].get(metric) or pd.isna(row[f"{metric}_sd"])
+
+
+# ------------------------------------------------------------------------------------- the best first
+
+
+@pytest.mark.parametrize(
+    ("metric", "order"),
+    [("val_accuracy", ["#1", "#2", "#0", "#3"]), ("val_loss", ["#2", "#0", "#1", "#3"])],
+)
+def test_the_best_is_first_and_what_has_no_result_last(metric: str, order: list[str], tmp_path: Path) -> None:
+    study = created(SEARCH.replace("[params]", f'objective = {{ metric = "{metric}" }}\n[params]'), tmp_path)
+    record(study, run(0.1, 0.5), run(0.9, 0.7), run(0.5, 0.2), None)
+    found = study.compare()
+    assert [arm.arm for arm in found.arms] == order
+    assert found.direction == {"val_accuracy": "maximize", "val_loss": "minimize"}[metric]
+
+
+def test_an_arm_without_a_result_is_shown_with_none(tmp_path: Path) -> None:
+    study = created(COMPARISON, tmp_path)
+    assert [(arm.arm, arm.n, arm.failed, arm.mean) for arm in study.compare().arms] == [
+        ("plain", 0, 0, {}),
+        ("[bold] faster", 0, 0, {}),
+        ("too fast", 0, 0, {}),
+    ]
+    record(study, [{"val_loss": 2.0, "val_accuracy": 0.5, "f1": 0.4, "train_seconds": 1.0}])
+    first, *others = study.compare().arms
+    assert (first.arm, first.n) == ("plain", 1)
+    assert first.sd["val_loss"] is None
+    assert [(arm.n, arm.failed) for arm in others] == [(0, 0), (0, 0)]
+    assert first.differs == {"learning_rate": 0.01}
+    assert len(study.compare().table) == 3
+
+
+def test_configurations_that_have_not_finished_are_not_compared(tmp_path: Path) -> None:
+    study = created(SEARCH, tmp_path)
+    found = study.compare()
+    assert found.arms == ()
+    assert list(found.table) == [
+        *("study", "arm", "n", "failed", "val_accuracy", "val_accuracy_sd"),
+        *("val_loss", "val_loss_sd", "train_seconds", "train_seconds_sd"),
+    ]
+    assert len(found.table) == 0
+    # The last two differ in more, but are still waiting.
+    record(study, run(0.1), run(0.2))
+    first, second = study.compare().arms
+    ours, others = (trial.params for trial in study.all_trials[:2])
+    assert second.differs == {key: value for key, value in ours.items() if others[key] != value}
+    assert first.differs.keys() == second.differs.keys() == {"learning_rate"}
+
+
+def test_every_replicate_counts_as_a_run(tmp_path: Path) -> None:
+    study = created(SEARCH.replace("[params]", "seeds = 3\n[params]"), tmp_path)
+    record(study, [*run(0.25), *run(0.5), *run(0.75)])
+    (arm,) = study.compare().arms
+    assert (arm.n, arm.mean["val_accuracy"], arm.sd["val_accuracy"]) == (3, 0.5, 0.25)
+
+
+# ------------------------------------------------------------------------------- whatever the numbers
+
+SPEC = loads(COMPARISON)
+NUMBERS = st.integers(-(10**9), 10**9).map(lambda number: number / 1000)
+RESULTS = st.dictionaries(
+    st.sampled_from(["plain", "[bold] faster", "too fast"]),
+    st.lists(st.one_of(st.none(), NUMBERS), min_size=1, max_size=5),
+    min_size=1,
+)
+
+
+def trials_of(results: Mapping[str, list[float | None]], spec: StudySpec) -> list[Trial]:
+    """One trial a result, failed where it is None, the arms' in turn."""
+    flat = [(arm, seed, value) for arm, values in results.items() for seed, value in enumerate(values)]
+    return [
+        Trial(
+            number=number,
+            state="failed" if value is None else "complete",
+            value=value,
+            params={},
+            hyperparameters=spec.hyperparameters_for(spec.arm(arm).params).model_dump(mode="json"),  # type: ignore[attr-defined]
+            arm=arm,
+            seed=seed,
+            metrics={},
+            epochs_run=None,
+            started=None,
+            finished=None,
+            worker=None,
+            reason=None,
+            replicates=[] if value is None else [{"seed": seed, "fold": None, "val_loss": value}],
+            curve=[],
+        )
+        for number, (arm, seed, value) in enumerate(sorted(flat, key=lambda one: one[1]))
+    ]
+
+
+@settings(deadline=None)
+@given(RESULTS)
+def test_any_results_are_gathered_as_pandas_gathers_them(results: dict[str, list[float | None]]) -> None:
+    found = compare(SPEC, trials_of(results, SPEC))
+    assert {arm.arm for arm in found.arms} == results.keys()
+    means = [arm.mean.get("val_loss", math.inf) for arm in found.arms]
+    assert means == sorted(means)
+    for arm in found.arms:
+        values = pd.Series(results[arm.arm], dtype=float)
+        assert (arm.n, arm.failed) == (values.count(), values.isna().sum())
+        if arm.n:
+            scale = values.abs().max()
+            assert arm.mean["val_loss"] == pytest.approx(values.mean(), rel=1e-9, abs=1e-9 * scale)
+        if arm.n > 1:
+            assert arm.sd["val_loss"] == pytest.approx(values.std(), rel=1e-6, abs=1e-6 * scale)
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False)) == found.to_json()
+
+
+def test_the_record_of_the_property_test_has_the_fields_of_a_stored_trial(comparison: hpo.Study) -> None:
+    (made, *_) = trials_of({"plain": [1.0]}, comparison.spec)
+    stored: dict[str, Any] = comparison.all_trials[0].to_json()
+    assert made.to_json().keys() == stored.keys()
+    assert made.hyperparameters == stored["hyperparameters"]

@@ -1,0 +1,637 @@
+"""The storage's promises, kept by SQLite and by a real PostgreSQL server, with real processes."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
+
+import optuna
+import pytest
+import sqlalchemy as sa
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hpo.errors import StorageError
+from hpo.storage import Claim, Storage
+
+SPACE = {
+    "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
+    "batch_size": IntDistribution(16, 128, step=16),
+    "hidden_units": CategoricalDistribution(["[64]", "[128, 64]"]),
+}
+PARAMS = {"learning_rate": 0.01, "batch_size": 64, "hidden_units": "[128, 64]"}
+
+
+@pytest.fixture
+def storage(new_database: Callable[[], str], tmp_path: Path) -> Storage:
+    return Storage(new_database(), artifact_dir=tmp_path / "artifacts", create=True)
+
+
+def waiting(**attributes: object) -> FrozenTrial:
+    return create_trial(
+        state=TrialState.WAITING, params=PARAMS, distributions=SPACE, user_attrs=dict(attributes)
+    )
+
+
+def new_study(storage: Storage, *, trials: int = 0, name: str = "study") -> optuna.Study:
+    study = optuna.create_study(study_name=name, storage=storage.optuna)
+    assert storage.add_trials(study._study_id, [waiting(index=i) for i in range(trials)], after=0)
+    return study
+
+
+def claim(storage: Storage, study: optuna.Study, *, seconds: float = 60.0) -> Claim:
+    found = storage.claim(study._study_id, owner="test", seconds=seconds)
+    assert found is not None
+    return found
+
+
+def lease_rows(storage: Storage) -> set[str]:
+    with storage.engine.connect() as connection:
+        return set(connection.execute(sa.text("SELECT key FROM hpo_leases")).scalars())
+
+
+def expire(storage: Storage) -> None:
+    """Let every lease be over, as if its time had passed."""
+    with storage.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE hpo_leases SET expires = 0"))
+
+
+# ------------------------------------------------------------------------------- what eight processes do
+
+
+def create_and_use(url: str, number: int) -> None:
+    storage = Storage(url, create=True)
+    optuna.create_study(study_name=f"study {number}", storage=storage.optuna)
+    lease = storage.acquire(f"key {number}", owner="test", seconds=60)
+    assert lease is not None
+
+
+def claim_and_finish(url: str, study_id: int, number: int) -> list[int]:
+    storage, claimed = Storage(url), []
+    while (found := storage.claim(study_id, owner=f"{number}", seconds=60)) is not None:
+        claimed.append(found.trial_id)
+        storage.optuna.set_trial_state_values(found.trial_id, TrialState.COMPLETE, [float(number)])
+        found.lease.release()
+    return claimed
+
+
+def hoard(url: str, study_id: int, number: int) -> list[int]:
+    storage, claimed = Storage(url), []
+    while (found := storage.claim(study_id, owner=f"{number}", seconds=60)) is not None:
+        claimed.append(found.trial_id)
+    return claimed
+
+
+def add_ten(url: str, study_id: int, number: int) -> bool:
+    return Storage(url).add_trials(study_id, [waiting(by=number) for _ in range(10)], after=0)
+
+
+def count_under_lock(url: str, path: str, number: int) -> None:
+    storage = Storage(url)
+    for _ in range(5):
+        with storage.lock("counter"):
+            count = int(Path(path).read_text())
+            time.sleep(0.002)
+            Path(path).write_text(str(count + 1))
+
+
+# ------------------------------------------------------------------------------------------------ schema
+
+
+def test_processes_at_once_create_one_whole_schema(new_database, crowd, tmp_path):
+    for _ in range(3):
+        url = new_database()
+        crowd(create_and_use, url)
+        storage = Storage(url)
+        assert sorted(row.name for row in storage.overview()) == [f"study {n}" for n in range(8)]
+        assert lease_rows(storage) == {f"key {n}" for n in range(8)}
+    leftovers = [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert not leftovers
+
+
+def test_plain_optuna_reads_and_writes_the_database(storage):
+    new_study(storage, trials=2)
+    study = optuna.load_study(study_name="study", storage=storage.url)
+    study.optimize(lambda trial: trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True), n_trials=3)
+    assert [trial.value for trial in study.trials[:2]] == [0.01, 0.01]
+    assert len(storage.optuna.get_all_trials(study._study_id)) == 3
+
+
+def test_a_database_of_optuna_s_own_is_kept_and_gets_leases(new_database):
+    url = new_database()
+    optuna.create_study(study_name="older", storage=RDBStorage(url)).optimize(lambda _: 1.0, n_trials=1)
+    storage = Storage(url, create=True)
+    assert [row.name for row in storage.overview()] == ["older"]
+    assert storage.acquire("key", owner="test", seconds=60) is not None
+
+
+def test_opening_what_create_has_made_needs_no_create(storage):
+    new_study(storage)
+    assert [row.name for row in Storage(storage.url).overview()] == ["study"]
+
+
+@pytest.mark.parametrize("touch", [lambda s: s.rdb, lambda s: s.optuna], ids=["rdb", "optuna"])
+def test_a_schema_of_another_optuna_version_is_refused_in_one_line(storage, touch):
+    with storage.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = 'v99'"))
+    with pytest.raises(StorageError, match="of another version of Optuna") as caught:
+        touch(Storage(storage.url))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_that_has_another_form_is_told_in_one_line(storage):
+    with storage.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE studies RENAME COLUMN study_name TO title"))
+    with pytest.raises(StorageError, match="study_name") as caught:
+        Storage(storage.url).overview()
+    assert "\n" not in str(caught.value)
+
+
+def test_ids_of_deleted_studies_and_trials_do_not_come_back(storage):
+    first = new_study(storage, trials=3)
+    ids = {trial._trial_id for trial in first.trials}
+    storage.delete_study(first._study_id)
+    second = new_study(storage, trials=3)
+    assert second._study_id != first._study_id
+    assert not ids & {trial._trial_id for trial in second.trials}
+
+
+# ------------------------------------------------------------------------------------------------ leases
+
+
+def test_a_lease_has_one_holder(storage):
+    assert storage.acquire("key", owner="a", seconds=60) is not None
+    assert storage.acquire("key", owner="b", seconds=60) is None
+    assert storage.acquire("another", owner="b", seconds=60) is not None
+
+
+def test_an_expired_lease_goes_to_the_next_and_is_lost_to_the_first(storage):
+    first = storage.acquire("key", owner="a", seconds=0.05)
+    time.sleep(0.1)
+    second = storage.acquire("key", owner="b", seconds=60)
+    assert second is not None
+    assert not first.renew()
+    first.release()
+    assert second.renew()
+    assert storage.acquire("key", owner="a", seconds=60) is None
+
+
+def test_an_expired_lease_that_nobody_took_can_be_renewed(storage):
+    lease = storage.acquire("key", owner="a", seconds=0.2)
+    expire(storage)
+    assert lease.renew()
+    assert storage.acquire("key", owner="b", seconds=60) is None
+
+
+def test_renewing_lengthens_a_lease(storage):
+    lease = storage.acquire("key", owner="a", seconds=0.6)
+    for _ in range(4):
+        time.sleep(0.25)
+        assert storage.acquire("key", owner="b", seconds=60) is None
+        assert lease.renew()
+
+
+def test_a_released_lease_is_free_and_gone(storage):
+    lease = storage.acquire("key", owner="a", seconds=60)
+    lease.release()
+    assert lease_rows(storage) == set()
+    assert not lease.renew()
+    assert storage.acquire("key", owner="b", seconds=60) is not None
+
+
+def test_leases_go_by_the_database_s_clock_and_not_by_the_worker_s(storage, monkeypatch):
+    assert storage.acquire("key", owner="a", seconds=60) is not None
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    assert storage.acquire("key", owner="a worker of the year 2096", seconds=60) is None
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    expire(storage)
+    assert storage.acquire("key", owner="a worker of the year 1970", seconds=60) is not None
+
+
+def test_a_lock_lets_one_process_in_at_a_time(storage, crowd, tmp_path):
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    crowd(count_under_lock, storage.url, str(counter))
+    assert counter.read_text() == "40"
+
+
+def test_a_lock_is_free_again_after_an_error(storage):
+    with pytest.raises(ZeroDivisionError), storage.lock("key"):
+        1 / 0  # noqa: B018
+    assert lease_rows(storage) == set()
+
+
+# ------------------------------------------------------------------------------------------------ claims
+
+
+def test_eight_processes_claim_each_of_sixty_trials_once(storage, crowd):
+    study = new_study(storage, trials=60)
+    claimed = crowd(hoard, storage.url, study._study_id)
+    ids = [trial._trial_id for trial in study.trials]
+    assert sorted(chain.from_iterable(claimed)) == sorted(ids)
+    assert {trial.state for trial in study.trials} == {TrialState.RUNNING}
+
+
+def test_eight_processes_that_finish_and_release_train_nothing_twice(storage, crowd):
+    study = new_study(storage, trials=60)
+    claimed = crowd(claim_and_finish, storage.url, study._study_id)
+    assert sorted(chain.from_iterable(claimed)) == sorted(trial._trial_id for trial in study.trials)
+    for number, own in enumerate(claimed):
+        assert {storage.rdb.get_trial(trial_id).value for trial_id in own} <= {float(number)}
+    assert lease_rows(storage) == set()
+
+
+def test_trials_are_claimed_by_number_and_run_then(storage):
+    study = new_study(storage, trials=3)
+    numbers = [storage.rdb.get_trial(claim(storage, study).trial_id).number for _ in range(3)]
+    assert numbers == [0, 1, 2]
+    assert storage.claim(study._study_id, owner="test", seconds=60) is None
+    assert all(trial.datetime_start is not None for trial in study.trials)
+
+
+def test_claims_stay_inside_their_study(storage):
+    new_study(storage, trials=1, name="other")
+    empty = new_study(storage, name="empty")
+    assert storage.claim(empty._study_id, owner="test", seconds=60) is None
+
+
+def test_a_running_trial_is_taken_over_once_its_lease_has_expired(storage):
+    study = new_study(storage, trials=1)
+    first = claim(storage, study)
+    assert storage.claim(study._study_id, owner="b", seconds=60) is None
+    expire(storage)
+    second = claim(storage, study)
+    assert second.trial_id == first.trial_id
+    assert not first.lease.renew()
+    assert study.trials[0].state == TrialState.RUNNING
+
+
+def test_a_running_trial_without_a_lease_is_taken_over(storage):
+    study = new_study(storage)
+    trial = study.ask()
+    assert claim(storage, study).trial_id == trial._trial_id
+
+
+@pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL])
+def test_a_finished_trial_is_never_claimed(storage, state):
+    study = new_study(storage)
+    study.tell(study.ask(), 1.0 if state == TrialState.COMPLETE else None, state=state)
+    assert storage.claim(study._study_id, owner="test", seconds=60) is None
+    assert storage.unfinished(study._study_id) == []
+
+
+def test_nothing_is_claimed_of_a_deleted_study(storage):
+    study = new_study(storage, trials=1)
+    storage.delete_study(study._study_id)
+    assert storage.claim(study._study_id, owner="test", seconds=60) is None
+
+
+def test_a_requeued_trial_is_the_same_trial(storage):
+    study = new_study(storage, trials=2)
+    first = claim(storage, study)
+    trial = optuna.trial.Trial(study, first.trial_id)
+    trial.set_user_attr("worker", "a")
+    trial.report(0.5, step=1)
+    trial.report(0.25, step=2)
+    before = storage.rdb.get_trial(first.trial_id)
+    assert storage.requeue(first)
+    after = storage.rdb.get_trial(first.trial_id)
+    assert after.state == TrialState.WAITING
+    assert lease_rows(storage) == set()
+    for field in ("number", "params", "distributions", "intermediate_values", "user_attrs"):
+        assert getattr(after, field) == getattr(before, field)
+    assert claim(storage, study).trial_id == first.trial_id
+
+
+def test_a_trial_that_was_taken_over_is_not_requeued(storage):
+    study = new_study(storage, trials=1)
+    first = claim(storage, study)
+    expire(storage)
+    second = claim(storage, study)
+    assert not storage.requeue(first)
+    assert study.trials[0].state == TrialState.RUNNING
+    assert second.lease.renew()
+
+
+def test_a_finished_trial_is_not_requeued(storage):
+    study = new_study(storage, trials=1)
+    held = claim(storage, study)
+    study.tell(0, 1.0)
+    assert not storage.requeue(held)
+    assert study.trials[0].state == TrialState.COMPLETE
+    assert lease_rows(storage) == set()
+
+
+def test_a_trial_of_a_deleted_study_is_not_requeued(storage):
+    study = new_study(storage, trials=1)
+    held = claim(storage, study)
+    storage.delete_study(study._study_id)
+    assert not storage.requeue(held)
+
+
+# ------------------------------------------------------------------------------------------------ trials
+
+
+def test_added_trials_are_those_that_optuna_would_add(storage):
+    ours, theirs = new_study(storage, name="ours"), new_study(storage, name="theirs")
+    templates = [waiting(index=0), create_trial(state=TrialState.WAITING), waiting(arm="A", seed=1)]
+    assert storage.add_trials(ours._study_id, templates[:1], after=0)
+    assert storage.add_trials(ours._study_id, templates[1:], after=1)
+    theirs.add_trials(templates)
+    for added, expected in zip(ours.trials, theirs.trials, strict=True):
+        added._trial_id = expected._trial_id
+        assert added == expected
+
+
+def test_trials_are_added_only_to_what_their_plan_has_seen(storage):
+    study = new_study(storage, trials=2)
+    assert not storage.add_trials(study._study_id, [waiting()], after=1)
+    assert len(study.trials) == 2
+    with pytest.raises(KeyError):
+        storage.add_trials(study._study_id + 1, [waiting()], after=0)
+
+
+def test_of_processes_that_plan_at_once_one_adds_its_trials(storage, crowd):
+    study = new_study(storage)
+    assert sum(crowd(add_ten, storage.url, study._study_id)) == 1
+    assert [trial.number for trial in study.trials] == list(range(10))
+    assert len({trial.user_attrs["by"] for trial in study.trials}) == 1
+
+
+def test_trials_are_added_whole_or_not_at_all(storage):
+    study = new_study(storage)
+    broken = waiting()
+    broken.user_attrs["text"] = object()
+    with pytest.raises(TypeError):
+        storage.add_trials(study._study_id, [waiting(), broken], after=0)
+    assert study.trials == []
+
+
+def test_a_thousand_trials_are_added_and_the_next_is_found_in_moments(storage):
+    started = time.monotonic()
+    study = new_study(storage, trials=1000)
+    assert time.monotonic() - started < 15
+    started = time.monotonic()
+    claim(storage, study)
+    assert time.monotonic() - started < 0.5
+
+
+# ---------------------------------------------------------------------------------------------- overview
+
+RESULTS: dict[str, tuple[str, list[float | TrialState]]] = {
+    "nothing yet": ("maximize", []),
+    "none complete": ("maximize", [TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING]),
+    "maximize": ("maximize", [0.5, 0.75, -1.0, TrialState.PRUNED]),
+    "minimize": ("minimize", [0.5, 0.75, -1.0, TrialState.FAIL]),
+    "not a number": ("minimize", [math.nan, 0.5]),
+    "only not a number": ("minimize", [math.nan]),
+    "max with infinities": ("maximize", [math.inf, 3.0, -math.inf]),
+    "min with infinities": ("minimize", [math.inf, 3.0, -math.inf]),
+    "max without infinite best": ("maximize", [-math.inf, 3.0]),
+    "min without infinite best": ("minimize", [math.inf, 3.0]),
+    "only infinite": ("maximize", [-math.inf]),
+    "extremes": ("maximize", [1.7976931348623157e308, 5e-324, -1.7976931348623157e308]),
+}
+
+
+def fill(study: optuna.Study, results: list[float | TrialState]) -> None:
+    for number, result in enumerate(results):
+        trial = study.ask()
+        trial.report(9.0, step=1)
+        if not isinstance(result, TrialState):
+            study.tell(trial, result)
+        elif result.is_finished():
+            study.tell(trial, state=result)
+        study.set_user_attr(f"told {number}", {"result": str(result)})
+
+
+@pytest.mark.filterwarnings("ignore:The value nan is not acceptable")
+def test_the_overview_says_what_optuna_s_api_says(storage):
+    for name, (direction, results) in RESULTS.items():
+        study = optuna.create_study(study_name=name, storage=storage.optuna, direction=direction)
+        fill(study, results)
+    two = optuna.create_study(study_name="two", storage=storage.optuna, directions=["minimize", "maximize"])
+    two.tell(two.ask(), [1.0, 2.0])
+    two.tell(two.ask(), [0.5, 3.0])
+    rows = {row.name: row for row in storage.overview()}
+    assert list(rows) == [*RESULTS, "two"]
+    for name, row in rows.items():
+        study = optuna.load_study(study_name=name, storage=storage.optuna)
+        assert row.study_id == study._study_id
+        assert row.attributes == study.user_attrs
+        states = [trial.state for trial in study.trials]
+        assert row.counts == {state: states.count(state) for state in states}
+        if name == "two":
+            assert row.best_value == 0.5
+        elif TrialState.COMPLETE in states:
+            assert row.best_value == study.best_value
+        else:
+            assert row.best_value is None
+
+
+# --------------------------------------------------------------------------------- artifacts and deletion
+
+
+def test_an_artifact_is_one_of_optuna_s(storage):
+    study = new_study(storage, trials=1)
+    artifact_id = storage.save_artifact(claim(storage, study).trial_id, "curves.csv", b"epoch\n1\n")
+    (meta,) = get_all_artifact_meta(study.trials[0], storage=storage.optuna)
+    assert (meta.artifact_id, meta.filename, meta.mimetype) == (artifact_id, "curves.csv", "text/csv")
+    with FileSystemArtifactStore(storage.artifact_dir).open_reader(artifact_id) as file:
+        assert file.read() == b"epoch\n1\n"
+
+
+def test_an_artifact_is_found_by_its_file_s_name(storage):
+    study = new_study(storage, trials=1)
+    trial_id = claim(storage, study).trial_id
+    storage.save_artifact(trial_id, "a.bin", b"a")
+    storage.save_artifact(trial_id, "b.bin", b"b")
+    (trial,) = study.trials
+    assert storage.artifact(trial, "b.bin").read_bytes() == b"b"
+    assert storage.artifact(trial, "c.bin") is None
+
+
+def test_an_artifact_s_bytes_are_on_the_disk_before_its_row_is_in_the_database(storage):
+    study = new_study(storage, trials=1)
+    trial_id = claim(storage, study).trial_id
+    study.tell(0, 1.0)
+    # The row is refused, and its file is there already.
+    with pytest.raises(UpdateFinishedTrialError):
+        storage.save_artifact(trial_id, "curves.csv", b"whole")
+    assert [path.read_bytes() for path in storage.artifact_dir.iterdir()] == [b"whole"]
+    assert get_all_artifact_meta(study.trials[0], storage=storage.optuna) == []
+
+
+def test_an_artifact_that_cannot_be_written_has_no_row(storage):
+    study = new_study(storage, trials=1)
+    trial_id = claim(storage, study).trial_id
+    storage.artifact_dir.write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="exists"):
+        storage.save_artifact(trial_id, "curves.csv", b"whole")
+    assert get_all_artifact_meta(study.trials[0], storage=storage.optuna) == []
+
+
+def test_deleting_a_study_removes_its_trials_leases_and_artifacts_and_no_others(storage):
+    for name in ("kept", "deleted"):
+        study = new_study(storage, trials=3, name=name)
+        trial_id = claim(storage, study).trial_id
+        storage.save_artifact(trial_id, f"{name}.bin", name.encode())
+    assert len(lease_rows(storage)) == 2
+    storage.delete_study(study._study_id)
+    (row,) = storage.overview()
+    assert (row.name, sum(row.counts.values())) == ("kept", 3)
+    assert len(lease_rows(storage)) == 1
+    assert [path.read_bytes() for path in storage.artifact_dir.iterdir()] == [b"kept"]
+    with storage.engine.connect() as connection:
+        for table in ("trials", "trial_params", "trial_user_attributes"):
+            assert connection.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar_one() in (3, 9)
+
+
+def test_deleting_a_study_goes_on_when_an_artifact_is_missing(storage):
+    study = new_study(storage, trials=1)
+    storage.save_artifact(claim(storage, study).trial_id, "curves.csv", b"")
+    for path in storage.artifact_dir.iterdir():
+        path.unlink()
+    storage.delete_study(study._study_id)
+    assert storage.overview() == []
+
+
+# --------------------------------------------------------------------------------------------------- URLs
+
+# The URL, what the line says, and whether that is so only when the database is to be created.
+EXAMPLE = "Example: sqlite:///hpo.db"
+NO_FILE = f"must name a file, which workers can share, and nothing more. {EXAMPLE}"
+BAD_URLS = {
+    "no such file": ("sqlite:///missing.db", "there is no such database. Create a study", False),
+    "a folder": ("sqlite:///folder", "must name a file, and this is a folder", None),
+    "no database": ("sqlite:///text.db", "cannot be used: file is not a database", None),
+    "an empty file": ("sqlite:///empty.db", "must be a database of studies, and is empty", None),
+    "another database": ("sqlite:///other.db", "must be a database of studies, and is another one", None),
+    "missing folder": ("sqlite:///nowhere/hpo.db", "the folder nowhere does not exist. Create it", None),
+    "a file as folder": ("sqlite:///text.db/hpo.db", "the folder text.db does not exist", None),
+    "unwritable folder": ("sqlite:////proc/hpo.db", "cannot be used: unable to open database file", True),
+    "a name too long": (f"sqlite:///{'a' * 300}.db", "cannot be used: File name too long", None),
+    "a zero byte": ("sqlite:///a\0b.db", "", None),
+    "in memory": (
+        "sqlite://",
+        f"must name a file, which workers can share, and nothing more. {EXAMPLE}",
+        None,
+    ),
+    "in memory, named": ("sqlite:///:memory:", "must name a file, which workers can share", None),
+    "in memory, shared": ("sqlite:///file::memory:?cache=shared&uri=true", "must name a file", None),
+    "two slashes": (
+        "sqlite://hpo.db",
+        f"must name a file, which workers can share, and nothing more. {EXAMPLE}",
+        None,
+    ),
+    "options": ("sqlite:///hpo.db?timeout=soon", "must name a file", None),
+    "another dialect": ("mysql://u:secret@h/db", "must be sqlite or postgresql, but got 'mysql'", None),
+    "unknown dialect": ("foo://u:secret@h/db", "must be sqlite or postgresql, but got 'foo'", None),
+    "asynchronous driver": ("sqlite+aiosqlite:///hpo.db", "must be sqlite or postgresql", None),
+    "no URL": ("hpo.db", f"must be a database URL, but got 'hpo.db'. {EXAMPLE}", None),
+    "no colon": ("postgresql//u:secret@h/db", "must be a database URL, but got 'postgresql//***@h/db'", None),
+    "no scheme": ("u:secret@h/db", "must be a database URL, but got '***@h/db'", None),
+    "no port": ("postgresql+psycopg://u:secret@h:port/db", "must be a database URL", None),
+    "slash in password": ("postgresql+psycopg://u:sec/secret@127.0.0.1:1/db", "connection failed", None),
+    "nobody listens": ("postgresql+psycopg://u:secret@127.0.0.1:1/db", "connection failed", None),
+    "nobody listens, password as option": (
+        "postgresql+psycopg://u@127.0.0.1:1/db?password=secret&sslmode=disable",
+        "connection failed",
+        None,
+    ),
+    "no driver": ("postgresql+pg8000://u:secret@h/db", "its driver is not installed", None),
+    "unknown driver": ("postgresql+foo://u:secret@h/db", "cannot be used: Can't load plugin", None),
+}
+
+
+CASES = [
+    pytest.param(url, says, create, id=f"{name}, {'created' if create else 'opened'}")
+    for name, (url, says, only) in BAD_URLS.items()
+    for create in ((False, True) if only is None else (only,))
+]
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {path.name: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(("url", "says", "create"), CASES)
+def test_a_bad_url_is_told_in_one_line_and_changes_nothing(url, says, create, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text.db").write_text("not a database " * 1000)
+    (tmp_path / "empty.db").touch()
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE customers (name TEXT)")
+    other.close()
+    before = contents(tmp_path)
+    with pytest.raises(StorageError) as caught:
+        Storage(url, create=create)
+    line = str(caught.value)
+    assert says in line
+    assert "\n" not in line
+    assert "secret" not in line
+    assert contents(tmp_path) == before
+
+
+def test_a_postgresql_database_that_does_not_exist_is_told_in_one_line(postgresql_server):
+    with pytest.raises(StorageError, match='database "nowhere" does not exist') as caught:
+        Storage(f"postgresql+psycopg://postgres:secret@/nowhere?host={postgresql_server}", create=True)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_postgresql_database_holds_no_study_yet(new_postgresql):
+    url = new_postgresql()
+    with pytest.raises(StorageError, match=r"holds no study yet\. Create one with: hpo run SPEC"):
+        Storage(url)
+    tables = sa.inspect(sa.create_engine(url)).get_table_names()
+    assert tables == []
+
+
+def test_the_bare_name_postgresql_works_and_its_password_is_never_shown(new_postgresql):
+    url = new_postgresql().replace("+psycopg://postgres@", "://postgres:secret@")
+    storage = Storage(url, create=True)
+    assert storage.overview() == []
+    assert "***" in storage.place
+    assert "secret" not in storage.place
+    assert "secret" not in repr(storage.engine)
+    # What children are started with.
+    assert Storage(storage.url).overview() == []
+
+
+@pytest.mark.parametrize("folder", ["with space", "with {braces}", "100% é", "a;b&c=d", "+plus"])
+def test_a_folder_may_have_any_name(tmp_path, folder):
+    (tmp_path / folder).mkdir()
+    storage = Storage(f"sqlite:///{tmp_path / folder}/hpo.db", create=True)
+    new_study(storage, trials=1)
+    assert [row.name for row in Storage(storage.url).overview()] == ["study"]
+    assert (tmp_path / folder / "hpo.db").is_file()
+    assert str(tmp_path / folder) in storage.place
+
+
+def test_without_arguments_the_environment_says_where_studies_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HPO_STORAGE", "sqlite:///mine.db")
+    monkeypatch.setenv("HPO_ARTIFACT_DIR", "elsewhere")
+    storage = Storage(create=True)
+    assert (tmp_path / "mine.db").is_file()
+    assert storage.artifact_dir == Path("elsewhere")
+    monkeypatch.delenv("HPO_STORAGE")
+    monkeypatch.delenv("HPO_ARTIFACT_DIR")
+    storage = Storage(create=True)
+    assert (tmp_path / "hpo.db").is_file()
+    assert storage.artifact_dir == Path("hpo-artifacts")
+
+
+def test_an_argument_goes_before_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("HPO_STORAGE", "sqlite:////nowhere/at/all.db")
+    Storage(f"sqlite:///{tmp_path}/mine.db", create=True)
+    assert (tmp_path / "mine.db").is_file()
