@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import optuna
 
-from hpo.training import Logs
+from hpo.epochs import Logs
 
 
 class TrialProgress:

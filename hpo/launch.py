@@ -11,10 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from optuna.trial import FrozenTrial
-
 from hpo.errors import WorkerError
-from hpo.study import Study
+from hpo.storage import Storage
 
 POLL_SECONDS = 0.5
 RELAY_SECONDS = 5.0
@@ -28,33 +26,32 @@ def cores() -> int:
 
 
 def run_workers(
-    study: Study,
+    storage: Storage,
+    study: str,
     *,
+    left: Callable[[], int],
     workers: int | None,
     timeout: float | None,
-    watch: Callable[[Sequence[FrozenTrial]], None] | None,
+    look: Callable[[], None],
     log: Callable[[str], None] | None,
 ) -> None:
-    """Run workers on a study's planned trials; see `Study.run`.
+    """Run workers on the planned trials of the study of that name; see `Study.run`.
 
+    `left` counts the trials that are not finished; `look` is called about twice a second and at the end.
     On KeyboardInterrupt the workers finish their epoch and put their trials back, then it goes on up.
     """
-    left = len(study.storage.unfinished(study.id))
-    if left == 0:
+    planned = left()
+    if planned == 0:
         return
-    count = min(workers or cores(), left)
+    count = min(workers or cores(), planned)
     threads = max(1, cores() // count)
     deadline = None if timeout is None else time.monotonic() + timeout
-
-    def look() -> None:
-        if watch is not None:
-            watch(study.frozen_trials)
-
-    started = [_start(study, threads, log or _to_stderr) for _ in range(count)]
+    started = [_start(storage, study, threads, log or _to_stderr) for _ in range(count)]
     processes = [process for process, _ in started]
     try:
         stopped = _watch_over(processes, deadline, look)
     except KeyboardInterrupt:
+        (log or _to_stderr)("Stopping after this epoch. Ctrl-C again stops at once.")
         _terminate(processes)
         _wait_or_insist(processes)
         raise
@@ -64,10 +61,9 @@ def run_workers(
     # What is told to stop before it can listen ends by the signal.
     harmless = (0, -signal.SIGTERM) if stopped else (0,)
     died = [process.returncode for process in processes if process.returncode not in harmless]
-    left = len(study.storage.unfinished(study.id))
-    if died and left:
+    if died and (lost := left()):
         codes = ", ".join(str(code) for code in died)
-        raise WorkerError(f"{len(died)} of {count} workers died (exit codes {codes}) and left {left} trials")
+        raise WorkerError(f"{len(died)} of {count} workers died (exit codes {codes}) and left {lost} trials")
 
 
 def _watch_over(processes: Sequence[Process], deadline: float | None, look: Callable[[], object]) -> bool:
@@ -82,14 +78,16 @@ def _watch_over(processes: Sequence[Process], deadline: float | None, look: Call
     return stopped
 
 
-def _start(study: Study, threads: int, log: Callable[[str], None]) -> tuple[Process, threading.Thread]:
+def _start(
+    storage: Storage, study: str, threads: int, log: Callable[[str], None]
+) -> tuple[Process, threading.Thread]:
     environment = os.environ | {
-        "HPO_STORAGE": study.storage.url,
-        "HPO_ARTIFACT_DIR": str(study.storage.artifact_dir.resolve()),
+        "HPO_STORAGE": storage.url,
+        "HPO_ARTIFACT_DIR": str(storage.artifact_dir.resolve()),
     }
     options = ["--exit-when-idle", "--stop-on-end-of-input", "--threads", str(threads)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "hpo", "worker", study.name, *options],
+        [sys.executable, "-m", "hpo", "worker", study, *options],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,

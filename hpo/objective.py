@@ -15,10 +15,11 @@ from optuna.trial import TrialState
 
 from hpo.callbacks import PruningCallback, TrialProgress
 from hpo.data import Dataset, stratified_folds, stratified_split
+from hpo.epochs import Logs, Samples
 from hpo.metrics import classification_metrics
 from hpo.model import Network, build, compile_key
 from hpo.spec import Hyperparameters, StudySpec
-from hpo.training import Logs, Run, Samples
+from hpo.training import Run
 
 # XLA keeps what it has compiled (about 20 MiB a key) for the life of the process. So forgetting a network
 # frees only its state and graphs, and costs seconds and those 20 MiB once more if its key comes back.

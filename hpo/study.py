@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 from hpo.compare import Comparison, compare
 from hpo.data import Dataset, load_train, stratified_folds, stratified_split
 from hpo.errors import DataError, StudyError
+from hpo.launch import run_workers
 from hpo.planning import make_pruner, make_sampler, plan
 from hpo.spec import StudySpec, changes, from_json, load, to_json
 from hpo.storage import Storage, StudyRow
@@ -186,10 +187,21 @@ class Study:
         Raises:
             WorkerError: workers died, and trials are left.
         """
-        from hpo.launch import run_workers
+
+        def look() -> None:
+            if watch is not None:
+                watch(self.frozen_trials)
 
         self.plan()
-        run_workers(self, workers=workers, timeout=timeout, watch=watch, log=log)
+        run_workers(
+            self.storage,
+            self.name,
+            left=lambda: len(self.storage.unfinished(self.id)),
+            workers=workers,
+            timeout=timeout,
+            look=look,
+            log=log,
+        )
         return self.summary
 
     def optuna_for(self, number: int) -> optuna.Study:
@@ -198,7 +210,14 @@ class Study:
         return optuna.study.Study(self.name, self.storage.optuna, sampler=sampler, pruner=pruner)
 
     def delete(self) -> None:
-        """Remove the study with its trials and artifacts."""
+        """Remove the study with its trials and artifacts.
+
+        Raises:
+            StudyError: a worker is training it.
+        """
+        if busy := len(self.storage.in_training(self.id)):
+            rule = f"cannot be deleted while workers train it (trials in training: {busy})"
+            raise StudyError(_place(self.name), rule, remedy="Stop them first.")
         self.storage.delete_study(self.id)
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from hpo.storage import Storage
+
 Crowd = Callable[..., list[Any]]
 
 
@@ -38,7 +40,7 @@ def postgresql_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_postgresql(postgresql_server: str) -> Callable[[], str]:
     """Makes a fresh, empty PostgreSQL database and returns its URL."""
 
@@ -57,6 +59,20 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[],
         make: Callable[[], str] = request.getfixturevalue("new_postgresql")
         return make
     return lambda: f"sqlite:///{tmp_path / uuid.uuid4().hex}.db"
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database without studies, to copy: making its tables takes longer than most tests."""
+    path = tmp_path_factory.mktemp("empty") / "hpo.db"
+    Storage(f"sqlite:///{path}", create=True).engine.dispose()
+    return path
+
+
+@pytest.fixture
+def url(tmp_path: Path, empty_database: Path) -> str:
+    shutil.copy(empty_database, tmp_path)
+    return f"sqlite:///{tmp_path}/hpo.db"
 
 
 @pytest.fixture(scope="session")

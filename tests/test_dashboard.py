@@ -20,7 +20,7 @@ import pytest
 
 import hpo as library
 from hpo.spec import loads
-from tests.command import HPO, SEARCH, Trained, environment, hpo
+from tests.command import HPO, SEARCH, Trained, environment, quick
 
 
 @contextmanager
@@ -139,19 +139,14 @@ def test_it_listens_on_loopback_alone(address: str) -> None:
     assert listening == ["0100007F"]  # 127.0.0.1 in the kernel's order of bytes
 
 
-def test_a_study_that_is_created_later_appears(tmp_path: Path) -> None:
-    storage = f"sqlite:///{tmp_path / 'hpo.db'}"
+def test_a_study_that_is_created_later_appears_and_ctrl_c_ends_it_with_code_0(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'later.db'}"
     library.create_study(loads(SEARCH), storage=storage)
-    with dashboard(tmp_path, "--storage", storage) as (_, page):
+    with dashboard(tmp_path, "--storage", storage) as (process, page):
         summaries = f"{page.removesuffix('/dashboard')}/api/studies"
         assert len(get(summaries)["study_summaries"]) == 1
         library.create_study(loads(SEARCH.replace('"search"', '"later"', 1)), storage=storage)
         assert len(get(summaries)["study_summaries"]) == 2
-
-
-def test_ctrl_c_ends_it_with_code_0_and_silence(trained: Trained) -> None:
-    with dashboard(trained.folder) as (process, page):
-        assert page.endswith("/dashboard")
         process.send_signal(signal.SIGINT)
         out, rest = process.communicate(timeout=30)
     assert (process.returncode, out, rest) == (0, "", "")
@@ -161,7 +156,7 @@ def test_a_taken_port_is_told_in_one_line_and_nothing_is_created(tmp_path: Path)
     library.create_study(loads(SEARCH), storage=f"sqlite:///{tmp_path / 'hpo.db'}")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = hpo("dashboard", "--port", str(port), "--no-browser", folder=tmp_path)
+        done = quick("dashboard", "--port", str(port), "--no-browser", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"port {port}: cannot be used: Address already in use. Choose another: --port.\n"
     assert not (tmp_path / "hpo-artifacts").exists()
@@ -170,13 +165,13 @@ def test_a_taken_port_is_told_in_one_line_and_nothing_is_created(tmp_path: Path)
 def test_a_damaged_database_is_told_in_one_line(trained: Trained, tmp_path: Path) -> None:
     whole = (trained.folder / "hpo.db").read_bytes()
     (tmp_path / "hpo.db").write_bytes(whole[: len(whole) // 2])
-    done = hpo("dashboard", "--port", "0", "--no-browser", folder=tmp_path)
+    done = quick("dashboard", "--port", "0", "--no-browser", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("storage sqlite:///hpo.db: cannot be used: database disk image is malformed.")
 
 
 def test_an_artifact_folder_that_cannot_be_made_is_told_in_one_line(trained: Trained) -> None:
-    done = hpo("dashboard", "--port=0", folder=trained.folder, HPO_ARTIFACT_DIR="search.toml")
+    done = quick("dashboard", "--port=0", folder=trained.folder, HPO_ARTIFACT_DIR="search.toml")
     assert done.returncode == 2
     assert done.stderr == "artifact folder search.toml: cannot be made: File exists.\n"

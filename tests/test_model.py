@@ -13,10 +13,11 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpo.epochs import Samples
 from hpo.model import L2, Dropout, MomentumSGD, Network, Schedule, WideDense, build, compile_key
 from hpo.spec import Hyperparameters
 from hpo.spec.hyperparameters import Activation
-from hpo.training import Run, Samples, Trainer
+from hpo.training import Run, Trainer
 
 SAMPLES, FEATURES, CLASSES, BATCH, SCALE = 46, 6, 3, 23, 0.5
 generator = np.random.default_rng(0)
@@ -235,7 +236,7 @@ def test_inputs_that_pieces_divide_and_that_are_wide_are_computed_in_pieces(widt
 
 # Seeds
 
-NOISY: dict[str, Any] = {"dropout": 0.3, "batch_norm": True, "momentum": 0.5, "l2": 0.01, "batch_size": 16}
+NOISY: dict[str, Any] = {"dropout": 0.3, "batch_norm": True, "momentum": 0.5, "l2": 0.01}
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +285,7 @@ def test_replicates_in_lockstep_equal_the_same_seeds_alone_bit_for_bit(
             noisy.trainer,
             samples,
             validation=samples,
-            batch_size=16,
+            batch_size=BATCH,
             epochs=2,
             seed=seed,
             initial_state=state,
@@ -304,7 +305,7 @@ def test_a_run_keeps_its_weights_when_the_network_is_reset_for_another_trial(
 ) -> None:
     h = hyperparameters(**NOISY)
     state = noisy.initial_state(h, seed=0, steps=1)
-    run = Run(noisy.trainer, samples, batch_size=16, epochs=1, initial_state=state)
+    run = Run(noisy.trainer, samples, batch_size=BATCH, epochs=1, initial_state=state)
     run.advance()
     before = run.predict(samples)
     noisy.initial_state(h, seed=1, steps=1)

@@ -15,7 +15,8 @@ import json
 from hpo import program_cache
 program_cache.enable()
 import keras, numpy as np, hpo
-from hpo.training import Samples, Trainer, Run
+from hpo.epochs import Samples
+from hpo.training import Trainer, Run
 
 keras.utils.set_random_seed(0)
 model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, activation="softmax")])

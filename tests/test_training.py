@@ -16,7 +16,8 @@ import pytest
 import tensorflow as tf
 
 import hpo
-from hpo.training import CompiledEpochs, PlainEpochs, Run, Samples, Trainer
+from hpo.epochs import CompiledEpochs, PlainEpochs, Samples
+from hpo.training import Run, Trainer
 
 SAMPLES, FEATURES, CLASSES, HELD_OUT = 46, 6, 3, 20
 BATCH = 23

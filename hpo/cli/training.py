@@ -77,7 +77,8 @@ def worker(
 
         def every() -> list[Study]:
             names = [summary.name for summary in list_studies(storage=opened)]
-            return [kept.setdefault(name, open_study(name, opened)) for name in names]
+            kept.update({name: open_study(name, opened) for name in names if name not in kept})
+            return [kept[name] for name in names]
 
         served = Worker(every, threads=threads)
     served.stop_on_signals()

@@ -152,9 +152,10 @@ def _arrays(case: Case, samples: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _measure_compiled(case: Case) -> float:
     """Median over three epochs, after the one that compiles."""
+    from hpo.epochs import Samples
     from hpo.model import build
     from hpo.spec import Hyperparameters
-    from hpo.training import Run, Samples
+    from hpo.training import Run
 
     hyperparameters = Hyperparameters(
         hidden_units=HIDDEN,
