@@ -101,17 +101,19 @@ def _start(
 
 
 def _let_go(started: Sequence[tuple[Process, threading.Thread]]) -> None:
-    """Close the workers' input, which stops those that still run, and pass on their last lines."""
+    """Close the workers' input, which stops those that still run; wait for them and their last lines."""
     for process, _ in started:
         assert process.stdin is not None
         process.stdin.close()
-    for _, relay in started:
+    for process, relay in started:
+        process.wait()
         relay.join(RELAY_SECONDS)
 
 
 def _relay(stream: IO[bytes], log: Callable[[str], None]) -> None:
-    for line in stream:
-        log(line.decode(errors="replace").rstrip())
+    with stream:
+        for line in stream:
+            log(line.decode(errors="replace").rstrip())
 
 
 def _to_stderr(line: str) -> None:

@@ -251,11 +251,7 @@ def fit(
 
 def variables_of(model: keras.Model) -> list[keras.Variable]:
     """Every variable that training a compiled and built model changes, except its metrics'."""
-    listed = [*model.variables, *model.optimizer.variables]
-    known = {id(variable) for variable in listed}
-    # Nadam keeps a running product in a variable that it does not list.
-    unlisted = [value for value in vars(model.optimizer).values() if isinstance(value, keras.Variable)]
-    return listed + [variable for variable in unlisted if id(variable) not in known]
+    return [*model.variables, *model.optimizer.variables]
 
 
 def _is_integer(value: object, *, at_least: int) -> bool:

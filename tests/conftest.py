@@ -8,8 +8,18 @@ import pytest
 
 from tests.command import COMPARISON, SEARCH, Trained, hpo, hpo_on_terminal
 from tests.databases import crowd, empty_database, new_database, new_postgresql, postgresql_server, url
+from tests.workers import alone, own_data
 
-__all__ = ["crowd", "empty_database", "new_database", "new_postgresql", "postgresql_server", "url"]
+__all__ = [
+    "alone",
+    "crowd",
+    "empty_database",
+    "new_database",
+    "new_postgresql",
+    "own_data",
+    "postgresql_server",
+    "url",
+]
 
 for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(name, "1")

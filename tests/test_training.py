@@ -43,9 +43,8 @@ def mlp(
 
 
 def noisy() -> keras.Model:
-    return mlp(
-        OPTIMIZERS.SGD(0.1, momentum=0.9), keras.layers.Dropout(0.4), keras.layers.BatchNormalization()
-    )
+    """With all kinds of state: weights, moving averages, random counters, slots, Nadam's running product."""
+    return mlp(OPTIMIZERS.Nadam(0.01), keras.layers.Dropout(0.4), keras.layers.BatchNormalization())
 
 
 def order_of(epoch: int, *, seed: int = 0, rows: np.ndarray = TRAIN) -> np.ndarray:
@@ -130,7 +129,6 @@ CASES: dict[str, Callable[[], keras.Model]] = {
     "adam": lambda: mlp(OPTIMIZERS.Adam(0.01)),
     "rmsprop": lambda: mlp(OPTIMIZERS.RMSprop(0.01, momentum=0.5)),
     "nadam": lambda: mlp(OPTIMIZERS.Nadam(0.01)),
-    "adagrad": lambda: mlp(OPTIMIZERS.Adagrad(0.1)),
     "accumulated gradients of a schedule": lambda: mlp(
         OPTIMIZERS.SGD(OPTIMIZERS.schedules.ExponentialDecay(0.1, 2, 0.5), gradient_accumulation_steps=2)
     ),
@@ -328,7 +326,7 @@ def test_fitting_again_goes_on_from_the_weights_and_slots_there_are() -> None:
     assert_same_weights(model, expected)
 
 
-@pytest.mark.parametrize("batch_size", ["full", np.int64(SAMPLES), 1000])
+@pytest.mark.parametrize("batch_size", ["full", np.int64(1000)])
 def test_a_batch_of_all_samples(batch_size: Any) -> None:
     model = CASES["momentum"]()
     hpo.fit(model, X_TRAIN, Y_TRAIN, batch_size=batch_size, epochs=2)
@@ -346,10 +344,9 @@ def test_one_sample_and_a_validation_set_of_one() -> None:
     [
         (X_TRAIN.astype(np.float64), Y_TRAIN.astype(np.uint8)),
         (X_TRAIN, Y_TRAIN.astype(np.int8)[:, None]),
-        (X_TRAIN, Y_TRAIN.astype(np.float32)),
         (tf.constant(X_TRAIN), tf.constant(Y_TRAIN)),
     ],
-    ids=["float64 and uint8", "a column of labels", "float labels", "tensors"],
+    ids=["float64 and uint8", "a column of labels", "tensors"],
 )
 def test_the_type_of_the_arrays_does_not_matter(x: Any, y: Any) -> None:
     model = CASES["momentum"]()

@@ -124,11 +124,13 @@ class Storage:
         """Ids of the trials that wait or run, by number."""
         return self._unfinished(study_id, sa.true())
 
+    def in_training(self, study_id: int) -> list[int]:
+        """Ids of the trials that a worker holds, by number."""
+        return self._unfinished(study_id, self._held())
+
     def claim(self, study_id: int, *, owner: str, seconds: float) -> Claim | None:
         """Take the first trial that waits, or whose worker's lease has expired, and make it RUNNING."""
-        key = _key_of(models.TrialModel.trial_id)
-        held = sa.exists().where(leases.c.key == key, leases.c.expires >= now(self.engine))
-        for trial_id in self._unfinished(study_id, ~held):
+        for trial_id in self._unfinished(study_id, ~self._held()):
             lease = self.acquire(_trial_key(trial_id), owner=owner, seconds=seconds)
             if lease is None:
                 continue
@@ -155,6 +157,11 @@ class Storage:
         finally:
             claim.lease.release()
         return True
+
+    def _held(self) -> sa.ColumnElement[bool]:
+        """Whether somebody holds the lease of a trial."""
+        key = _key_of(models.TrialModel.trial_id)
+        return sa.exists().where(leases.c.key == key, leases.c.expires >= now(self.engine))
 
     def _unfinished(self, study_id: int, condition: sa.ColumnElement[bool]) -> list[int]:
         trial = models.TrialModel

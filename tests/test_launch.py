@@ -1,0 +1,266 @@
+"""`hpo run` and `Study.run`: workers that are interrupted, killed and told to stop, and how runs go on."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import pytest
+from optuna.trial import FrozenTrial
+
+from hpo import Study, StudyError, StudySpec, create_study
+from hpo.spec import to_toml
+from tests.command import HPO, environment
+from tests.workers import (
+    LONG,
+    eventually,
+    leases,
+    new_studies,
+    results,
+    states,
+    training,
+)
+
+RUN = ("run", "long.toml", "--workers", "2")
+
+
+def registered(folder: Path, table: dict[str, Any]) -> Study:
+    """A study and its file in a folder, as `hpo create` leaves them."""
+    (folder / f"{table['name']}.toml").write_text(to_toml(StudySpec(**table)))
+    (study,) = new_studies(f"sqlite:///{folder}/hpo.db", folder, table)
+    study.storage.artifact_dir = folder / "hpo-artifacts"
+    return study
+
+
+@contextmanager
+def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """An `hpo` process in a folder, which is gone at the end with all its workers."""
+    process = subprocess.Popen(
+        [*HPO, *arguments],
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        workers = workers_of(process)
+        for each in (psutil.Process(process.pid), *workers) if process.poll() is None else workers:
+            each.kill()
+        process.communicate()
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    try:
+        return psutil.Process(process.pid).children()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def last_line(process: subprocess.Popen[str]) -> str:
+    _, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+    return err.strip().splitlines()[-1]
+
+
+def epochs_reported(study: Study) -> int:
+    return sum(len(trial.curve) for trial in study.all_trials)
+
+
+def situation(study: Study) -> dict[str, Any]:
+    return {
+        "states": states(study),
+        "leases": leases(study.storage),
+        "curves": [trial.curve for trial in study.all_trials],
+    }
+
+
+# ------------------------------------------------------------------------------- interrupted and gone on
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A comparison whose first run is killed, whose second is interrupted and whose third loses a worker."""
+    folder = tmp_path_factory.mktemp("story")
+    study = registered(folder, LONG)
+    seen: dict[str, Any] = {"study": study}
+
+    with running(folder, *RUN) as killed:
+        eventually(lambda: bool(training(study)))
+        workers = workers_of(killed)
+        killed.kill()
+        _, alive = psutil.wait_procs(workers, timeout=30)
+        seen["orphans"] = len(workers), alive
+    seen["after the kill"] = situation(study)
+
+    with running(folder, *RUN) as interrupted:
+        before = epochs_reported(study)
+        eventually(lambda: epochs_reported(study) > before)
+        workers = workers_of(interrupted)
+        interrupted.send_signal(signal.SIGINT)
+        seen["last line"] = last_line(interrupted)
+        seen["code"] = interrupted.returncode
+        seen["workers left"] = [worker for worker in workers if worker.is_running()]
+    seen["after the interrupt"] = situation(study)
+
+    with running(folder, *RUN) as resumed:
+        eventually(lambda: len(workers_of(resumed)) == 2)
+        workers_of(resumed)[0].kill()
+        seen["last line of all"] = last_line(resumed)
+        seen["last code"] = resumed.returncode
+    return seen
+
+
+def test_the_workers_of_a_killed_parent_stop_by_themselves_and_put_their_trials_back(story):
+    assert story["orphans"] == (2, [])
+    after = story["after the kill"]
+    assert set(after["states"]) <= {"waiting", "complete"}
+    assert "waiting" in after["states"]
+    assert after["leases"] == 0
+    assert any(after["curves"])
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_worker_and_no_claim(story):
+    assert story["code"] == 130
+    assert story["last line"] == "Stopped. Go on with: hpo resume long"
+    assert story["workers left"] == []
+    after = story["after the interrupt"]
+    assert set(after["states"]) <= {"waiting", "complete"}
+    assert after["leases"] == 0
+
+
+def test_an_interrupted_trial_keeps_its_epochs(story):
+    for before, after in zip(
+        story["after the kill"]["curves"], story["after the interrupt"]["curves"], strict=True
+    ):
+        assert after[: len(before)] == before
+
+
+def test_a_run_ends_well_when_one_worker_dies_and_another_goes_on(story):
+    assert story["last code"] == 0
+    assert story["last line of all"] == "long: 4 complete."
+
+
+def test_a_run_that_was_killed_and_interrupted_ends_as_if_nothing_had_been_bit_for_bit(story, alone):
+    assert len(story["study"].all_trials) == 4
+    assert results(story["study"]) == results(alone["long"])
+
+
+def test_a_second_interrupt_ends_everything_at_once_in_the_midst_of_an_epoch(tmp_path):
+    # One sample a step over 17 million weights: an epoch takes the better part of a minute.
+    params = {"hidden_units": [4096, 4096], "batch_size": 1, "epochs": 2}
+    study = registered(tmp_path, LONG | {"params": params})
+    with running(tmp_path, "run", "long.toml", "--workers", "1") as run:
+        eventually(lambda: "hyperparameters" in study.frozen_trials[0].user_attrs)
+        time.sleep(2)
+        (worker,) = workers_of(run)
+        run.send_signal(signal.SIGINT)
+        time.sleep(1)
+        assert run.poll() is None
+        assert worker.is_running()
+        run.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        assert run.wait(30) == 130
+        assert time.monotonic() - started < 5
+        assert not worker.is_running()
+    # As if it had been killed: its trial is another's once its lease is over.
+    assert states(study)[0] == "running"
+    assert leases(study.storage) == 1
+
+
+# -------------------------------------------------------------------------------------------- timeouts
+
+
+@pytest.mark.parametrize("seconds", [0.3, 10])
+def test_a_timeout_stops_before_or_after_the_workers_have_begun_and_leaves_the_rest_to_resume(
+    tmp_path, seconds
+):
+    params = {"hidden_units": [], "batch_size": "full", "epochs": 1_000_000}
+    study = registered(tmp_path, LONG | {"params": params})
+    started = time.monotonic()
+    with running(tmp_path, *RUN, "--timeout", str(seconds)) as run:
+        assert last_line(run) == "long: 4 waiting. Go on with: hpo resume long"
+        assert run.returncode == 0
+    assert seconds < time.monotonic() - started < seconds + 30
+    assert leases(study.storage) == 0
+
+
+# -------------------------------------------------------------------------------------------- deaths
+
+
+def test_a_run_all_of_whose_workers_die_fails(tmp_path):
+    study = registered(tmp_path, LONG)
+    with running(tmp_path, *RUN) as run:
+        eventually(lambda: len(workers_of(run)) == 2)
+        for worker in workers_of(run):
+            worker.kill()
+        assert last_line(run) == "2 of 2 workers died (exit codes -9, -9) and left 4 trials"
+        assert run.returncode == 1
+    assert states(study) == ["waiting"] * 4
+
+
+def test_a_worker_that_is_told_to_stop_is_no_death(tmp_path):
+    study = registered(tmp_path, LONG | {"params": {"hidden_units": [], "epochs": 1_000_000}})
+    with running(tmp_path, "run", "long.toml", "--workers", "1") as run:
+        eventually(lambda: bool(training(study)))
+        (worker,) = workers_of(run)
+        worker.terminate()
+        assert last_line(run) == "long: 4 waiting. Go on with: hpo resume long"
+        assert run.returncode == 0
+
+
+# -------------------------------------------------------------------------------------------- from Python
+
+HUGE = 2**31 - 1
+
+
+def test_a_run_from_python_is_watched_to_its_end_and_hands_over_what_its_workers_say(tmp_path, own_data):
+    table: dict[str, Any] = {
+        "name": "watched",
+        "kind": "comparison",
+        "data": {"name": str(own_data)},
+        "seeds": 1,
+        "params": {"hidden_units": [], "batch_size": "full", "epochs": 2},
+        "arms": [{"name": "plain"}, {"name": "too large for memory", "hidden_units": [HUGE, HUGE]}],
+    }
+    study = create_study(
+        StudySpec(**table), storage=f"sqlite:///{tmp_path}/hpo.db", artifact_dir=tmp_path / "artifacts"
+    )
+    seen: list[list[str]] = []
+    lines: list[str] = []
+
+    def watch(trials: Any) -> None:
+        seen.append([trial.state.name for trial in trials])
+
+    summary = study.run(workers=1, watch=watch, log=lines.append)
+    assert summary.counts["complete"] == summary.counts["failed"] == 1
+    assert seen[0] == ["WAITING", "WAITING"]
+    assert seen[-1] == ["COMPLETE", "FAIL"]
+    assert "trial 1 of watched failed:" in lines
+    assert any("ResourceExhaustedError" in line for line in lines)
+    # Nothing is left: no worker starts.
+    seen.clear()
+    assert study.run(workers=1, watch=watch) == summary
+    assert seen == []
+
+
+def test_a_study_that_is_deleted_ends_its_run_and_its_workers(tmp_path):
+    study = registered(tmp_path, LONG)
+
+    def watch(trials: list[FrozenTrial]) -> None:
+        optuna.delete_study(study_name="long", storage=study.storage.url)
+
+    before = set(psutil.Process().children())
+    with pytest.raises(StudyError, match="study 'long': has been deleted"):
+        study.run(workers=2, watch=watch, log=lambda line: None)
+    assert set(psutil.Process().children()) <= before
