@@ -8,8 +8,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.errors import SpecError
 from hpo.planning import decode, hyperparameters_of
-from hpo.spec import FINAL_METRICS, ComparisonSpec, SearchSpec, StudySpec
+from hpo.spec import FINAL_METRICS, SearchSpec, StudySpec
 
 STATES = {
     TrialState.COMPLETE: "complete",
@@ -50,13 +51,12 @@ class Trial:
         """The record of an Optuna trial of a study with this specification."""
         attributes = frozen.user_attrs
         metrics = {name: attributes[name] for name in FINAL_METRICS if name in attributes}
-        known = "arm" in attributes if isinstance(spec, ComparisonSpec) else _is_drawn(spec, frozen)
         return cls(
             number=frozen.number,
             state=STATES[frozen.state],
             value=frozen.value if frozen.state == TrialState.COMPLETE else None,
             params={name: decode(value) for name, value in frozen.params.items()},
-            hyperparameters=hyperparameters_of(spec, frozen).model_dump(mode="json") if known else {},
+            hyperparameters=_effective(spec, frozen),
             arm=attributes.get("arm"),
             seed=attributes.get("seed"),
             metrics=metrics,
@@ -77,5 +77,11 @@ class Trial:
         return values
 
 
-def _is_drawn(spec: StudySpec, frozen: FrozenTrial) -> bool:
-    return isinstance(spec, SearchSpec) and set(spec.space) <= set(frozen.params)
+def _effective(spec: StudySpec, frozen: FrozenTrial) -> dict[str, Any]:
+    if isinstance(spec, SearchSpec) and not set(spec.space) <= set(frozen.params):
+        return {}
+    try:
+        return hyperparameters_of(spec, frozen).model_dump(mode="json")
+    except (KeyError, SpecError):
+        # Somebody enqueued it, without an arm or with values that break a rule.
+        return {}

@@ -8,10 +8,9 @@ import pytest
 
 from tests.command import COMPARISON, SEARCH, Trained, hpo, hpo_on_terminal
 from tests.databases import crowd, empty_database, new_database, new_postgresql, postgresql_server, url
-from tests.workers import alone, own_data
+from tests.workers import own_data
 
 __all__ = [
-    "alone",
     "crowd",
     "empty_database",
     "new_database",

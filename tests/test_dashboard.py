@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 import pandas as pd
 import pytest
@@ -21,6 +21,9 @@ import pytest
 import hpo as library
 from hpo.spec import loads
 from tests.command import HPO, SEARCH, Trained, environment, quick
+
+# Not urlopen: it keeps the proxies that were set when somebody in this process first called it.
+open_url = build_opener(ProxyHandler({})).open
 
 
 @contextmanager
@@ -53,7 +56,7 @@ def address(trained: Trained) -> Iterator[str]:
 
 
 def get(url: str) -> Any:
-    with urlopen(url, timeout=30) as reply:
+    with open_url(url, timeout=30) as reply:
         return json.loads(reply.read())
 
 
@@ -66,7 +69,7 @@ def studies(address: str) -> dict[str, int]:
 
 
 def test_the_announced_page_is_the_dashboard(address: str) -> None:
-    with urlopen(f"{address}/dashboard", timeout=30) as reply:
+    with open_url(f"{address}/dashboard", timeout=30) as reply:
         assert reply.headers["Content-Type"].startswith("text/html")
         assert "Optuna Dashboard" in reply.read().decode()
 
@@ -111,7 +114,7 @@ def test_the_learning_curves_of_a_trial_can_be_downloaded(
         (artifact,) = shown["artifacts"]
         assert (artifact["filename"], artifact["mimetype"]) == ("curves.csv", "text/csv")
         path = f"{studies['search']}/{shown['trial_id']}/{artifact['artifact_id']}"
-        with urlopen(f"{address}/artifacts/{path}", timeout=30) as reply:
+        with open_url(f"{address}/artifacts/{path}", timeout=30) as reply:
             curves = pd.read_csv(reply)
         assert curves["epoch"].tolist() == [1, 2]
         pd.testing.assert_frame_equal(curves, study.curves(shown["number"]))
@@ -121,7 +124,7 @@ def test_nothing_but_artifacts_can_be_downloaded(address: str, studies: dict[str
     trial = get(f"{address}/api/studies/{studies['search']}?after=0")["trials"][0]["trial_id"]
     for path in ("..%2Fhpo.db", "../hpo.db", "%2Fetc%2Fpasswd", "nothing"):
         with pytest.raises(HTTPError) as refused:
-            urlopen(f"{address}/artifacts/{studies['search']}/{trial}/{path}", timeout=30)
+            open_url(f"{address}/artifacts/{studies['search']}/{trial}/{path}", timeout=30)
         assert refused.value.code == 404
 
 

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 
 import hpo
 from hpo import DataError, SpecError, StorageError, Study, StudyError, StudySpec, create_study, open_study
+from hpo.planning import suggest
 from hpo.spec import to_json, to_toml
 from hpo.storage import Storage
 from hpo.study import CURVES_FILE
@@ -444,6 +445,18 @@ def test_a_trial_that_somebody_enqueued_is_shown_and_breaks_nothing(create):
         assert study.all_trials[-1].state == "waiting"
         assert study.all_trials[-1].hyperparameters == {}
         assert len(study.trials()) == study.spec.planned + 1
+
+
+@pytest.mark.filterwarnings("ignore:Fixed parameter")
+def test_a_trial_that_somebody_enqueued_with_values_that_break_a_rule_is_shown(create):
+    study = create(SEARCH, space={"l2": {"low": 0.0, "high": 0.5}})
+    finish(study, *[0.5] * 6)
+    study.optuna.enqueue_trial({"l2": -1.0})
+    claim = study.storage.claim(study.id, owner="test", seconds=60)
+    suggest(optuna.trial.Trial(study.optuna, claim.trial_id), study.spec)
+    strange = study.all_trials[-1]
+    assert strange.params == {"l2": -1.0}
+    assert strange.hyperparameters == {}
 
 
 # ----------------------------------------------------------------------------------------------- reading

@@ -72,7 +72,7 @@ def states(study: Study) -> list[str]:
     return [trial.state for trial in study.all_trials]
 
 
-def eventually(true: Callable[[], bool], *, within: float = 60.0) -> None:
+def eventually(true: Callable[[], bool], *, within: float = 180.0) -> None:
     deadline = time.monotonic() + within
     while not true():
         assert time.monotonic() < deadline, "this has not come about in time"
@@ -123,13 +123,3 @@ def worker_process(storage: Storage, *options: str) -> Iterator[subprocess.Popen
 def new_studies(url: str, folder: Path, *tables: dict[str, Any]) -> list[Study]:
     storage = Storage(url, artifact_dir=folder / "artifacts", create=True)
     return [create_study(StudySpec(**table), storage=storage) for table in tables]
-
-
-@pytest.fixture(scope="session")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Study]:
-    """Two studies trained by one worker that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("alone")
-    studies = new_studies(f"sqlite:///{folder}/hpo.db", folder, SEARCH, LONG)
-    with worker_process(studies[0].storage, "--exit-when-idle") as worker:
-        assert worker.wait(120) == 0
-    return {study.name: study for study in studies}
