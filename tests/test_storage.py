@@ -607,6 +607,22 @@ def test_the_bare_name_postgresql_works_and_its_password_is_never_shown(new_post
     assert Storage(storage.url).overview() == []
 
 
+def test_connections_that_a_server_closed_are_replaced(new_postgresql):
+    storage = Storage(new_postgresql(), create=True)
+    study = new_study(storage, trials=2)
+    first = claim(storage, study)
+    # As when the server restarts; from a connection of its own.
+    elsewhere = sa.create_engine(storage.url)
+    with elsewhere.connect() as connection:
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        closed = connection.execute(sa.text(f"SELECT count(pg_terminate_backend(pid)) {others}")).scalar_one()
+    elsewhere.dispose()
+    assert closed > 0
+    optuna.trial.Trial(study, first.trial_id).report(0.5, step=1)
+    assert first.lease.renew()
+    assert study.trials[0].intermediate_values == {1: 0.5}
+
+
 @pytest.mark.parametrize("folder", ["with space", "with {braces}", "100% é", "a;b&c=d", "+plus"])
 def test_a_folder_may_have_any_name(tmp_path, folder):
     (tmp_path / folder).mkdir()
