@@ -1,8 +1,9 @@
-"""The Keras callback that ties a training run to its Optuna trial: report, prune, notice divergence."""
+"""Keras callbacks of a trial's runs: report to its Optuna trial, prune, notice divergence, stop early."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,7 +23,7 @@ class TrialProgress:
     def __init__(self, trial: optuna.trial.Trial, metric: str, *, replicates: int, epochs: int) -> None:
         self.reported: list[float] = []
         self.pruned = False
-        self.divergence: str | None = None
+        self.failure: str | None = None
         self._trial, self._metric, self._epochs = trial, metric, epochs
         self._latest = [math.nan] * replicates
         self._training = set(range(replicates))
@@ -32,13 +33,13 @@ class TrialProgress:
     @property
     def ended(self) -> bool:
         """Whether every replicate must stop now, however many epochs it has left."""
-        return self.pruned or self.divergence is not None
+        return self.pruned or self.failure is not None
 
     def record(self, replicate: int, epoch: int, logs: Logs, *, stopping: bool) -> None:
         """Take one replicate's epoch, its last if `stopping`; the last one of an epoch makes the report."""
         for name, value in logs.items():
             if not math.isfinite(value):
-                self.divergence = f"{name} is {value} at epoch {epoch}"
+                self.failure = f"{name} is {value} at epoch {epoch}"
                 return
         self._latest[replicate] = logs[self._metric]
         if replicate != max(self._training):
@@ -53,6 +54,15 @@ class TrialProgress:
     def leave(self, replicate: int) -> None:
         """A replicate has finished training."""
         self._training.discard(replicate)
+
+    def get_state(self) -> dict[str, Any]:
+        """What `set_state` needs to go on from here, between two epochs of a trial that goes on."""
+        return {"reported": self.reported, "latest": self._latest, "training": sorted(self._training)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.reported, self._latest = state["reported"], state["latest"]
+        self._training = set(state["training"])
 
 
 class PruningCallback(keras.callbacks.Callback):
@@ -73,3 +83,18 @@ class PruningCallback(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self._progress.leave(self._replicate)
+
+
+class EarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras's, whose state a checkpoint can keep."""
+
+    KEPT = ("wait", "best", "best_epoch", "best_weights", "stopped_epoch")
+
+    def get_state(self) -> dict[str, Any]:
+        """What `set_state` needs to go on from here."""
+        return {name: getattr(self, name) for name in self.KEPT}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        for name in self.KEPT:
+            setattr(self, name, state[name])

@@ -30,7 +30,7 @@ def serve(storage: Storage, *, port: int, open_browser: bool, announce: Callable
         StorageError: the artifact folder cannot be made.
     """
     application = optuna_dashboard.wsgi(
-        storage.optuna, artifact_store=FileSystemArtifactStore(storage.artifact_dir)
+        storage.optuna, artifact_store=FileSystemArtifactStore(storage.artifacts.path)
     )
     try:
         server = waitress.create_server(application, host=HOST, port=port, threads=8)
@@ -38,7 +38,7 @@ def serve(storage: Storage, *, port: int, open_browser: bool, announce: Callable
         raise HpoError(
             f"port {port}", f"cannot be used: {error.strerror}", remedy="Choose another: --port."
         ) from None
-    _make(storage.artifact_dir)
+    _make(storage.artifacts.path)
     address = f"http://{HOST}:{server.effective_port}/dashboard"
     announce(f"optuna-dashboard of {storage.place} at {address} (Ctrl-C ends it)")
     if open_browser and _on_desktop():

@@ -1,28 +1,52 @@
-"""Local workers: child processes that share the cores, watched until the study is done."""
+"""Local workers: child processes that share the cores, replaced when they die or grow."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import IO
+from pathlib import Path
+from typing import IO, TypeVar
+
+import psutil
 
 from hpo.errors import WorkerError
-from hpo.storage import Storage
+from hpo.storage import Storage, passes, reason
 
 POLL_SECONDS = 0.5
+MEMORY_SECONDS = 2.0
 RELAY_SECONDS = 5.0
+# More losses than this within so many seconds are no accident.
+MOST_LOSSES = 5
+LOSS_SECONDS = 60.0
+# What workers may have together of the machine's memory; one that grows beyond its part is replaced.
+MEMORY_SHARE = 0.8
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
-Process = subprocess.Popen[bytes]
+Log = Callable[[str], None]
+Result = TypeVar("Result")
 
 
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or its container's if that has less."""
+    total = int(psutil.virtual_memory().total)
+    for path in CGROUP_LIMITS:
+        try:
+            total = min(total, int(path.read_text()))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return total
 
 
 def run_workers(
@@ -32,8 +56,10 @@ def run_workers(
     left: Callable[[], int],
     workers: int | None,
     timeout: float | None,
+    max_worker_memory: float | None,
+    checkpoint_seconds: float,
     look: Callable[[], None],
-    log: Callable[[str], None] | None,
+    log: Log | None,
 ) -> None:
     """Run workers on the planned trials of the study of that name; see `Study.run`.
 
@@ -44,73 +70,192 @@ def run_workers(
     if planned == 0:
         return
     count = min(workers or cores(), planned)
-    threads = max(1, cores() // count)
-    deadline = None if timeout is None else time.monotonic() + timeout
-    started = [_start(storage, study, threads, log or _to_stderr) for _ in range(count)]
-    processes = [process for process, _ in started]
+    limit = memory() * MEMORY_SHARE / count if max_worker_memory is None else max_worker_memory * 1024**2
+    options = ["--threads", str(max(1, cores() // count)), "--checkpoint-seconds", str(checkpoint_seconds)]
+    crew = _Crew(storage, [study, *options], count=count, memory=limit, log=log or _to_stderr)
     try:
-        stopped = _watch_over(processes, deadline, look)
+        crew.work(left, look, deadline=None if timeout is None else time.monotonic() + timeout)
     except KeyboardInterrupt:
-        (log or _to_stderr)("Stopping after this epoch. Ctrl-C again stops at once.")
-        _terminate(processes)
-        _wait_or_insist(processes)
+        crew.log("Stopping after this epoch. Ctrl-C again stops at once.")
+        crew.stop()
+        crew.wait_or_insist()
         raise
     finally:
-        _let_go(started)
+        crew.let_go()
     look()
-    # What is told to stop before it can listen ends by the signal.
-    harmless = (0, -signal.SIGTERM) if stopped else (0,)
-    died = [process.returncode for process in processes if process.returncode not in harmless]
-    if died and (lost := left()):
-        codes = ", ".join(str(code) for code in died)
-        raise WorkerError(f"{len(died)} of {count} workers died (exit codes {codes}) and left {lost} trials")
 
 
-def _watch_over(processes: Sequence[Process], deadline: float | None, look: Callable[[], object]) -> bool:
-    """Wait for all workers to end, telling them to stop at the deadline; returns whether they were told."""
-    stopped = False
-    while any(process.poll() is None for process in processes):
-        look()
-        if not stopped and deadline is not None and time.monotonic() >= deadline:
-            stopped = True
-            _terminate(processes)
-        _wait(processes, POLL_SECONDS)
-    return stopped
+class _Worker:
+    """A child process, and the thread that hands on what it writes."""
+
+    def __init__(self, arguments: Sequence[str], storage: Storage, log: Log) -> None:
+        environment = os.environ | {
+            "HPO_STORAGE": storage.url,
+            "HPO_ARTIFACT_DIR": str(storage.artifacts.path.resolve()),
+        }
+        options = ["--exit-when-idle", "--stop-on-end-of-input"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "hpo", "worker", *arguments, *options],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            # Ctrl-C must reach the parent alone, which tells each worker once: told twice, it ends at once.
+            start_new_session=True,
+        )
+        # As the worker calls itself.
+        self.name = f"{socket.gethostname()}-{self.process.pid}"
+        self.told = False
+        assert self.process.stderr is not None
+        self._relay = threading.Thread(target=_relay, args=(self.process.stderr, log), daemon=True)
+        self._relay.start()
+
+    @property
+    def runs(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def bytes(self) -> int:
+        """Resident memory; 0 of a worker that has ended."""
+        try:
+            return int(psutil.Process(self.process.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+
+    @property
+    def has_died(self) -> bool:
+        # What is told to stop before it can listen ends by the signal.
+        harmless = (0, -signal.SIGTERM) if self.told else (0,)
+        return not self.runs and self.process.returncode not in harmless
+
+    def stop(self) -> None:
+        """Let it put its trial back after its epoch; told again, it ends at once."""
+        if self.runs:
+            self.told = True
+            self.process.terminate()
+
+    def let_go(self) -> None:
+        """Close its input, which stops it if it still runs."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def join(self) -> None:
+        """Wait for its end and its last lines."""
+        self.process.wait()
+        self._relay.join(RELAY_SECONDS)
 
 
-def _start(
-    storage: Storage, study: str, threads: int, log: Callable[[str], None]
-) -> tuple[Process, threading.Thread]:
-    environment = os.environ | {
-        "HPO_STORAGE": storage.url,
-        "HPO_ARTIFACT_DIR": str(storage.artifact_dir.resolve()),
-    }
-    options = ["--exit-when-idle", "--stop-on-end-of-input", "--threads", str(threads)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hpo", "worker", study, *options],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-        # Ctrl-C must reach the parent alone, which tells each worker once: a second signal ends it at once.
-        start_new_session=True,
-    )
-    assert process.stderr is not None
-    relay = threading.Thread(target=_relay, args=(process.stderr, log), daemon=True)
-    relay.start()
-    return process, relay
+class _Crew:
+    """So many workers, each of which is replaced if it dies or grows beyond `memory` bytes."""
+
+    def __init__(
+        self, storage: Storage, arguments: Sequence[str], *, count: int, memory: float, log: Log
+    ) -> None:
+        self._storage, self._arguments, self._memory, self.log = storage, arguments, memory, log
+        self._losses: deque[float] = deque()
+        self._last_measured = time.monotonic()
+        self._unreachable = False
+        self._workers = [self._start() for _ in range(count)]
+
+    def work(self, left: Callable[[], int], look: Callable[[], None], *, deadline: float | None) -> None:
+        """Watch over the workers until they have ended; tell them to stop at the deadline."""
+        stopping = False
+        while any(worker.runs for worker in self._workers):
+            self._outlasting(look)
+            if not stopping and deadline is not None and time.monotonic() >= deadline:
+                stopping = True
+                self.stop()
+            _wait([worker.process for worker in self._workers], POLL_SECONDS)
+            if not stopping:
+                self._measure()
+                self._replace(left)
+
+    def stop(self) -> None:
+        """Tell every worker to put its trial back after its epoch."""
+        for worker in self._workers:
+            worker.stop()
+
+    def wait_or_insist(self) -> None:
+        """Wait for workers that were told to stop; a second Ctrl-C ends them at once."""
+        try:
+            for worker in self._workers:
+                worker.process.wait()
+        except KeyboardInterrupt:
+            self.stop()
+            for worker in self._workers:
+                worker.process.wait()
+
+    def let_go(self) -> None:
+        """Stop the workers that still run; wait for all and their last lines."""
+        for worker in self._workers:
+            worker.let_go()
+        for worker in self._workers:
+            worker.join()
+
+    def _start(self) -> _Worker:
+        return _Worker(self._arguments, self._storage, self.log)
+
+    def _measure(self) -> None:
+        if time.monotonic() - self._last_measured < MEMORY_SECONDS:
+            return
+        self._last_measured = time.monotonic()
+        for worker in self._workers:
+            if not worker.told and (used := worker.bytes) > self._memory:
+                self.log(
+                    f"worker {worker.name} uses {used / 1024**2:,.0f} MiB, more than its"
+                    f" {self._memory / 1024**2:,.0f}: replaced after its epoch"
+                )
+                worker.stop()
+
+    def _replace(self, left: Callable[[], int]) -> None:
+        for index, worker in enumerate(self._workers):
+            if worker.runs or not (worker.told or worker.has_died):
+                continue
+            unfinished = self._outlasting(left)
+            if unfinished is None:
+                return  # until the storage answers
+            worker.let_go()
+            worker.join()
+            self._outlasting(lambda name=worker.name: self._storage.expire_leases(name))  # type: ignore[misc]
+            if unfinished:
+                self._count_loss(worker, unfinished)
+                self._workers[index] = self._start()
+            else:
+                worker.told = False
+                worker.process.returncode = 0
+
+    def _count_loss(self, worker: _Worker, unfinished: int) -> None:
+        how = "outgrew its memory" if worker.told else f"died ({_ending(worker.process.returncode)})"
+        now = time.monotonic()
+        self._losses.append(now)
+        while self._losses[0] < now - LOSS_SECONDS:
+            self._losses.popleft()
+        if len(self._losses) > MOST_LOSSES:
+            raise WorkerError(
+                f"{len(self._losses)} workers were lost in {LOSS_SECONDS:.0f} s, the last one {how};"
+                f" trials left: {unfinished}"
+            )
+        self.log(f"worker {worker.name} {how}: another one takes its place")
+
+    def _outlasting(self, action: Callable[[], Result]) -> Result | None:
+        """What an action on the storage returns; None, said once, while the storage does not answer."""
+        try:
+            result = action()
+        except Exception as error:
+            if not passes(error):
+                raise
+            if not self._unreachable:
+                self.log(f"the storage does not answer, waiting for it: {reason(error)}")
+            self._unreachable = True
+            return None
+        self._unreachable = False
+        return result
 
 
-def _let_go(started: Sequence[tuple[Process, threading.Thread]]) -> None:
-    """Close the workers' input, which stops those that still run; wait for them and their last lines."""
-    for process, _ in started:
-        assert process.stdin is not None
-        process.stdin.close()
-    for process, relay in started:
-        process.wait()
-        relay.join(RELAY_SECONDS)
+def _ending(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
 
-def _relay(stream: IO[bytes], log: Callable[[str], None]) -> None:
+def _relay(stream: IO[bytes], log: Log) -> None:
     with stream:
         for line in stream:
             log(line.decode(errors="replace").rstrip())
@@ -120,13 +265,7 @@ def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _terminate(processes: Sequence[Process]) -> None:
-    for process in processes:
-        if process.poll() is None:
-            process.terminate()
-
-
-def _wait(processes: Sequence[Process], seconds: float) -> None:
+def _wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
     """Wait so long, or until the first process that still runs has ended."""
     running = next((process for process in processes if process.poll() is None), None)
     if running is not None:
@@ -134,14 +273,3 @@ def _wait(processes: Sequence[Process], seconds: float) -> None:
             running.wait(seconds)
         except subprocess.TimeoutExpired:
             return
-
-
-def _wait_or_insist(processes: Sequence[Process]) -> None:
-    """Wait for workers that were told to stop; a second Ctrl-C ends them at once."""
-    try:
-        for process in processes:
-            process.wait()
-    except KeyboardInterrupt:
-        _terminate(processes)
-        for process in processes:
-            process.wait()

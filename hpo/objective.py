@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -13,11 +14,13 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from hpo.callbacks import PruningCallback, TrialProgress
+from hpo.callbacks import EarlyStopping, PruningCallback, TrialProgress
+from hpo.checkpoints import Checkpoints
 from hpo.data import Dataset, stratified_folds, stratified_split
-from hpo.epochs import Logs, Samples
+from hpo.epochs import Samples
 from hpo.metrics import classification_metrics
 from hpo.model import Network, build, compile_key
+from hpo.outcome import Outcome, Replicate, StoppedError
 from hpo.spec import Hyperparameters, StudySpec
 from hpo.training import Run
 
@@ -26,39 +29,11 @@ from hpo.training import Run
 KEPT_STATE_BYTES = 256 * 1024**2
 
 
-class StoppedError(Exception):
-    """The trial was told to stop before its end; it has no result."""
+@dataclass(kw_only=True)
+class Training(Replicate):
+    """A replicate that is being trained."""
 
-
-@dataclass
-class Replicate:
-    """One training run of a trial: its seed, its fold (None without folds), its curve and final metrics."""
-
-    seed: int
-    fold: int | None
     run: Run
-    curve: list[Logs] = field(default_factory=list)
-    metrics: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a trial ended. `value` is the objective's; `metrics` are means over the replicates."""
-
-    state: TrialState
-    value: float | None
-    reason: str | None
-    metrics: dict[str, float]
-    replicates: list[Replicate]
-
-    @property
-    def curves(self) -> list[dict[str, Any]]:
-        """A row for each epoch of each replicate: seed, fold, epoch (from 1) and its metrics."""
-        return [
-            {"seed": replicate.seed, "fold": replicate.fold, "epoch": epoch, **logs}
-            for replicate in self.replicates
-            for epoch, logs in enumerate(replicate.curve, start=1)
-        ]
 
 
 class Objective:
@@ -76,37 +51,52 @@ class Objective:
         hyperparameters: Hyperparameters,
         *,
         should_stop: Callable[[], bool] = lambda: False,
+        checkpoints: Checkpoints | None = None,
     ) -> Outcome:
-        """Train a trial to its end.
+        """Train a trial to its end, from its last checkpoint if it has one.
 
         Raises:
-            StoppedError: `should_stop()` was true before an epoch.
+            StoppedError: `should_stop()` was true before an epoch; a checkpoint has been saved.
         """
         network = self._network(hyperparameters)
-        compiled_before = network.trainer.compile_seconds
         pairs = self._pairs(trial.user_attrs.get("seed"))
         progress = TrialProgress(
             trial, self.spec.objective.reported, replicates=len(pairs), epochs=hyperparameters.epochs
         )
         replicates = self._replicates(network, hyperparameters, pairs, progress)
+        clock = _Clock(network)
+        if checkpoints is not None and (saved := checkpoints.load()) is not None:
+            _restore(saved, hyperparameters, progress, replicates, clock)
         while any(not replicate.run.finished for replicate in replicates):
-            if should_stop():
+            stopping = should_stop()
+            if checkpoints is not None and (stopping or checkpoints.due):
+                checkpoints.save(_snapshot(hyperparameters, progress, replicates, clock))
+            if stopping:
                 raise StoppedError
             _advance(replicates, progress)
+            if any(not replicate.run.finished for replicate in replicates):
+                self._check_time(clock, progress)
             if progress.ended:
                 for replicate in replicates:
                     replicate.run.stop()
         if not progress.ended:
-            progress.divergence = self._measure(replicates)
+            progress.failure = self._measure(replicates)
         metrics = _mean_metrics(replicates)
-        metrics["compile_seconds"] = network.trainer.compile_seconds - compiled_before
+        metrics["compile_seconds"] = clock.compile_seconds
         return self._outcome(progress, metrics, replicates)
 
+    def _check_time(self, clock: _Clock, progress: TrialProgress) -> None:
+        limit = self.spec.trial_timeout
+        if limit is not None and not progress.ended and clock.seconds > limit:
+            progress.failure = (
+                f"took longer than trial_timeout, {limit:g} s, by epoch {len(progress.reported)}"
+            )
+
     def _outcome(
-        self, progress: TrialProgress, metrics: dict[str, float], replicates: list[Replicate]
+        self, progress: TrialProgress, metrics: dict[str, float], replicates: list[Training]
     ) -> Outcome:
-        if progress.divergence is not None:
-            return Outcome(TrialState.FAIL, None, progress.divergence, metrics, replicates)
+        if progress.failure is not None:
+            return Outcome(TrialState.FAIL, None, progress.failure, metrics, replicates)
         if progress.pruned:
             reason = f"after epoch {len(progress.reported)}"
             return Outcome(TrialState.PRUNED, None, reason, metrics, replicates)
@@ -144,7 +134,7 @@ class Objective:
         hyperparameters: Hyperparameters,
         pairs: list[tuple[int, int | None]],
         progress: TrialProgress,
-    ) -> list[Replicate]:
+    ) -> list[Training]:
         h = hyperparameters
         training = [self._samples(fold, 0) for _, fold in pairs]
         # All states first: they are made in the model that the runs then take turns on.
@@ -153,10 +143,10 @@ class Objective:
             for (seed, _), samples in zip(pairs, training, strict=True)
         ]
         return [
-            Replicate(
-                seed,
-                fold,
-                Run(
+            Training(
+                seed=seed,
+                fold=fold,
+                run=Run(
                     network.trainer,
                     samples,
                     validation=self._samples(fold, 1),
@@ -173,7 +163,7 @@ class Objective:
     def _samples(self, fold: int | None, part: int) -> Samples:
         return Samples(self._device.x, self._device.y, self.splits[fold or 0][part])
 
-    def _measure(self, replicates: list[Replicate]) -> str | None:
+    def _measure(self, replicates: list[Training]) -> str | None:
         """The final metrics of every replicate, by the weights that its training ended with.
 
         Returns what is not finite, if anything is.
@@ -195,10 +185,59 @@ class Objective:
         return None
 
 
-def _advance(replicates: list[Replicate], progress: TrialProgress) -> None:
+class _Clock:
+    """Seconds that a trial has taken, those before its checkpoint included: all, and in compiling."""
+
+    def __init__(self, network: Network) -> None:
+        self._trainer = network.trainer
+        self._begun, self._compiled = time.monotonic(), network.trainer.compile_seconds
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._begun
+
+    @property
+    def compile_seconds(self) -> float:
+        return self._trainer.compile_seconds - self._compiled
+
+    def add(self, seconds: float, compile_seconds: float) -> None:
+        self._begun -= seconds
+        self._compiled -= compile_seconds
+
+
+def _snapshot(
+    hyperparameters: Hyperparameters, progress: TrialProgress, replicates: list[Training], clock: _Clock
+) -> dict[str, Any]:
+    return {
+        "hyperparameters": hyperparameters.model_dump(mode="json"),
+        "progress": progress.get_state(),
+        "replicates": [{"curve": r.curve, "run": r.run.snapshot()} for r in replicates],
+        "seconds": clock.seconds,
+        "compile_seconds": clock.compile_seconds,
+    }
+
+
+def _restore(
+    saved: dict[str, Any],
+    hyperparameters: Hyperparameters,
+    progress: TrialProgress,
+    replicates: list[Training],
+    clock: _Clock,
+) -> None:
+    if saved["hyperparameters"] != hyperparameters.model_dump(mode="json"):
+        # Of a trial that somebody has changed since.
+        return
+    for replicate, of_one in zip(replicates, saved["replicates"], strict=True):
+        replicate.curve = of_one["curve"]
+        replicate.run.restore(of_one["run"])
+    progress.set_state(saved["progress"])
+    clock.add(saved["seconds"], saved["compile_seconds"])
+
+
+def _advance(replicates: list[Training], progress: TrialProgress) -> None:
     """One epoch of every replicate that goes on."""
     for replicate in replicates:
-        if not replicate.run.finished and progress.divergence is None:
+        if not replicate.run.finished and progress.failure is None:
             replicate.curve.append(replicate.run.advance())
 
 
@@ -214,7 +253,7 @@ def _early_stopping(hyperparameters: Hyperparameters) -> list[keras.callbacks.Ca
     if hyperparameters.early_stopping_patience is None:
         return []
     return [
-        keras.callbacks.EarlyStopping(
+        EarlyStopping(
             monitor="val_loss",
             mode="min",
             patience=hyperparameters.early_stopping_patience,
@@ -224,7 +263,7 @@ def _early_stopping(hyperparameters: Hyperparameters) -> list[keras.callbacks.Ca
     ]
 
 
-def _mean_metrics(replicates: list[Replicate]) -> dict[str, float]:
+def _mean_metrics(replicates: list[Training]) -> dict[str, float]:
     for replicate in replicates:
         replicate.metrics["train_seconds"] = replicate.run.train_seconds
         replicate.metrics["epochs_run"] = float(replicate.run.epoch)

@@ -180,6 +180,38 @@ class Run:
             self._callbacks.on_train_end(dict(self._logs))
             self.finished = True
 
+    def snapshot(self) -> dict[str, Any]:
+        """What `restore` needs to go on from here: a tree of numbers, strings and arrays.
+
+        Of the callbacks, those that have `get_state` and `set_state` are kept.
+        """
+        self._enter()
+        return {
+            "epoch": self.epoch,
+            "finished": self.finished,
+            "train_seconds": self.train_seconds,
+            "state": self.trainer.state,
+            "logs": self._logs,
+            "history": self.history.history,
+            "callbacks": [callback.get_state() for callback in self._resumable],
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go on from a snapshot of a run that was made in the same way; the callbacks have begun already."""
+        self._enter()
+        self.epoch, self.finished = snapshot["epoch"], snapshot["finished"]
+        self.train_seconds = snapshot["train_seconds"]
+        self.trainer.state = snapshot["state"]
+        self._logs = snapshot["logs"]
+        self.history.history = snapshot["history"]
+        self.history.epoch = list(range(self.epoch))
+        for callback, state in zip(self._resumable, snapshot["callbacks"], strict=True):
+            callback.set_state(state)
+
+    @property
+    def _resumable(self) -> list[Any]:
+        return [callback for callback in self._callbacks.callbacks if hasattr(callback, "get_state")]
+
     def evaluate(self, samples: Samples) -> Logs:
         """Loss and metrics of this run's present weights."""
         self._enter()

@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import optuna
 import pandas as pd
@@ -22,36 +22,74 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from hpo import program_cache
+from hpo.checkpoints import SECONDS as CHECKPOINT_SECONDS
+from hpo.checkpoints import Checkpoints, TrialCheckpoints
+from hpo.errors import WorkerError
+from hpo.leased import Keeper, LeasedTrial
+from hpo.outcome import Outcome, StoppedError
 from hpo.planning import hyperparameters_of, suggest
-from hpo.spec import FINAL_METRICS, SearchSpec
-from hpo.storage import Claim, Lease
-from hpo.study import CURVES_FILE, Study
-
-if TYPE_CHECKING:
-    from hpo.objective import Objective, Outcome
+from hpo.spec import FINAL_METRICS, Hyperparameters, SearchSpec
+from hpo.storage import Claim, LeaseLostError, Patience, Storage, new_token, passes, reason
+from hpo.study import CURVES_FILE, Study, open_study, served_studies
 
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60.0
 IDLE_SECONDS = 0.5
+LONGEST_IDLE_SECONDS = 5.0
+
+
+class Objective(Protocol):
+    """Trains a trial to its end. Raises StoppedError if `should_stop()` says so before an epoch."""
+
+    def __call__(
+        self,
+        trial: optuna.trial.Trial,
+        hyperparameters: Hyperparameters,
+        *,
+        should_stop: Callable[[], bool],
+        checkpoints: Checkpoints,
+    ) -> Outcome: ...
 
 
 class Worker:
-    """Trains the trials of some studies, one at a time.
+    """Trains the trials of studies, one at a time.
 
     Args:
-        studies: gives the studies to serve, the first first; asked again before each claim.
+        storage: where they are.
+        studies: the names of those to serve; none for all that there are, also later.
         threads: of TensorFlow; takes effect if TensorFlow has not been imported yet.
         name: shown with each trial; by default host name and process id.
+        checkpoint_seconds: how often the state of a trial is saved, from which it goes on if the worker dies.
+        lease_seconds: how long a trial waits for a worker that has died.
+        objective: makes what trains the trials of a study; by default its networks.
+
+    Raises:
+        StudyError: there is no study of such a name.
     """
 
     def __init__(
-        self, studies: Callable[[], Sequence[Study]], *, threads: int = 1, name: str | None = None
+        self,
+        storage: Storage,
+        studies: Sequence[str] = (),
+        *,
+        threads: int = 1,
+        name: str | None = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        lease_seconds: float = LEASE_SECONDS,
+        objective: Callable[[Study], Objective] | None = None,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
-        self._studies, self._threads = studies, threads
+        self._storage, self._threads = storage, threads
+        self._checkpoint_seconds, self._lease_seconds = checkpoint_seconds, lease_seconds
+        self._make_objective = objective or self._network_objective
         self._stopping = threading.Event()
+        self._retry = Patience(self._stopping)
+        self._may_exit = False
         self._objective: tuple[int, Objective] | None = None
+        named = [open_study(study, storage=storage) for study in studies]
+        self._opened = {study.id: study for study in named}
+        self._named = frozenset(self._opened)
 
     def stop(self) -> None:
         """Ask the worker to put its trial back into the queue after the epoch it is in, and to return."""
@@ -60,6 +98,7 @@ class Worker:
     def stop_on_signals(self) -> None:
         """Stop on SIGINT and SIGTERM; a second one ends the process at once."""
 
+        self._may_exit = True
         receiving, sending = socket.socketpair()
         sending.setblocking(False)
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -89,128 +128,155 @@ class Worker:
     def run(self, *, max_trials: int | None = None, exit_when_idle: bool = False) -> int:
         """Train until told to stop; returns how many trials have been finished.
 
-        With `exit_when_idle` it ends once every trial of its studies has finished, by whichever worker.
+        Ends once its named studies are stopped, or, with `exit_when_idle`, once every trial of the studies
+        that it serves has finished, by whichever worker.
+
+        Raises:
+            WorkerError: the storage could not be used for a long time.
         """
-        finished = 0
-        while not self._stopping.is_set() and (max_trials is None or finished < max_trials):
-            studies = self._studies()
-            found = self._claim(studies)
-            if found is not None:
-                finished += self._train(*found)
-            elif exit_when_idle and not any(study.plan() for study in studies):
-                break
-            else:
-                self._stopping.wait(IDLE_SECONDS)
+        finished, idle = 0, IDLE_SECONDS
+        try:
+            while not self._stopping.is_set() and (max_trials is None or finished < max_trials):
+                served = self._retry(self._served)
+                claim = self._claim(served)
+                if claim is not None:
+                    finished += self._train(self._study(claim.study_id), claim)
+                    idle = IDLE_SECONDS
+                elif self._is_done(served, exit_when_idle=exit_when_idle):
+                    break
+                else:
+                    self._stopping.wait(idle)
+                    idle = IDLE_SECONDS if exit_when_idle else min(2 * idle, LONGEST_IDLE_SECONDS)
+        except Exception as error:
+            if passes(error):
+                raise WorkerError(f"{self._storage.place}: cannot be used: {reason(error)}") from error
+            raise
         return finished
 
-    def _claim(self, studies: Sequence[Study]) -> tuple[Study, Claim] | None:
-        for study in studies:
-            claim = study.storage.claim(study.id, owner=self.name, seconds=LEASE_SECONDS)
-            if claim is not None:
-                return study, claim
-        return None
+    def _served(self) -> list[int]:
+        found = served_studies(self._storage)
+        return [study for study in found if not self._named or study in self._named]
+
+    def _study(self, study_id: int) -> Study:
+        if study_id not in self._opened:
+            name = self._retry(lambda: self._storage.rdb.get_study_name_from_id(study_id))
+            self._opened[study_id] = self._retry(lambda: open_study(name, storage=self._storage))
+        return self._opened[study_id]
+
+    def _claim(self, served: Sequence[int]) -> Claim | None:
+        token, seconds = new_token(), self._lease_seconds
+        return self._retry(lambda: self._storage.claim(served, owner=self.name, seconds=seconds, token=token))
+
+    def _is_done(self, served: Sequence[int], *, exit_when_idle: bool) -> bool:
+        """Whether a worker that has found nothing to train will find nothing later."""
+        for study_id in self._named - set(served):
+            # Stopped, or deleted, which raises.
+            self._retry(self._study(study_id).refresh)
+        if self._named and not served:
+            return True
+        return exit_when_idle and not any(self._retry(self._study(study_id).plan) for study_id in served)
 
     def _train(self, study: Study, claim: Claim) -> bool:
         """Train one claimed trial; False if it went back into the queue, or is no longer this worker's."""
-        with _kept_alive(claim.lease) as lost:
+        with Keeper(study, claim, stopping=self._stopping, may_exit=self._may_exit) as keeper:
             try:
-                if self._finish(study, claim, lost):
-                    claim.lease.release()
+                if self._finish(study, claim, keeper):
                     return True
+            except LeaseLostError:
+                pass
             except BaseException as error:
-                if study.storage.requeue(claim) or not isinstance(error, Exception):
+                if self._retry(claim.requeue) or not isinstance(error, Exception):
                     raise
             else:
-                if study.storage.requeue(claim):
+                if self._retry(claim.requeue):
                     return False
         logger.warning("%s of %s is no longer this worker's", claim.lease.key, study.name)
         return False
 
-    def _finish(self, study: Study, claim: Claim, lost: threading.Event) -> bool:
+    def _finish(self, study: Study, claim: Claim, keeper: Keeper) -> bool:
         """Train a trial to its end and record it; False if it was stopped, or another worker has it now."""
-        study.refresh()
-        number = study.storage.rdb.get_trial(claim.trial_id).number
-        trial = optuna.trial.Trial(study.optuna_for(number), claim.trial_id)
-        outcome = self._outcome(study, trial, lambda: self._stopping.is_set() or lost.is_set())
-        # Renewed first: from here on there is time to record it before another worker may take it.
-        if outcome is None or not claim.lease.renew():
+        self._retry(study.refresh)
+        if claim.retries > study.spec.max_retries:
+            return self._fail(claim)
+        number = self._retry(lambda: self._storage.rdb.get_trial(claim.trial_id)).number
+        trial = LeasedTrial(study.optuna_for(number), claim, self._retry)
+        checkpoints = TrialCheckpoints(
+            self._storage.artifacts, claim, retry=self._retry, seconds=self._checkpoint_seconds
+        )
+        outcome = self._outcome(study, trial, claim, keeper, checkpoints)
+        if outcome is None or not self._record(claim, trial, outcome):
             return False
-        _record(study, trial, outcome)
+        checkpoints.discard()
         return True
 
+    def _fail(self, claim: Claim) -> bool:
+        reason = f"given up: it lost {claim.retries} workers, the last of them {claim.taken_from}"
+        attributes = {"worker": self.name, "reason": reason}
+        return self._retry(lambda: claim.finish(TrialState.FAIL, attributes=attributes))
+
     def _outcome(
-        self, study: Study, trial: optuna.trial.Trial, should_stop: Callable[[], bool]
+        self,
+        study: Study,
+        trial: LeasedTrial,
+        claim: Claim,
+        keeper: Keeper,
+        checkpoints: Checkpoints,
     ) -> Outcome | None:
         """Train the trial; what goes wrong with it alone is its outcome. None if it was stopped."""
-        _prepare_tensorflow(self._threads)
-        from hpo.objective import Outcome, StoppedError
-
         objective = self._objective_of(study)
         try:
             if isinstance(study.spec, SearchSpec):
                 suggest(trial, study.spec)
             hyperparameters = hyperparameters_of(study.spec, trial)
-            trial.set_user_attr("worker", self.name)
-            trial.set_user_attr("hyperparameters", hyperparameters.model_dump(mode="json"))
-            return objective(trial, hyperparameters, should_stop=should_stop)
+            about = {"worker": self.name, "hyperparameters": hyperparameters.model_dump(mode="json")}
+            self._retry(lambda: claim.describe(about))
+            return objective(
+                trial, hyperparameters, should_stop=lambda: keeper.should_stop, checkpoints=checkpoints
+            )
         except StoppedError:
             return None
-        except (sa.exc.SQLAlchemyError, optuna.exceptions.OptunaError):
+        except (LeaseLostError, sa.exc.SQLAlchemyError, optuna.exceptions.OptunaError):
             # Of the storage: says nothing about the trial.
             raise
         except Exception as error:
             logger.error("trial %d of %s failed:\n%s", trial.number, study.name, traceback.format_exc())
-            reason = (
-                f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-            )
-            return Outcome(TrialState.FAIL, None, reason.rstrip(": "), {}, [])
+            said = str(error).strip().splitlines() or [""]
+            return Outcome(TrialState.FAIL, None, f"{type(error).__name__}: {said[0]}".rstrip(": "), {}, [])
 
     def _objective_of(self, study: Study) -> Objective:
         """The study's objective, with its data on the device; only the last study's is kept."""
-        from hpo.objective import Objective
-
         if self._objective is None or self._objective[0] != study.id:
             self._objective = None
-            self._objective = (study.id, Objective(study.spec, study.load_data()))
+            self._objective = (study.id, self._make_objective(study))
         return self._objective[1]
 
+    def _network_objective(self, study: Study) -> Objective:
+        _prepare_tensorflow(self._threads)
+        from hpo.objective import Objective
 
-@contextlib.contextmanager
-def _kept_alive(lease: Lease) -> Iterator[threading.Event]:
-    """Renew a lease from a thread of its own; the event is set once somebody else has it."""
-    lost, done = threading.Event(), threading.Event()
+        return Objective(study.spec, study.load_data())
 
-    def renew() -> None:
-        while not done.wait(lease.seconds / 4):
-            try:
-                if not lease.renew():
-                    lost.set()
-                    return
-            except sa.exc.SQLAlchemyError as error:
-                logger.warning("the lease of %s could not be renewed yet: %s", lease.key, error)
-
-    thread = threading.Thread(target=renew, daemon=True)
-    thread.start()
-    try:
-        yield lost
-    finally:
-        done.set()
-        thread.join()
-
-
-def _record(study: Study, trial: optuna.trial.Trial, outcome: Outcome) -> None:
-    """Write how a trial ended: first what belongs to it, last its state, which makes it final."""
-    for name in FINAL_METRICS:
-        if name in outcome.metrics:
-            trial.set_user_attr(name, outcome.metrics[name])
-    replicates = [{"seed": r.seed, "fold": r.fold, **r.metrics} for r in outcome.replicates]
-    trial.set_user_attr("replicates", replicates)
-    if outcome.reason is not None:
-        trial.set_user_attr("reason", outcome.reason)
-    if outcome.curves:
-        curves = pd.DataFrame(outcome.curves).to_csv(index=False)
-        study.storage.save_artifact(trial._trial_id, CURVES_FILE, curves.encode())
-    trial.study.tell(trial, outcome.value, state=outcome.state, skip_if_finished=True)
+    def _record(self, claim: Claim, trial: LeasedTrial, outcome: Outcome) -> bool:
+        """Write how a trial ended; False if another worker has it now."""
+        attributes: dict[str, Any] = {
+            name: outcome.metrics[name] for name in FINAL_METRICS if name in outcome.metrics
+        }
+        attributes["replicates"] = [{"seed": r.seed, "fold": r.fold, **r.metrics} for r in outcome.replicates]
+        if outcome.reason is not None:
+            attributes["reason"] = outcome.reason
+        attachments = []
+        if outcome.curves:
+            curves = pd.DataFrame(outcome.curves).to_csv(index=False).encode()
+            attachments.append(self._retry(lambda: self._storage.artifacts.attach(CURVES_FILE, curves)))
+        # As Optuna does, a pruned trial's value is the last that it reported.
+        value = trial.last_reported if outcome.state == TrialState.PRUNED else outcome.value
+        recorded = self._retry(
+            lambda: claim.finish(outcome.state, value=value, attributes=attributes, attachments=attachments)
+        )
+        if not recorded:
+            for attachment in attachments:
+                self._storage.artifacts.remove(attachment.artifact_id)
+        return recorded
 
 
 def _prepare_tensorflow(threads: int) -> None:

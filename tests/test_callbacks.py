@@ -61,7 +61,7 @@ def test_what_is_not_finite_ends_the_trial_unreported(study: optuna.Study, name:
     progress.record(0, 2, {"loss": 1.0, METRIC: 0.5, name: value}, stopping=False)
     assert progress.ended
     assert not progress.pruned
-    assert progress.divergence == f"{name} is {value} at epoch 2"
+    assert progress.failure == f"{name} is {value} at epoch 2"
     assert reported(study) == {1: 0.5}
 
 

@@ -577,10 +577,10 @@ def test_delete_removes_the_artifacts_of_the_study_alone(copied: Path) -> None:
 
 def test_delete_is_refused_while_a_worker_trains_the_study(tmp_path: Path) -> None:
     study = library.create_study(loads(SEARCH), storage=f"sqlite:///{tmp_path / 'hpo.db'}")
-    claim = study.storage.claim(study.id, owner="somebody", seconds=60)
+    claim = study.storage.claim([study.id], owner="somebody", seconds=60)
     assert claim is not None
     refusal(quick("delete", "search", "--yes", folder=tmp_path))
-    study.storage.requeue(claim)
+    claim.requeue()
     succeeded(quick("delete", "search", "--yes", folder=tmp_path))
 
 

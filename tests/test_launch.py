@@ -18,7 +18,6 @@ from optuna.trial import FrozenTrial
 
 from hpo import Study, StudyError, StudySpec, create_study
 from hpo.spec import to_toml
-from hpo.worker import Worker
 from tests.command import HPO, environment
 from tests.workers import (
     LONG,
@@ -28,6 +27,7 @@ from tests.workers import (
     results,
     states,
     training,
+    worker_of,
 )
 
 RUN = ("run", "long.toml", "--workers", "2")
@@ -39,7 +39,7 @@ def registered(folder: Path, table: dict[str, Any]) -> Study:
     """A study and its file in a folder, as `hpo create` leaves them."""
     (folder / f"{table['name']}.toml").write_text(to_toml(StudySpec(**table)))
     (study,) = new_studies(f"sqlite:///{folder}/hpo.db", folder, table)
-    study.storage.artifact_dir = folder / "hpo-artifacts"
+    study.storage.artifacts.path = folder / "hpo-artifacts"
     return study
 
 
@@ -158,7 +158,7 @@ def test_a_run_ends_well_when_one_worker_dies_and_another_goes_on(story):
 
 def test_a_run_that_was_killed_and_interrupted_ends_as_if_nothing_had_been_bit_for_bit(story, tmp_path):
     undisturbed = registered(tmp_path, LONG)
-    Worker(lambda: [undisturbed]).run(exit_when_idle=True)
+    worker_of(undisturbed).run(exit_when_idle=True)
     assert len(story["study"].all_trials) == 4
     assert results(story["study"]) == results(undisturbed)
 
@@ -205,13 +205,17 @@ def test_a_timeout_stops_before_or_after_the_workers_have_begun_and_leaves_the_r
 # -------------------------------------------------------------------------------------------- deaths
 
 
-def test_a_run_all_of_whose_workers_die_fails(tmp_path):
+def test_a_run_whose_workers_die_again_and_again_fails(tmp_path):
     study = registered(tmp_path, LONG)
     with running(tmp_path, *RUN) as run:
-        eventually(lambda: len(workers_of(run)) == 2)
-        for worker in workers_of(run):
-            worker.kill()
-        assert last_line(run) == "2 of 2 workers died (exit codes -9, -9) and left 4 trials"
+        killed: set[int] = set()
+        while run.poll() is None:
+            for worker in workers_of(run):
+                if worker.pid not in killed:
+                    killed.add(worker.pid)
+                    worker.kill()
+            time.sleep(0.01)
+        assert last_line(run) == "6 workers were lost in 60 s, the last one died (SIGKILL); trials left: 4"
         assert run.returncode == 1
     assert states(study) == ["waiting"] * 4
 

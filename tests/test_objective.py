@@ -25,7 +25,8 @@ from hpo.data import Dataset, load_test, load_train
 from hpo.data.dataset import make_dataset
 from hpo.errors import DataError
 from hpo.model import build
-from hpo.objective import Objective, Outcome, StoppedError
+from hpo.objective import Objective
+from hpo.outcome import Outcome, StoppedError
 from hpo.spec import FINAL_METRICS, ComparisonSpec, Hyperparameters, SearchSpec
 
 EPOCHS = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import sqlite3
 import time
@@ -14,7 +15,6 @@ import pytest
 import sqlalchemy as sa
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -47,7 +47,7 @@ def new_study(storage: Storage, *, trials: int = 0, name: str = "study") -> optu
 
 
 def claim(storage: Storage, study: optuna.Study, *, seconds: float = 60.0) -> Claim:
-    found = storage.claim(study._study_id, owner="test", seconds=seconds)
+    found = storage.claim([study._study_id], owner="test", seconds=seconds)
     assert found is not None
     return found
 
@@ -75,7 +75,7 @@ def create_and_use(url: str, number: int) -> None:
 
 def claim_and_finish(url: str, study_id: int, number: int) -> list[int]:
     storage, claimed = Storage(url), []
-    while (found := storage.claim(study_id, owner=f"{number}", seconds=60)) is not None:
+    while (found := storage.claim([study_id], owner=f"{number}", seconds=60)) is not None:
         claimed.append(found.trial_id)
         storage.optuna.set_trial_state_values(found.trial_id, TrialState.COMPLETE, [float(number)])
         found.lease.release()
@@ -84,7 +84,7 @@ def claim_and_finish(url: str, study_id: int, number: int) -> list[int]:
 
 def hoard(url: str, study_id: int, number: int) -> list[int]:
     storage, claimed = Storage(url), []
-    while (found := storage.claim(study_id, owner=f"{number}", seconds=60)) is not None:
+    while (found := storage.claim([study_id], owner=f"{number}", seconds=60)) is not None:
         claimed.append(found.trial_id)
     return claimed
 
@@ -252,20 +252,20 @@ def test_trials_are_claimed_by_number_and_run_then(storage):
     study = new_study(storage, trials=3)
     numbers = [storage.rdb.get_trial(claim(storage, study).trial_id).number for _ in range(3)]
     assert numbers == [0, 1, 2]
-    assert storage.claim(study._study_id, owner="test", seconds=60) is None
+    assert storage.claim([study._study_id], owner="test", seconds=60) is None
     assert all(trial.datetime_start is not None for trial in study.trials)
 
 
 def test_claims_stay_inside_their_study(storage):
     new_study(storage, trials=1, name="other")
     empty = new_study(storage, name="empty")
-    assert storage.claim(empty._study_id, owner="test", seconds=60) is None
+    assert storage.claim([empty._study_id], owner="test", seconds=60) is None
 
 
 def test_a_running_trial_is_taken_over_once_its_lease_has_expired(storage):
     study = new_study(storage, trials=1)
     first = claim(storage, study)
-    assert storage.claim(study._study_id, owner="b", seconds=60) is None
+    assert storage.claim([study._study_id], owner="b", seconds=60) is None
     expire(storage)
     second = claim(storage, study)
     assert second.trial_id == first.trial_id
@@ -283,14 +283,14 @@ def test_a_running_trial_without_a_lease_is_taken_over(storage):
 def test_a_finished_trial_is_never_claimed(storage, state):
     study = new_study(storage)
     study.tell(study.ask(), 1.0 if state == TrialState.COMPLETE else None, state=state)
-    assert storage.claim(study._study_id, owner="test", seconds=60) is None
+    assert storage.claim([study._study_id], owner="test", seconds=60) is None
     assert storage.unfinished(study._study_id) == []
 
 
 def test_nothing_is_claimed_of_a_deleted_study(storage):
     study = new_study(storage, trials=1)
     storage.delete_study(study._study_id)
-    assert storage.claim(study._study_id, owner="test", seconds=60) is None
+    assert storage.claim([study._study_id], owner="test", seconds=60) is None
 
 
 def test_a_requeued_trial_is_the_same_trial(storage):
@@ -301,7 +301,7 @@ def test_a_requeued_trial_is_the_same_trial(storage):
     trial.report(0.5, step=1)
     trial.report(0.25, step=2)
     before = storage.rdb.get_trial(first.trial_id)
-    assert storage.requeue(first)
+    assert first.requeue()
     after = storage.rdb.get_trial(first.trial_id)
     assert after.state == TrialState.WAITING
     assert lease_rows(storage) == set()
@@ -315,7 +315,7 @@ def test_a_trial_that_was_taken_over_is_not_requeued(storage):
     first = claim(storage, study)
     expire(storage)
     second = claim(storage, study)
-    assert not storage.requeue(first)
+    assert not first.requeue()
     assert study.trials[0].state == TrialState.RUNNING
     assert second.lease.renew()
 
@@ -324,7 +324,7 @@ def test_a_finished_trial_is_not_requeued(storage):
     study = new_study(storage, trials=1)
     held = claim(storage, study)
     study.tell(0, 1.0)
-    assert not storage.requeue(held)
+    assert not held.requeue()
     assert study.trials[0].state == TrialState.COMPLETE
     assert lease_rows(storage) == set()
 
@@ -333,7 +333,7 @@ def test_a_trial_of_a_deleted_study_is_not_requeued(storage):
     study = new_study(storage, trials=1)
     held = claim(storage, study)
     storage.delete_study(study._study_id)
-    assert not storage.requeue(held)
+    assert not held.requeue()
 
 
 # ------------------------------------------------------------------------------------------------ trials
@@ -439,56 +439,56 @@ def test_the_overview_says_what_optuna_s_api_says(storage):
 # --------------------------------------------------------------------------------- artifacts and deletion
 
 
+def finish_with(storage: Storage, study: optuna.Study, files: dict[str, bytes]) -> None:
+    """End a study's next trial with these artifacts."""
+    attachments = [storage.artifacts.attach(name, content) for name, content in files.items()]
+    assert claim(storage, study).finish(TrialState.COMPLETE, value=1.0, attachments=attachments)
+
+
 def test_an_artifact_is_one_of_optuna_s(storage):
     study = new_study(storage, trials=1)
-    artifact_id = storage.save_artifact(claim(storage, study).trial_id, "curves.csv", b"epoch\n1\n")
+    finish_with(storage, study, {"curves.csv": b"epoch\n1\n"})
     (meta,) = get_all_artifact_meta(study.trials[0], storage=storage.optuna)
-    assert (meta.artifact_id, meta.filename, meta.mimetype) == (artifact_id, "curves.csv", "text/csv")
-    with FileSystemArtifactStore(storage.artifact_dir).open_reader(artifact_id) as file:
+    assert (meta.filename, meta.mimetype) == ("curves.csv", "text/csv")
+    with FileSystemArtifactStore(storage.artifacts.path).open_reader(meta.artifact_id) as file:
         assert file.read() == b"epoch\n1\n"
 
 
 def test_an_artifact_is_found_by_its_file_s_name(storage):
     study = new_study(storage, trials=1)
-    trial_id = claim(storage, study).trial_id
-    storage.save_artifact(trial_id, "a.bin", b"a")
-    storage.save_artifact(trial_id, "b.bin", b"b")
+    finish_with(storage, study, {"a.bin": b"a", "b.bin": b"b"})
     (trial,) = study.trials
     assert storage.artifact(trial, "b.bin").read_bytes() == b"b"
     assert storage.artifact(trial, "c.bin") is None
 
 
-def test_an_artifact_s_bytes_are_on_the_disk_before_its_row_is_in_the_database(storage):
-    study = new_study(storage, trials=1)
-    trial_id = claim(storage, study).trial_id
-    study.tell(0, 1.0)
-    # The row is refused, and its file is there already.
-    with pytest.raises(UpdateFinishedTrialError):
-        storage.save_artifact(trial_id, "curves.csv", b"whole")
-    assert [path.read_bytes() for path in storage.artifact_dir.iterdir()] == [b"whole"]
-    assert get_all_artifact_meta(study.trials[0], storage=storage.optuna) == []
+def test_an_artifact_s_name_carries_its_digest(storage):
+    attachment = storage.artifacts.attach("a.bin", b"whole")
+    assert attachment.artifact_id.startswith(hashlib.sha256(b"whole").hexdigest())
+    assert storage.artifacts.is_intact(attachment.artifact_id)
+    (storage.artifacts.path / attachment.artifact_id).write_bytes(b"whol")
+    assert not storage.artifacts.is_intact(attachment.artifact_id)
 
 
-def test_an_artifact_that_cannot_be_written_has_no_row(storage):
-    study = new_study(storage, trials=1)
-    trial_id = claim(storage, study).trial_id
-    storage.artifact_dir.write_text("a file where the folder should be")
+def test_an_artifact_that_cannot_be_written_leaves_nothing(storage):
+    storage.artifacts.path.write_text("a file where the folder should be")
     with pytest.raises(OSError, match="exists"):
-        storage.save_artifact(trial_id, "curves.csv", b"whole")
-    assert get_all_artifact_meta(study.trials[0], storage=storage.optuna) == []
+        storage.artifacts.attach("curves.csv", b"whole")
 
 
-def test_deleting_a_study_removes_its_trials_leases_and_artifacts_and_no_others(storage):
+def test_deleting_a_study_removes_its_trials_leases_artifacts_and_checkpoints_and_no_others(storage):
     for name in ("kept", "deleted"):
         study = new_study(storage, trials=3, name=name)
-        trial_id = claim(storage, study).trial_id
-        storage.save_artifact(trial_id, f"{name}.bin", name.encode())
+        finish_with(storage, study, {f"{name}.bin": name.encode()})
+        held = claim(storage, study)
+        storage.artifacts.write(f"{name}.checkpoint", b"state")
+        held.keep_checkpoint(f"{name}.checkpoint")
     assert len(lease_rows(storage)) == 2
     storage.delete_study(study._study_id)
     (row,) = storage.overview()
     assert (row.name, sum(row.counts.values())) == ("kept", 3)
     assert len(lease_rows(storage)) == 1
-    assert [path.read_bytes() for path in storage.artifact_dir.iterdir()] == [b"kept"]
+    assert sorted(path.read_bytes() for path in storage.artifacts.path.iterdir()) == [b"kept", b"state"]
     with storage.engine.connect() as connection:
         for table in ("trials", "trial_params", "trial_user_attributes"):
             assert connection.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar_one() in (3, 9)
@@ -496,8 +496,8 @@ def test_deleting_a_study_removes_its_trials_leases_and_artifacts_and_no_others(
 
 def test_deleting_a_study_goes_on_when_an_artifact_is_missing(storage):
     study = new_study(storage, trials=1)
-    storage.save_artifact(claim(storage, study).trial_id, "curves.csv", b"")
-    for path in storage.artifact_dir.iterdir():
+    finish_with(storage, study, {"curves.csv": b""})
+    for path in storage.artifacts.path.iterdir():
         path.unlink()
     storage.delete_study(study._study_id)
     assert storage.overview() == []
@@ -639,12 +639,12 @@ def test_without_arguments_the_environment_says_where_studies_are(tmp_path, monk
     monkeypatch.setenv("HPO_ARTIFACT_DIR", "elsewhere")
     storage = Storage(create=True)
     assert (tmp_path / "mine.db").is_file()
-    assert storage.artifact_dir == Path("elsewhere")
+    assert storage.artifacts.path == Path("elsewhere")
     monkeypatch.delenv("HPO_STORAGE")
     monkeypatch.delenv("HPO_ARTIFACT_DIR")
     storage = Storage(create=True)
     assert (tmp_path / "hpo.db").is_file()
-    assert storage.artifact_dir == Path("hpo-artifacts")
+    assert storage.artifacts.path == Path("hpo-artifacts")
 
 
 def test_an_argument_goes_before_the_environment(tmp_path, monkeypatch):

@@ -54,7 +54,7 @@ def create(url: str, tmp_path: Path) -> Callable[..., Study]:
 def finish(study: Study, *results: float | TrialState, metrics: dict[str, float] | None = None) -> None:
     """End the study's next trials as a worker does: a value is a complete one."""
     for result in results:
-        claim = study.storage.claim(study.id, owner="test", seconds=60)
+        claim = study.storage.claim([study.id], owner="test", seconds=60)
         assert claim is not None
         trial = optuna.trial.Trial(study.optuna, claim.trial_id)
         for name, value in (metrics or {}).items():
@@ -201,7 +201,7 @@ def test_without_a_storage_the_environment_s_is_used(tmp_path, monkeypatch):
     monkeypatch.setenv("HPO_STORAGE", f"sqlite:///{tmp_path}/mine.db")
     monkeypatch.setenv("HPO_ARTIFACT_DIR", str(tmp_path / "files"))
     create_study(StudySpec(**SEARCH))
-    assert open_study("search").storage.artifact_dir == tmp_path / "files"
+    assert open_study("search").storage.artifacts.path == tmp_path / "files"
     assert [summary.name for summary in hpo.list_studies()] == ["search"]
 
 
@@ -427,9 +427,9 @@ def test_a_plan_adds_what_is_missing_and_counts_what_is_left(create):
 def test_what_other_processes_did_is_seen(create, url):
     here, there = create(SEARCH), open_study("search", storage=url)
     assert len(here.frozen_trials) == 6
-    claim = there.storage.claim(there.id, owner="there", seconds=60)
+    claim = there.storage.claim([there.id], owner="there", seconds=60)
     assert here.frozen_trials[0].state == TrialState.RUNNING
-    there.storage.requeue(claim)
+    claim.requeue()
     assert here.frozen_trials[0].state == TrialState.WAITING
     finish(there, 0.5, 0.75)
     assert here.best.value == 0.75
@@ -452,7 +452,7 @@ def test_a_trial_that_somebody_enqueued_with_values_that_break_a_rule_is_shown(c
     study = create(SEARCH, space={"l2": {"low": 0.0, "high": 0.5}})
     finish(study, *[0.5] * 6)
     study.optuna.enqueue_trial({"l2": -1.0})
-    claim = study.storage.claim(study.id, owner="test", seconds=60)
+    claim = study.storage.claim([study.id], owner="test", seconds=60)
     suggest(optuna.trial.Trial(study.optuna, claim.trial_id), study.spec)
     strange = study.all_trials[-1]
     assert strange.params == {"l2": -1.0}
@@ -526,10 +526,15 @@ def test_a_trial_of_an_adaptive_search_has_no_hyperparameters_before_it_is_drawn
     assert len(study.trials()) == 6
 
 
+def finish_with_curves(study: Study, curves: bytes) -> None:
+    claim = study.storage.claim([study.id], owner="test", seconds=60)
+    attachment = study.storage.artifacts.attach(CURVES_FILE, curves)
+    assert claim.finish(TrialState.COMPLETE, value=0.5, attachments=[attachment])
+
+
 def test_learning_curves_are_a_table(create):
     study = create(SEARCH)
-    claim = study.storage.claim(study.id, owner="test", seconds=60)
-    study.storage.save_artifact(claim.trial_id, CURVES_FILE, b"seed,fold,epoch,loss\n0,,1,0.5\n0,,2,0.25\n")
+    finish_with_curves(study, b"seed,fold,epoch,loss\n0,,1,0.5\n0,,2,0.25\n")
     assert list(study.curves(0)["loss"]) == [0.5, 0.25]
     for number in (1, 6, -1):
         with pytest.raises(StudyError, match=f"there are no learning curves of trial {number}"):
@@ -538,9 +543,8 @@ def test_learning_curves_are_a_table(create):
 
 def test_learning_curves_whose_file_is_gone_are_told(create):
     study = create(SEARCH)
-    claim = study.storage.claim(study.id, owner="test", seconds=60)
-    study.storage.save_artifact(claim.trial_id, CURVES_FILE, b"epoch\n1\n")
-    for path in study.storage.artifact_dir.iterdir():
+    finish_with_curves(study, b"epoch\n1\n")
+    for path in study.storage.artifacts.path.iterdir():
         path.unlink()
     with pytest.raises(StudyError, match="there are no learning curves of trial 0"):
         study.curves(0)

@@ -17,7 +17,6 @@ from optuna.trial import TrialState
 from hpo import DataError, Study, StudySpec, create_study, open_study
 from hpo.spec import to_json
 from hpo.storage import Storage
-from hpo.worker import Worker
 from tests.workers import (
     LONG,
     SEARCH,
@@ -31,6 +30,7 @@ from tests.workers import (
     results,
     states,
     training,
+    worker_of,
     worker_process,
 )
 
@@ -85,7 +85,7 @@ def meanwhile(study: Study, act: Callable[[Storage], object]) -> Iterator[None]:
 
 def test_a_worker_trains_everything_and_records_it(create):
     study = create(SHORT, seeds=2)
-    worker = Worker(lambda: [study], name="me")
+    worker = worker_of(study, name="me")
     assert worker.run(exit_when_idle=True) == 4
     for trial in study.all_trials:
         assert trial.state == "complete"
@@ -101,7 +101,7 @@ def test_a_worker_trains_everything_and_records_it(create):
 
 def test_a_worker_serves_the_first_study_that_has_work_and_stops_after_max_trials(create):
     first, second = create(SHORT, name="first"), create(SHORT, name="second")
-    assert Worker(lambda: [first, second]).run(max_trials=3) == 3
+    assert worker_of(first, second).run(max_trials=3) == 3
     assert states(first) == ["complete"] * 2
     assert states(second) == ["complete", "waiting"]
 
@@ -112,7 +112,7 @@ def test_a_trial_whose_training_raises_fails_with_its_reason_and_its_neighbours_
     # Nobody can say what to train here: there is no arm, and no such learning rate.
     comparison.optuna.enqueue_trial({})
     search.optuna.enqueue_trial({"learning_rate": -1.0})
-    assert Worker(lambda: [comparison, search]).run(exit_when_idle=True) == 7
+    assert worker_of(comparison, search).run(exit_when_idle=True) == 7
     assert states(comparison) == ["complete", "complete", "failed", "failed"]
     assert states(search) == ["complete", "complete", "failed"]
     diverged, armless = comparison.all_trials[2:]
@@ -127,7 +127,7 @@ def test_what_somebody_enqueued_and_what_a_killed_creation_did_not_plan_is_train
     study = create(DRAWN)
     study.optuna.enqueue_trial({"learning_rate": 0.125})
     study.optuna.set_user_attr("spec", to_json(study.spec) | {"trials": 3})
-    assert Worker(lambda: [study]).run(exit_when_idle=True) == 4
+    assert worker_of(study).run(exit_when_idle=True) == 4
     assert study.all_trials[2].hyperparameters["learning_rate"] == 0.125
     assert [frozen.user_attrs.get("index") for frozen in study.frozen_trials] == [0, 1, None, 2]
 
@@ -136,23 +136,20 @@ def test_missing_data_is_an_error_and_the_trial_goes_back(create, own_data):
     study = create(SHORT)
     own_data.unlink()
     with pytest.raises(DataError, match=r"must be an existing \.npz file"):
-        Worker(lambda: [study]).run(exit_when_idle=True)
+        worker_of(study).run(exit_when_idle=True)
     assert states(study) == ["waiting"] * 2
     assert leases(study.storage) == 0
 
 
 def test_a_study_that_is_extended_while_a_worker_runs_is_trained_to_its_new_end(create):
-    study = create(SHORT)
-    asked = 0
+    study = create(HALTING, seeds=1)
 
-    def studies() -> list[Study]:
-        nonlocal asked
-        asked += 1
-        if asked == 2:
-            create(SHORT, seeds=2, arms=[*ARMS, {"name": "third", "learning_rate": 0.2}])
-        return [study]
+    def extend(_: Storage) -> None:
+        create(HALTING, seeds=2, arms=[*HALTING["arms"], {"name": "third", "learning_rate": 0.2}])
 
-    assert Worker(studies).run(exit_when_idle=True) == 6
+    with meanwhile(study, extend):
+        trained = worker_of(study).run(exit_when_idle=True)
+    assert trained == len(study.all_trials)
     assert {(t.arm, t.seed, t.state) for t in study.all_trials} == {
         (arm, seed, "complete") for arm in ("slow", "fast", "third") for seed in (0, 1)
     }
@@ -160,15 +157,15 @@ def test_a_study_that_is_extended_while_a_worker_runs_is_trained_to_its_new_end(
 
 def test_a_stopped_worker_puts_its_trial_back_and_another_ends_it_as_if_nothing_had_been(create):
     whole, stopped = create(HALTING, name="whole"), create(HALTING, name="stopped")
-    Worker(lambda: [whole]).run(exit_when_idle=True)
-    worker = Worker(lambda: [stopped])
+    worker_of(whole).run(exit_when_idle=True)
+    worker = worker_of(stopped)
     with meanwhile(stopped, lambda _: worker.stop()):
         assert worker.run(exit_when_idle=True) == 0
     assert states(stopped) == ["waiting", "waiting"]
     assert leases(stopped.storage) == 0
     half = stopped.all_trials[0].curve
     assert 0 < len(half) < 80
-    Worker(lambda: [stopped]).run(exit_when_idle=True)
+    worker_of(stopped).run(exit_when_idle=True)
     assert results(stopped) == results(whole)
     assert stopped.all_trials[0].curve[: len(half)] == half
 
@@ -180,7 +177,7 @@ def take_over(storage: Storage) -> None:
 def test_the_trial_of_another_worker_is_not_overwritten(create, caplog):
     study = create(HALTING)
     with meanwhile(study, take_over):
-        assert Worker(lambda: [study], name="first").run(max_trials=1) == 1
+        assert worker_of(study, name="first").run(max_trials=1) == 1
     taken, own = study.all_trials
     assert "trial:1 of halting is no longer this worker's" in caplog.text
     assert (taken.state, taken.value, taken.metrics) == ("running", None, {})
@@ -200,7 +197,7 @@ def test_a_trial_that_another_worker_has_finished_stays_as_it_finished(create, c
         other.optuna.tell(trial, 0.125)
 
     with meanwhile(study, take_over_and_finish):
-        assert Worker(lambda: [study], name="first").run(max_trials=1) == 1
+        assert worker_of(study, name="first").run(max_trials=1) == 1
     assert "no longer this worker's" in caplog.text
     assert study.all_trials[0].value == 0.125
     assert study.all_trials[0].metrics == {"val_accuracy": 0.125}
@@ -209,7 +206,7 @@ def test_a_trial_that_another_worker_has_finished_stays_as_it_finished(create, c
 
 def test_a_worker_that_lost_its_trial_does_not_put_it_back(create):
     study = create(HALTING)
-    worker = Worker(lambda: [study])
+    worker = worker_of(study)
 
     def take_over_and_stop(storage: Storage) -> None:
         take_over(storage)
@@ -224,7 +221,7 @@ def test_a_study_that_is_deleted_in_the_midst_of_a_trial_costs_the_others_nothin
     deleted, other = create(HALTING, name="deleted"), create(SHORT, name="other")
     # As optuna-dashboard does, which knows of no leases.
     with meanwhile(deleted, lambda storage: optuna.delete_study(study_name="deleted", storage=storage.url)):
-        assert Worker(lambda: [deleted, other]).run(max_trials=2) == 2
+        assert worker_of(deleted, other).run(max_trials=2) == 2
     assert states(other) == ["complete"] * 2
 
 
@@ -242,14 +239,14 @@ def test_a_broken_database_is_an_error_and_no_failed_trial(create):
         meanwhile(study, break_reports),
         pytest.raises(optuna.exceptions.StorageInternalError),
     ):
-        Worker(lambda: [study]).run(exit_when_idle=True)
+        worker_of(study).run(exit_when_idle=True)
     assert states(study) == ["waiting", "waiting"]
 
 
 def test_an_idle_worker_waits_for_another_s_trial_and_takes_it_over_when_its_lease_is_over(create):
     study = create(SHORT)
-    held = study.storage.claim(study.id, owner="another", seconds=60)
-    worker = Worker(lambda: [study], name="idle")
+    held = study.storage.claim([study.id], owner="another", seconds=60)
+    worker = worker_of(study, name="idle")
     thread = threading.Thread(target=worker.run, kwargs={"exit_when_idle": True})
     thread.start()
     eventually(lambda: states(study)[1] == "complete")
@@ -266,8 +263,8 @@ def test_an_idle_worker_waits_for_another_s_trial_and_takes_it_over_when_its_lea
 def test_an_idle_worker_ends_once_another_has_finished_the_last_trial(create):
     study = create(SHORT)
     for _ in range(2):
-        study.storage.claim(study.id, owner="another", seconds=60)
-    thread = threading.Thread(target=Worker(lambda: [study]).run, kwargs={"exit_when_idle": True})
+        study.storage.claim([study.id], owner="another", seconds=60)
+    thread = threading.Thread(target=worker_of(study).run, kwargs={"exit_when_idle": True})
     thread.start()
     study.optuna.tell(0, state=TrialState.FAIL)
     time.sleep(0.7)
@@ -280,11 +277,11 @@ def test_an_idle_worker_ends_once_another_has_finished_the_last_trial(create):
 def test_a_live_worker_keeps_its_lease(create, monkeypatch):
     monkeypatch.setattr("hpo.worker.LEASE_SECONDS", 0.4)
     study = create(HALTING)
-    thread = threading.Thread(target=Worker(lambda: [study]).run, kwargs={"max_trials": 1})
+    thread = threading.Thread(target=worker_of(study).run, kwargs={"max_trials": 1})
     thread.start()
     eventually(lambda: bool(training(study)))
     while states(study)[0] == "running":
-        claim = study.storage.claim(study.id, owner="thief", seconds=60)
+        claim = study.storage.claim([study.id], owner="thief", seconds=60)
         assert claim is None or claim.trial_id != study.frozen_trials[0]._trial_id
         time.sleep(0.05)
     thread.join(30)

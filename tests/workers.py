@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from hpo import Study, StudySpec, Trial, create_study
 from hpo.storage import Storage
+from hpo.worker import Worker
 from tests.command import HPO, environment
 
 SEARCH: dict[str, Any] = {
@@ -50,6 +51,11 @@ def own_data(tmp_path: Path) -> Path:
     path = tmp_path / "own.npz"
     np.savez(path, x_train=draws, y_train=np.arange(80) % 2)
     return path
+
+
+def worker_of(*studies: Study, **options: Any) -> Worker:
+    """A worker in this process that serves these studies of one storage."""
+    return Worker(studies[0].storage, [study.name for study in studies], **options)
 
 
 def execute(storage: Storage, statement: str) -> list[Any]:
@@ -108,7 +114,7 @@ def worker_process(storage: Storage, *options: str) -> Iterator[subprocess.Popen
     """An `hpo worker`, which is gone at the end."""
     process = subprocess.Popen(
         [*HPO, "worker", *options],
-        env=environment(HPO_STORAGE=storage.url, HPO_ARTIFACT_DIR=str(storage.artifact_dir)),
+        env=environment(HPO_STORAGE=storage.url, HPO_ARTIFACT_DIR=str(storage.artifacts.path)),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -30,6 +30,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "resume": training.resume,
         "create": training.create,
         "worker": training.worker,
+        "stop": training.stop,
     },
     "Results": {
         "list": reading.studies,

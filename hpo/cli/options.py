@@ -28,6 +28,22 @@ Timeout = Annotated[
     typer.Option(min=0, metavar="SECONDS", help="Stop after this time; `hpo resume` goes on."),
 ]
 
+CheckpointSeconds = Annotated[
+    float,
+    typer.Option(
+        min=0, metavar="SECONDS", help="How often a trial's state is saved, to go on from if its worker dies."
+    ),
+]
+MaxWorkerMemory = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        metavar="MIB",
+        help="A worker that grows beyond this is replaced.",
+        show_default="its share of four fifths of the machine's",
+    ),
+]
+
 
 def open_storage(url: str | None) -> Storage:
     """The storage that `--storage` names."""

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+import time
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpo.cli.options import SpecPath, StorageUrl, StudyName, Timeout, Workers, fetch, open_storage, open_study
+from hpo.cli.options import (
+    CheckpointSeconds,
+    MaxWorkerMemory,
+    SpecPath,
+    StorageUrl,
+    StudyName,
+    Timeout,
+    Workers,
+    fetch,
+    open_storage,
+    open_study,
+)
 from hpo.cli.reading import show_best, show_comparison
 from hpo.console import Format, StudyProgress, counted, states_of, stdout
 from hpo.errors import DataError, SpecError
@@ -19,6 +31,9 @@ if TYPE_CHECKING:
 
 # A search may have hundreds of configurations; `hpo compare` shows them all.
 SHOWN_ARMS = 10
+# How long `stop` waits for workers to come to the end of their epoch.
+STOP_SECONDS = 30.0
+POLL_SECONDS = 0.2
 
 
 def create(spec: SpecPath, storage: StorageUrl = None) -> None:
@@ -37,19 +52,39 @@ def run(
         int | None, typer.Option(min=1, help="Trials of a search, in place of the file's.")
     ] = None,
     timeout: Timeout = None,
+    max_worker_memory: MaxWorkerMemory = None,
+    checkpoint_seconds: CheckpointSeconds = 30.0,
 ) -> None:
     """Create or resume a study, train it, print what it shows."""
-    _train(_create(spec, storage, trials), workers, timeout)
+    study = _create(spec, storage, trials)
+    _train(
+        study,
+        workers=workers,
+        timeout=timeout,
+        max_worker_memory=max_worker_memory,
+        checkpoint_seconds=checkpoint_seconds,
+    )
 
 
 def resume(
-    study: StudyName, storage: StorageUrl = None, workers: Workers = None, timeout: Timeout = None
+    study: StudyName,
+    storage: StorageUrl = None,
+    workers: Workers = None,
+    timeout: Timeout = None,
+    max_worker_memory: MaxWorkerMemory = None,
+    checkpoint_seconds: CheckpointSeconds = 30.0,
 ) -> None:
     """Train what is left of a study, as it is stored."""
     opened = open_study(study, storage)
     fetch(opened.spec.data.name)
     opened.load_data()
-    _train(opened, workers, timeout)
+    _train(
+        opened,
+        workers=workers,
+        timeout=timeout,
+        max_worker_memory=max_worker_memory,
+        checkpoint_seconds=checkpoint_seconds,
+    )
 
 
 def worker(
@@ -62,25 +97,14 @@ def worker(
         bool, typer.Option("--exit-when-idle", help="Stop once all trials have finished.")
     ] = False,
     threads: Annotated[int, typer.Option(min=1, help="TensorFlow's threads.")] = 1,
+    checkpoint_seconds: CheckpointSeconds = 30.0,
     stop_on_end_of_input: Annotated[bool, typer.Option("--stop-on-end-of-input", hidden=True)] = False,
 ) -> None:
-    """Train trials of studies, one after the other, until told to stop (Ctrl-C, SIGTERM)."""
-    from hpo.study import list_studies
+    """Train trials of studies, one after the other, until told to stop (Ctrl-C, SIGTERM, `hpo stop`)."""
     from hpo.worker import Worker
 
     opened = open_storage(storage)
-    if studies:
-        named = [open_study(name, opened) for name in studies]
-        served = Worker(lambda: named, threads=threads)
-    else:
-        kept: dict[str, Study] = {}
-
-        def every() -> list[Study]:
-            names = [summary.name for summary in list_studies(storage=opened)]
-            kept.update({name: open_study(name, opened) for name in names if name not in kept})
-            return [kept[name] for name in names]
-
-        served = Worker(every, threads=threads)
+    served = Worker(opened, studies or (), threads=threads, checkpoint_seconds=checkpoint_seconds)
     served.stop_on_signals()
     if stop_on_end_of_input:
         served.stop_on_end_of_input()
@@ -89,6 +113,17 @@ def worker(
     finished = served.run(max_trials=max_trials, exit_when_idle=exit_when_idle)
     if not stop_on_end_of_input:
         print(f"Worker {served.name} finished {counted(finished, 'trial')}.", file=sys.stderr)
+
+
+def stop(study: StudyName, storage: StorageUrl = None) -> None:
+    """Let a study's workers, wherever they are, stop after their epoch; its trials go back to the queue."""
+    opened = open_study(study, storage)
+    opened.stop()
+    deadline = time.monotonic() + STOP_SECONDS
+    while (busy := len(opened.storage.in_training(opened.id))) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    still = f", {counted(busy, 'trial')} still in an epoch" if busy else ""
+    print(f"{study} is stopped{still}. Go on with: hpo resume {study}", file=sys.stderr)
 
 
 def _create(path: Path, storage: str | None, trials: int | None) -> Study:
@@ -114,12 +149,12 @@ def _left(study: Study) -> int:
     return len(study.storage.unfinished(study.id))
 
 
-def _train(study: Study, workers: int | None, timeout: float | None) -> None:
+def _train(study: Study, **how: Any) -> None:
     if not _left(study):
         print(f"{study.name}: nothing is left to train.", file=sys.stderr)
     try:
         with StudyProgress(study.spec) as progress:
-            summary = study.run(workers=workers, timeout=timeout, watch=progress.watch, log=progress.log)
+            summary = study.run(**how, watch=progress.watch, log=progress.log)
     except KeyboardInterrupt:
         print(f"Stopped. Go on with: hpo resume {study.name}", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -135,6 +170,7 @@ def _conclude(study: Study, summary: StudySummary) -> None:
     counts = summary.counts
     line = f"{study.name}: {states_of(counts)}."
     if counts["waiting"] + counts["running"]:
+        line += " Stopped by hpo stop." if study.is_stopped else ""
         line += f" Go on with: hpo resume {study.name}"
     if counts["failed"]:
         failed = next(trial for trial in study.all_trials if trial.state == "failed")

@@ -10,6 +10,8 @@ from hpo.spec.study import StudySpec
 
 # These say how results are read, not what is trained.
 READING = frozenset({"description", "metrics", "baseline", "min_effect", "alpha"})
+# These say when a trial is given up; those that have finished stay as they are.
+LIMITS = frozenset({"max_retries", "trial_timeout"})
 COUNTS = {"search": frozenset({"trials"}), "comparison": frozenset({"seeds"})}
 
 
@@ -34,7 +36,7 @@ def changes(old: StudySpec, new: StudySpec) -> list[Change]:
     found = _arm_changes(before.pop("arms", {}), after.pop("arms", {}))
     for key in sorted(before.keys() | after.keys()):
         grows = key in COUNTS[new.kind] and after[key] > before[key]
-        found += _differences(key, before.get(key), after.get(key), extends=key in READING or grows)
+        found += _differences(key, before.get(key), after.get(key), extends=key in READING | LIMITS or grows)
     return found
 
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from hpo.errors import SpecError
 from hpo.spec.base import Model, Must, RuleError, Shown, either, explain, suggest
-from hpo.spec.hyperparameters import HYPERPARAMETERS, Count, Hyperparameters, Params
+from hpo.spec.hyperparameters import HYPERPARAMETERS, Count, Hyperparameters, Params, Positive
 from hpo.spec.parts import Data, FinalMetric, Objective, Text
 
 KINDS: dict[str, type[StudySpec]] = {}  # each kind's class, entered when it is defined
@@ -22,6 +22,9 @@ StudyName = Annotated[
     Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
     Must("1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit"),
 ]
+
+
+Retries = Annotated[int, Field(strict=True, ge=0), Must("an integer of at least 0")]
 
 
 def _distinct(metrics: tuple[str, ...]) -> tuple[str, ...]:
@@ -47,6 +50,13 @@ class StudySpec(Model):
         description="The final metrics that tables show.",
     )
     seeds: Count
+    max_retries: Retries = Field(
+        default=2, description="How often a trial is tried again after a worker died or was lost with it."
+    )
+    trial_timeout: Positive | None = Field(
+        default=None,
+        description="Seconds that a trial may take; after that it fails, at the end of an epoch.",
+    )
     params: Params = Field(default={}, description="Hyperparameters that are the same in every trial.")
 
     @classmethod

@@ -4,8 +4,26 @@ Optuna decides what a trial is; a lease decides who trains it. All that goes aro
 or depends on one kind of database, is in this package.
 """
 
-from hpo.storage.leases import Lease
+from hpo.storage.artifacts import ArtifactFolder, new_checkpoint
+from hpo.storage.claims import RETRIES_ATTRIBUTE, Claim, LeaseLostError
+from hpo.storage.leases import Lease, new_token
 from hpo.storage.opening import DEFAULT_URL
-from hpo.storage.storage import DEFAULT_ARTIFACT_DIR, Claim, Storage, StudyRow
+from hpo.storage.retries import Patience, passes, reason
+from hpo.storage.storage import DEFAULT_ARTIFACT_DIR, Storage, StudyRow
 
-__all__ = ["DEFAULT_ARTIFACT_DIR", "DEFAULT_URL", "Claim", "Lease", "Storage", "StudyRow"]
+__all__ = [
+    "DEFAULT_ARTIFACT_DIR",
+    "DEFAULT_URL",
+    "RETRIES_ATTRIBUTE",
+    "ArtifactFolder",
+    "Claim",
+    "Lease",
+    "LeaseLostError",
+    "Patience",
+    "Storage",
+    "StudyRow",
+    "new_checkpoint",
+    "new_token",
+    "passes",
+    "reason",
+]

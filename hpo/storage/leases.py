@@ -9,11 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+OWNER_LENGTH = 128
+
 leases = sa.Table(
     "hpo_leases",
     sa.MetaData(),
     sa.Column("key", sa.String(128), primary_key=True),
-    sa.Column("owner", sa.String(128), nullable=False),
+    sa.Column("owner", sa.String(OWNER_LENGTH), nullable=False),
     sa.Column("token", sa.String(32), nullable=False),
     sa.Column("expires", sa.Double, nullable=False),
 )
@@ -37,7 +39,16 @@ class Lease:
     def release(self) -> None:
         """Give the key up."""
         with self.engine.begin() as connection:
-            connection.execute(leases.delete().where(self._held()))
+            self.release_in(connection)
+
+    def is_held_in(self, connection: sa.Connection) -> bool:
+        """Whether the key is still this lease's, and stays so until the transaction ends."""
+        held = sa.select(leases.c.token).where(self._held()).with_for_update()
+        return connection.execute(held).first() is not None
+
+    def release_in(self, connection: sa.Connection) -> None:
+        """Give the key up as part of a transaction."""
+        connection.execute(leases.delete().where(self._held()))
 
     def _held(self) -> sa.ColumnElement[bool]:
         return (leases.c.key == self.key) & (leases.c.token == self.token)
@@ -48,25 +59,39 @@ def create_table(connection: sa.Connection) -> None:
     connection.execute(sa.schema.CreateTable(leases, if_not_exists=True))
 
 
+def new_token() -> str:
+    """What tells one holder of a key from all others, earlier and later."""
+    return uuid.uuid4().hex
+
+
 def acquire(engine: sa.Engine, key: str, *, owner: str, seconds: float) -> Lease | None:
     """Take the lease of `key` if nobody holds it or it has expired."""
-    row = {"key": key, "owner": owner, "token": uuid.uuid4().hex}
-    insert: Any = (sqlite if engine.dialect.name == "sqlite" else postgresql).insert(leases)
-    insert = insert.values(**row, expires=now(engine) + seconds)
+    lease = Lease(engine, key, new_token(), seconds)
+    with engine.begin() as connection:
+        return lease if take(connection, lease, owner=owner) else None
+
+
+def take(connection: sa.Connection, lease: Lease, *, owner: str) -> bool:
+    """As part of a transaction make `lease` the holder of its key, if nobody holds it or it has expired."""
+    dialect = connection.dialect.name
+    insert: Any = (sqlite if dialect == "sqlite" else postgresql).insert(leases)
+    insert = insert.values(
+        key=lease.key,
+        owner=owner[:OWNER_LENGTH],
+        token=lease.token,
+        expires=now(connection) + lease.seconds,
+    )
     upsert = insert.on_conflict_do_update(
         index_elements=["key"],
         set_={name: insert.excluded[name] for name in ("owner", "token", "expires")},
-        where=leases.c.expires < now(engine),
+        where=leases.c.expires < now(connection),
     )
-    with engine.begin() as connection:
-        # Otherwise not every driver counts the rows of an INSERT.
-        counted = connection.execution_options(preserve_rowcount=True)
-        taken = counted.execute(upsert).rowcount == 1
-    return Lease(engine, key, row["token"], seconds) if taken else None
+    # Otherwise not every driver counts the rows of an INSERT.
+    return connection.execute(upsert, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
-def now(engine: sa.Engine) -> sa.ColumnElement[float]:
+def now(bind: sa.Engine | sa.Connection) -> sa.ColumnElement[float]:
     """Seconds since 1970 by the database's clock, the one clock that all workers share."""
-    if engine.dialect.name == "sqlite":
+    if bind.dialect.name == "sqlite":
         return sa.literal_column("(julianday('now') - 2440587.5) * 86400.0", sa.Double)
     return sa.literal_column("extract(epoch from clock_timestamp())", sa.Double)

@@ -19,10 +19,39 @@ from sqlalchemy import orm
 
 from hpo.errors import StorageError
 from hpo.storage import leases
+from hpo.storage.claims import check_fence
+from hpo.storage.retries import reason
 
 DEFAULT_URL = "sqlite:///hpo.db"
 SQLITE_BUSY_SECONDS = 60.0
 SQLITE_DRIVERS = ("sqlite", "sqlite+pysqlite")
+# One for what trains or reads, one for the thread that keeps the lease.
+CONNECTIONS = 2
+# A worker that is suspended inside a transaction would keep its locks, and so its trial, for good.
+POSTGRESQL_OPTIONS = {
+    "connect_timeout": "10",
+    "options": "-c idle_in_transaction_session_timeout=30s -c lock_timeout=30s",
+}
+READING: dict[str, Any] = {"hpo_reading": True}
+
+
+def given(url: str) -> str:
+    """The URL, or the first line of FILE for `@FILE`, which keeps a password out of the list of processes.
+
+    Raises:
+        StorageError: the file cannot be read.
+    """
+    if not url.startswith("@"):
+        return url
+    path = Path(url[1:]).expanduser()
+    try:
+        lines = path.read_text(encoding="utf-8").strip().splitlines()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise StorageError(f"storage @{path}", f"the file with the URL cannot be read: {why}") from None
+    if not lines:
+        raise StorageError(f"storage @{path}", "must be a file with a database URL, and is empty")
+    return lines[0].strip()
 
 
 def masked(url: str) -> str:
@@ -80,22 +109,23 @@ def explained(place: str) -> Iterator[None]:
         remedy = "Install it with: pip install 'hpo-studies[postgres]'."
         raise StorageError(place, f"its driver is not installed ({error})", remedy=remedy) from None
     except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-        reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
-        raise StorageError(place, f"cannot be used: {reason.rstrip('.')}") from None
+        raise StorageError(place, f"cannot be used: {reason(error)}") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise StorageError(place, f"cannot be used: {reason}") from None
+        why = getattr(error, "strerror", None) or str(error)
+        raise StorageError(place, f"cannot be used: {why}") from None
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).split(". ")[0].rstrip(".")
-        raise StorageError(place, f"is of another version of Optuna: {reason}") from None
+        why = str(error).split(". ")[0].rstrip(".")
+        raise StorageError(place, f"is of another version of Optuna: {why}") from None
 
 
 def make_engine(url: str) -> sa.Engine:
     """An engine whose transactions are exclusive from their begin (SQLite) and survive lost connections."""
-    if sa.make_url(url).get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_pre_ping=True)
-    engine = sa.create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+    parsed = sa.make_url(url)
+    pool: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 0}
+    if parsed.get_backend_name() != "sqlite":
+        settings = {key: value for key, value in POSTGRESQL_OPTIONS.items() if key not in parsed.query}
+        return sa.create_engine(url, pool_pre_ping=True, connect_args=settings, **pool)
+    engine = sa.create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, **pool)
     sa.event.listen(engine, "connect", _set_up_sqlite)
     sa.event.listen(engine, "begin", _begin_immediate)
     return engine
@@ -112,16 +142,19 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
 def _begin_immediate(connection: sa.Connection) -> None:
     # Optuna reads a trial's state and then writes it. A deferred transaction takes the write lock only at
     # the write, so two workers read WAITING and both take the trial, or one fails with "database is locked".
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reading = connection.get_execution_options().get("hpo_reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
 def optuna_storage(url: str, engine: sa.Engine) -> RDBStorage:
-    """Optuna's storage on an engine of ours."""
+    """Optuna's storage on an engine of ours, whose sessions heed `Claim.fenced`."""
     rdb = RDBStorage(_as_template(url), skip_table_creation=True)
     rdb.scoped_session.remove()
     rdb.engine.dispose()
     rdb.engine = engine
-    rdb.scoped_session = orm.scoped_session(orm.sessionmaker(bind=engine))
+    sessions = orm.sessionmaker(bind=engine)
+    sa.event.listen(sessions, "before_commit", check_fence)
+    rdb.scoped_session = orm.scoped_session(sessions)
     return rdb
 
 

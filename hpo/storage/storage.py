@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import mimetypes
 import os
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +16,6 @@ from typing import Any
 import optuna
 import sqlalchemy as sa
 from optuna.distributions import distribution_to_json
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
@@ -26,12 +23,12 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import orm
 
 from hpo.storage import opening
-from hpo.storage.leases import Lease, acquire, leases, now
+from hpo.storage.artifacts import ArtifactFolder, artifacts_of
+from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, UNFINISHED, Claim, claim_first, held, key_of
+from hpo.storage.leases import Lease, acquire, leases, new_token
 
 DEFAULT_ARTIFACT_DIR = "hpo-artifacts"
 LOCK_SECONDS = 60.0
-ARTIFACT_PREFIX = "artifacts:"
-UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -47,19 +44,12 @@ class StudyRow:
     best_value: float | None
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A trial that this process alone trains."""
-
-    trial_id: int
-    lease: Lease
-
-
 class Storage:
     """An open database and its artifact folder.
 
     Args:
-        url: `sqlite:///FILE` or `postgresql+psycopg://...`; by default `HPO_STORAGE`, then `sqlite:///hpo.db`.
+        url: `sqlite:///FILE`, `postgresql+psycopg://...`, or `@FILE` for the URL in a file; by default
+            `HPO_STORAGE`, then `sqlite:///hpo.db`.
         artifact_dir: by default `HPO_ARTIFACT_DIR`, then `hpo-artifacts`.
         create: create the database if it is not there.
 
@@ -70,14 +60,18 @@ class Storage:
     def __init__(
         self, url: str | None = None, *, artifact_dir: Path | str | None = None, create: bool = False
     ) -> None:
-        url = url or os.environ.get("HPO_STORAGE") or opening.DEFAULT_URL
-        self.artifact_dir = Path(artifact_dir or os.environ.get("HPO_ARTIFACT_DIR") or DEFAULT_ARTIFACT_DIR)
+        url = opening.given(url or os.environ.get("HPO_STORAGE") or opening.DEFAULT_URL)
+        self.artifacts = ArtifactFolder(
+            Path(artifact_dir or os.environ.get("HPO_ARTIFACT_DIR") or DEFAULT_ARTIFACT_DIR)
+        )
         self.place = f"storage {opening.masked(url)}"
         with opening.explained(self.place):
             self.url = opening.checked(url, place=self.place, create=create)
             if create:
                 opening.create_schema(self.url)
             self.engine = opening.make_engine(self.url)
+            # Readers need not wait for those who write.
+            self.reading = self.engine.execution_options(**opening.READING)
             opening.check_schema(self.engine, place=self.place, create=create)
 
     @cached_property
@@ -126,52 +120,52 @@ class Storage:
 
     def in_training(self, study_id: int) -> list[int]:
         """Ids of the trials that a worker holds, by number."""
-        return self._unfinished(study_id, self._held())
+        return self._unfinished(study_id, held(self.engine))
 
-    def claim(self, study_id: int, *, owner: str, seconds: float) -> Claim | None:
-        """Take the first trial that waits, or whose worker's lease has expired, and make it RUNNING."""
-        for trial_id in self._unfinished(study_id, ~self._held()):
-            lease = self.acquire(_trial_key(trial_id), owner=owner, seconds=seconds)
-            if lease is None:
-                continue
-            try:
-                # Changes nothing in a trial that is RUNNING already because its worker died.
-                self.optuna.set_trial_state_values(trial_id, TrialState.RUNNING)
-                return Claim(trial_id, lease)
-            except (UpdateFinishedTrialError, KeyError):
-                # It was finished, or deleted with its study, since it was found.
-                lease.release()
-        return None
+    def claim(
+        self, studies: Sequence[int], *, owner: str, seconds: float, token: str | None = None
+    ) -> Claim | None:
+        """Take the first trial of these studies that waits, or whose worker has lost it, and make it RUNNING.
 
-    def requeue(self, claim: Claim) -> bool:
-        """Put a claimed trial back into the queue: the same trial, with what it has reported.
-
-        False, and nothing is changed, if the trial is no longer this process's.
+        With the `token` of a claim whose reply was lost, the same trial is found.
         """
-        if not claim.lease.renew():
-            return False
-        try:
-            self.optuna.set_trial_state_values(claim.trial_id, TrialState.WAITING)
-        except (UpdateFinishedTrialError, KeyError):
-            return False
-        finally:
-            claim.lease.release()
-        return True
+        token = token or new_token()
+        return claim_first(self.engine, studies, owner=owner, seconds=seconds, token=token)
 
-    def _held(self) -> sa.ColumnElement[bool]:
-        """Whether somebody holds the lease of a trial."""
-        key = _key_of(models.TrialModel.trial_id)
-        return sa.exists().where(leases.c.key == key, leases.c.expires >= now(self.engine))
+    def expire_leases(self, owner: str) -> None:
+        """Let the leases of a worker that is known to have ended be over at once."""
+        with self.engine.begin() as connection:
+            connection.execute(leases.update().where(leases.c.owner == owner).values(expires=0.0))
 
     def _unfinished(self, study_id: int, condition: sa.ColumnElement[bool]) -> list[int]:
         trial = models.TrialModel
         found = sa.select(trial.trial_id).where(
             trial.study_id == study_id, trial.state.in_(UNFINISHED), condition
         )
-        with self.engine.connect() as connection:
+        with self.reading.connect() as connection:
             return list(connection.execute(found.order_by(trial.number)).scalars())
 
     # Studies
+
+    def studies_with(self, attribute: str, *, without: str) -> list[int]:
+        """Ids of the studies that have one user attribute and lack another, or have it as null."""
+        study, own = models.StudyModel, models.StudyUserAttributeModel
+
+        def has(key: str) -> sa.ColumnElement[bool]:
+            set_ = (own.key == key) & (own.value_json != "null")
+            return sa.exists().where(own.study_id == study.study_id, set_)
+
+        found = sa.select(study.study_id).where(has(attribute), ~has(without))
+        with self.reading.connect() as connection:
+            return list(connection.execute(found.order_by(study.study_id)).scalars())
+
+    def study_attribute(self, study_id: int, key: str) -> Any:
+        """One user attribute of a study; None if it has none."""
+        own = models.StudyUserAttributeModel
+        found = sa.select(own.value_json).where(own.study_id == study_id, own.key == key)
+        with self.reading.connect() as connection:
+            text = connection.execute(found).scalar()
+        return None if text is None else json.loads(text)
 
     def overview(self) -> list[StudyRow]:
         """Every study with its attributes, trial counts and best value, by id, in four queries.
@@ -183,7 +177,7 @@ class Storage:
         tallies = sa.select(trial.study_id, trial.state, sa.func.count()).group_by(
             trial.study_id, trial.state
         )
-        with opening.explained(self.place), self.engine.connect() as connection:
+        with opening.explained(self.place), self.reading.connect() as connection:
             studies = connection.execute(
                 sa.select(study.study_id, study.study_name, direction.direction)
                 .join(direction, (direction.study_id == study.study_id) & (direction.objective == 0))
@@ -213,43 +207,20 @@ class Storage:
         """Remove a study with its trials, leases and artifacts."""
         trials = self.rdb.get_all_trials(study_id, deepcopy=False)
         attributes = [self.rdb.get_study_system_attrs(study_id), *(trial.system_attrs for trial in trials)]
-        artifacts = [
-            key.removeprefix(ARTIFACT_PREFIX)
-            for a in attributes
-            for key in a
-            if key.startswith(ARTIFACT_PREFIX)
-        ]
-        keys = sa.select(_key_of(models.TrialModel.trial_id)).where(models.TrialModel.study_id == study_id)
+        keys = sa.select(key_of(models.TrialModel.trial_id)).where(models.TrialModel.study_id == study_id)
         with self.engine.begin() as connection:
             connection.execute(leases.delete().where(leases.c.key.in_(keys)))
         self.optuna.delete_study(study_id)
-        for artifact in artifacts:
-            (self.artifact_dir / artifact).unlink(missing_ok=True)
-
-    # Artifacts
-
-    def save_artifact(self, trial_id: int, filename: str, content: bytes) -> str:
-        """Keep a file with a trial, as Optuna's artifact store does; returns the artifact's id.
-
-        The file is on the disk before its row is in the database, so a row never dangles.
-        """
-        artifact_id = str(uuid.uuid4())
-        self.artifact_dir.mkdir(parents=True, exist_ok=True)
-        _write_atomically(self.artifact_dir / artifact_id, content)
-        meta = {
-            "artifact_id": artifact_id,
-            "filename": filename,
-            "mimetype": mimetypes.guess_type(filename)[0] or "application/octet-stream",
-            "encoding": None,
-        }
-        self.optuna.set_trial_system_attr(trial_id, ARTIFACT_PREFIX + artifact_id, json.dumps(meta))
-        return artifact_id
+        for own in attributes:
+            for name in (*artifacts_of(own), own.get(CHECKPOINT_ATTRIBUTE)):
+                if name is not None:
+                    self.artifacts.remove(name)
 
     def artifact(self, trial: FrozenTrial, filename: str) -> Path | None:
         """The file of a trial's artifact of that name, if it has one."""
-        for key, value in trial.system_attrs.items():
-            if key.startswith(ARTIFACT_PREFIX) and json.loads(value)["filename"] == filename:
-                return self.artifact_dir / key.removeprefix(ARTIFACT_PREFIX)
+        for artifact_id, name in artifacts_of(trial.system_attrs).items():
+            if name == filename:
+                return self.artifacts.path / artifact_id
         return None
 
 
@@ -287,29 +258,3 @@ def _extremes() -> sa.Select[Any]:
         .where(trial.state == TrialState.COMPLETE)
         .group_by(trial.study_id)
     )
-
-
-def _trial_key(trial_id: int) -> str:
-    return f"trial:{trial_id}"
-
-
-def _key_of(trial_id: Any) -> sa.ColumnElement[str]:
-    return sa.literal("trial:") + sa.cast(trial_id, sa.String)
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is either whole, on the disk, or not there."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -1,23 +1,21 @@
-"""Studies from Python: create, open, list, run, read."""
+"""One study: its specification, its trials, what runs and reads it."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from hpo.compare import Comparison, compare
-from hpo.data import Dataset, load_train, stratified_folds, stratified_split
+from hpo.data import Dataset, load_train
 from hpo.errors import DataError, StudyError
 from hpo.launch import run_workers
 from hpo.planning import make_pruner, make_sampler, plan
-from hpo.spec import StudySpec, changes, from_json, load, to_json
+from hpo.spec import from_json
 from hpo.storage import Storage, StudyRow
 from hpo.trial import STATES, Trial
 
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 SPEC_ATTRIBUTE = "spec"
 DIGEST_ATTRIBUTE = "data_digest"
 CREATED_ATTRIBUTE = "created"
+STOPPED_ATTRIBUTE = "stopped"
 ATTRIBUTES = frozenset({SPEC_ATTRIBUTE, DIGEST_ATTRIBUTE, CREATED_ATTRIBUTE})
 CURVES_FILE = "curves.csv"
 
@@ -50,8 +49,8 @@ class Study:
 
     def __init__(self, storage: Storage, optuna_study: optuna.Study) -> None:
         self.storage, self.optuna = storage, optuna_study
-        if not _is_ours(optuna_study.user_attrs):
-            raise StudyError(_place(optuna_study.study_name), "must have been created by hpo, and was not")
+        if not is_ours(optuna_study.user_attrs):
+            raise StudyError(place_of(optuna_study.study_name), "must have been created by hpo, and was not")
         self.refresh()
 
     def refresh(self) -> None:
@@ -71,6 +70,11 @@ class Study:
     def name(self) -> str:
         """The study's name, unique in its storage."""
         return self.spec.name
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop` was called after the study was last created, run or resumed."""
+        return self.storage.study_attribute(self.id, STOPPED_ATTRIBUTE) is not None
 
     @property
     def id(self) -> int:
@@ -114,7 +118,7 @@ class Study:
         complete = [trial for trial in self.all_trials if trial.value is not None]
         if not complete:
             raise StudyError(
-                _place(self.name), "has no complete trial yet", remedy=f"Run: hpo resume {self.name}."
+                place_of(self.name), "has no complete trial yet", remedy=f"Run: hpo resume {self.name}."
             )
         better = max if self.spec.objective.direction == "maximize" else min
         return better(complete, key=lambda trial: trial.value or 0.0)
@@ -124,7 +128,7 @@ class Study:
         """How far the study is."""
         for row in self.storage.overview():
             if row.study_id == self.id:
-                return _summarise(row)
+                return summarise(row)
         raise _deleted(self.name)
 
     def curves(self, number: int) -> pd.DataFrame:
@@ -138,7 +142,7 @@ class Study:
         frozen = next((t for t in self.frozen_trials if t.number == number), None)
         path = self.storage.artifact(frozen, CURVES_FILE) if frozen is not None else None
         if path is None or not path.exists():
-            raise StudyError(_place(self.name), f"there are no learning curves of trial {number}")
+            raise StudyError(place_of(self.name), f"there are no learning curves of trial {number}")
         return pd.read_csv(path)
 
     def compare(self) -> Comparison:
@@ -155,6 +159,19 @@ class Study:
             # Somebody else has added some at the same time.
             held = self.storage.rdb.get_all_trials(self.id, deepcopy=False)
         return len(self.storage.unfinished(self.id))
+
+    def stop(self) -> None:
+        """Let the study's workers, wherever they are, end after their epoch and put their trials back.
+
+        Nobody trains the study until it is created, run or resumed again.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.optuna.set_user_attr(STOPPED_ATTRIBUTE, now)
+
+    def go_on(self) -> None:
+        """Let workers train the study again after a `stop`."""
+        if self.is_stopped:
+            self.optuna.set_user_attr(STOPPED_ATTRIBUTE, None)
 
     def load_data(self) -> Dataset:
         """The training part of the study's data set.
@@ -173,6 +190,8 @@ class Study:
         *,
         workers: int | None = None,
         timeout: float | None = None,
+        max_worker_memory: float | None = None,
+        checkpoint_seconds: float = 30.0,
         watch: Callable[[Sequence[FrozenTrial]], None] | None = None,
         log: Callable[[str], None] | None = None,
     ) -> StudySummary:
@@ -181,17 +200,21 @@ class Study:
         Args:
             workers: how many; by default one for each core.
             timeout: seconds, after which the workers stop and their trials go back into the queue.
+            max_worker_memory: MiB, beyond which a worker is replaced; by default its share of four fifths of
+                the machine's memory.
+            checkpoint_seconds: how often a trial's state is saved, to go on from if its worker dies.
             watch: called about twice a second with the study's trials.
             log: called with each line that a worker writes; by default it goes to standard error.
 
         Raises:
-            WorkerError: workers died, and trials are left.
+            WorkerError: workers died again and again, and trials are left.
         """
 
         def look() -> None:
             if watch is not None:
                 watch(self.frozen_trials)
 
+        self.go_on()
         self.plan()
         run_workers(
             self.storage,
@@ -199,6 +222,8 @@ class Study:
             left=lambda: len(self.storage.unfinished(self.id)),
             workers=workers,
             timeout=timeout,
+            max_worker_memory=max_worker_memory,
+            checkpoint_seconds=checkpoint_seconds,
             look=look,
             log=log,
         )
@@ -217,136 +242,17 @@ class Study:
         """
         if busy := len(self.storage.in_training(self.id)):
             rule = f"cannot be deleted while workers train it (trials in training: {busy})"
-            raise StudyError(_place(self.name), rule, remedy="Stop them first.")
+            raise StudyError(place_of(self.name), rule, remedy="Stop them first.")
         self.storage.delete_study(self.id)
 
 
-def create_study(
-    spec: StudySpec | str | Path,
-    *,
-    storage: Storage | str | None = None,
-    artifact_dir: str | Path | None = None,
-) -> Study:
-    """Register a study and plan its trials, or open the one that is there.
-
-    A specification that only adds to the one stored (more trials, seeds or arms, or what tables show)
-    extends the study.
-
-    Args:
-        spec: a specification, or the path of a study file.
-        storage: a database URL; by default `HPO_STORAGE`, then `sqlite:///hpo.db`.
-        artifact_dir: by default `HPO_ARTIFACT_DIR`, then `hpo-artifacts`.
-
-    Raises:
-        SpecError: the file breaks a rule.
-        DataError: the data cannot be had, or cannot be split as declared.
-        StorageError: the database cannot be opened.
-        StudyError: the name is taken by a study with another specification.
-    """
-    if not isinstance(spec, StudySpec):
-        spec = load(spec)
-    dataset = load_train(spec.data.name)
-    _check_split(spec, dataset)
-    opened = (
-        storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir, create=True)
-    )
-    with opened.lock(f"create:{spec.name}"):
-        found = optuna.create_study(
-            study_name=spec.name,
-            storage=opened.optuna,
-            direction=spec.objective.direction,
-            load_if_exists=True,
-        )
-        if _is_half_registered(found, spec):
-            _register(found, spec, dataset.digest)
-        else:
-            _extend(Study(opened, found), spec, dataset.digest)
-    study = Study(opened, found)
-    study.plan()
-    return study
-
-
-def open_study(
-    name: str, *, storage: Storage | str | None = None, artifact_dir: str | Path | None = None
-) -> Study:
-    """The study of that name.
-
-    Raises:
-        StorageError: the database cannot be opened.
-        StudyError: there is no study of that name.
-    """
-    opened = storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir)
-    try:
-        return Study(opened, optuna.load_study(study_name=name, storage=opened.optuna))
-    except KeyError:
-        names = [row.name for row in opened.overview() if _is_ours(row.attributes)]
-        remedy = f"There are: {', '.join(names)}." if names else "It holds no study yet."
-        raise StudyError(_place(name), f"there is no such study in {opened.place}", remedy=remedy) from None
-
-
-def list_studies(
-    *, storage: Storage | str | None = None, artifact_dir: str | Path | None = None
-) -> list[StudySummary]:
-    """What studies there are, oldest first; studies that hpo did not create are left out.
-
-    Raises:
-        StorageError: the database cannot be opened.
-    """
-    opened = storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir)
-    summaries = [_summarise(row) for row in opened.overview() if _is_ours(row.attributes)]
-    return sorted(summaries, key=lambda summary: summary.created)
-
-
-def _check_split(spec: StudySpec, dataset: Dataset) -> None:
-    data = spec.data
-    if data.folds is not None:
-        stratified_folds(dataset.y, folds=data.folds, seed=data.seed)
-    elif data.validation is not None:
-        stratified_split(dataset.y, fraction=data.validation, seed=data.seed)
-
-
-def _is_ours(attributes: Mapping[str, Any]) -> bool:
+def is_ours(attributes: Mapping[str, Any]) -> bool:
+    """Whether user attributes are those of a study that hpo created."""
     return attributes.keys() >= ATTRIBUTES
 
 
-def _is_half_registered(study: optuna.Study, spec: StudySpec) -> bool:
-    """Whether it is what `create_study` leaves if it is killed: a new study, or one that looks like it."""
-    return (
-        not _is_ours(study.user_attrs)
-        and study.user_attrs.keys() <= ATTRIBUTES
-        and [direction.name.lower() for direction in study.directions] == [spec.objective.direction]
-        and not study.get_trials(deepcopy=False)
-    )
-
-
-def _register(study: optuna.Study, spec: StudySpec, digest: str) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names([spec.objective.metric])
-    study.set_user_attr(CREATED_ATTRIBUTE, datetime.now(UTC).isoformat(timespec="seconds"))
-    study.set_user_attr(DIGEST_ATTRIBUTE, digest)
-    # Last: what has a specification is whole.
-    study.set_user_attr(SPEC_ATTRIBUTE, to_json(spec))
-
-
-def _extend(study: Study, spec: StudySpec, digest: str) -> None:
-    """Store a specification that only adds to the study's own."""
-    found = changes(study.spec, spec)
-    # The same data may come from another place.
-    moved = {"data.name"} if digest == study.data_digest else set()
-    refused = [change for change in found if not change.extends and change.key not in moved]
-    if refused:
-        lines = "; ".join(f"{change.key} was {change.old!r} and is {change.new!r}" for change in refused)
-        remedy = f"Give it a new name, or delete the old study: hpo delete {study.name} --yes."
-        raise StudyError(_place(study.name), f"is taken by another specification: {lines}", remedy=remedy)
-    if digest != study.data_digest:
-        rule = "must be the data that the study began with, and has changed since"
-        raise DataError(f"data {spec.data.name}", rule, remedy="Give the study a new name.")
-    if found:
-        study.optuna.set_user_attr(SPEC_ATTRIBUTE, to_json(spec))
-
-
-def _summarise(row: StudyRow) -> StudySummary:
+def summarise(row: StudyRow) -> StudySummary:
+    """The summary of a study that hpo created."""
     spec = from_json(row.attributes[SPEC_ATTRIBUTE])
     return StudySummary(
         name=spec.name,
@@ -361,8 +267,9 @@ def _summarise(row: StudyRow) -> StudySummary:
 
 
 def _deleted(name: str) -> StudyError:
-    return StudyError(_place(name), "has been deleted")
+    return StudyError(place_of(name), "has been deleted")
 
 
-def _place(name: str) -> str:
+def place_of(name: str) -> str:
+    """A study, as error messages name it."""
     return f"study {name!r}"

@@ -1,0 +1,130 @@
+"""A claimed trial as Optuna has it, and the thread that keeps its claim while it is trained."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+import optuna
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution
+
+from hpo.storage import Claim, Patience, reason
+from hpo.study import Study
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+KEEPING_SECONDS = 1.0
+# From the request to stop until a worker no longer waits for the end of its epoch; then until it just ends.
+GRACE_SECONDS = 10.0
+LAST_SECONDS = 5.0
+
+
+class LeasedTrial(optuna.trial.Trial):
+    """Optuna's trial, whose calls outlast what passes of the database and write only while it is claimed.
+
+    They raise LeaseLostError once another worker may have the trial.
+    """
+
+    def __init__(self, study: optuna.Study, claim: Claim, retry: Patience) -> None:
+        self._claim, self._retry = claim, retry
+        begin = super().__init__
+        retry(lambda: begin(study, claim.trial_id))
+
+    @property
+    def last_reported(self) -> float | None:
+        """The value of the last step that was reported."""
+        reported = self._cached_frozen_trial.intermediate_values
+        return reported[max(reported)] if reported else None
+
+    def report(self, value: float, step: int) -> None:
+        """See Optuna."""
+        report = super().report
+        self._kept(lambda: report(value, step))
+
+    def should_prune(self) -> bool:
+        """See Optuna."""
+        return self._kept(super().should_prune)
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        suggest, begun = super()._suggest, False
+
+        def attempt() -> Any:
+            nonlocal begun
+            if begun:
+                # The reply to the first attempt's COMMIT may have been lost: what is stored is drawn.
+                self._cached_frozen_trial = self.storage.get_trial(self._trial_id)
+            begun = True
+            return suggest(name, distribution)
+
+        return self._kept(attempt)
+
+    def _kept(self, action: Callable[[], Result]) -> Result:
+        def attempt() -> Result:
+            with self._claim.fenced():
+                return action()
+
+        return self._retry(attempt)
+
+
+class Keeper:
+    """A thread that renews a claim's lease and hears when its trial must stop."""
+
+    def __init__(self, study: Study, claim: Claim, *, stopping: threading.Event, may_exit: bool) -> None:
+        self._study, self._claim = study, claim
+        self._stopping, self._may_exit = stopping, may_exit
+        self._lost, self._halted, self._done = threading.Event(), threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+
+    def __enter__(self) -> Keeper:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the worker or the study is told to stop, or the claim is lost."""
+        return self._stopping.is_set() or self._halted.is_set() or self._lost.is_set()
+
+    def _keep(self) -> None:
+        every = self._claim.lease.seconds / 4
+        renewed = time.monotonic()
+        told: float | None = None
+        while not self._done.wait(min(KEEPING_SECONDS, every)):
+            try:
+                if time.monotonic() - renewed >= every:
+                    renewed = time.monotonic()
+                    if not self._claim.lease.renew():
+                        self._lost.set()
+                        return
+                if self._study.is_stopped:
+                    self._halted.set()
+            except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+                logger.warning(
+                    "the lease of %s could not be renewed yet: %s", self._claim.lease.key, reason(error)
+                )
+            if self._stopping.is_set():
+                told = told or time.monotonic()
+                if self._may_exit and time.monotonic() - told >= GRACE_SECONDS:
+                    self._give_up()
+
+    def _give_up(self) -> None:
+        """End the process in the midst of an epoch; the trial goes on from its last checkpoint."""
+        logger.warning("an epoch takes longer than %g s: it is given up", GRACE_SECONDS)
+        threading.Timer(LAST_SECONDS, os._exit, [0]).start()
+        try:
+            self._claim.requeue()
+        finally:
+            os._exit(0)

@@ -1,0 +1,43 @@
+"""How a trial ended: what the objective hands to the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import TrialState
+
+
+class StoppedError(Exception):
+    """The trial was told to stop before its end; it has no result."""
+
+
+@dataclass(kw_only=True)
+class Replicate:
+    """One training run of a trial: its seed, its fold (None without folds), its curve and final metrics."""
+
+    seed: int
+    fold: int | None
+    curve: list[dict[str, float]] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended. `value` is the objective's; `metrics` are means over the replicates."""
+
+    state: TrialState
+    value: float | None
+    reason: str | None
+    metrics: dict[str, float]
+    replicates: Sequence[Replicate]
+
+    @property
+    def curves(self) -> list[dict[str, Any]]:
+        """A row for each epoch of each replicate: seed, fold, epoch (from 1) and its metrics."""
+        return [
+            {"seed": replicate.seed, "fold": replicate.fold, "epoch": epoch, **logs}
+            for replicate in self.replicates
+            for epoch, logs in enumerate(replicate.curve, start=1)
+        ]

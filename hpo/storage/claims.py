@@ -1,0 +1,257 @@
+"""Claims: who trains a trial, and the writes that only its trainer may make.
+
+Optuna decides what a trial is, a lease who trains it. Optuna's own calls know of no leases, and each commits
+by itself. So here a claim, a result and a return to the queue are one transaction each on Optuna's tables,
+together with the lease; and what goes through Optuna's calls (`fenced`) commits only while the lease is held.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
+from sqlalchemy import orm
+from sqlalchemy.dialects import postgresql, sqlite
+
+from hpo.storage.artifacts import Attachment
+from hpo.storage.leases import Lease, leases, now, take
+
+RETRIES_ATTRIBUTE = "retries"
+CHECKPOINT_ATTRIBUTE = "hpo:checkpoint"
+# Whose result a finished trial has. A worker that lost the reply to its COMMIT finds its own token here.
+FINISHED_BY_ATTRIBUTE = "hpo:finished_by"
+UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
+
+_fence: ContextVar[Lease | None] = ContextVar("fence", default=None)
+
+
+class LeaseLostError(Exception):
+    """A write was refused, because another worker may have the trial by now."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that this process alone trains.
+
+    `retries` counts the workers that have lost it before, `taken_from` is the last of them; `checkpoint` is
+    the name of the file from which training can go on.
+    """
+
+    trial_id: int
+    study_id: int
+    lease: Lease
+    retries: int = 0
+    taken_from: str | None = None
+    checkpoint: str | None = None
+
+    @contextlib.contextmanager
+    def fenced(self) -> Iterator[None]:
+        """Inside, what Optuna writes in this thread is kept only if the trial is still this process's.
+
+        Raises:
+            LeaseLostError: it is not; nothing was written.
+        """
+        before = _fence.set(self.lease)
+        try:
+            yield
+        finally:
+            _fence.reset(before)
+
+    def describe(self, attributes: Mapping[str, Any]) -> None:
+        """Set user attributes of the trial. Raises LeaseLostError."""
+        self._set(models.TrialUserAttributeModel, attributes)
+
+    def keep_checkpoint(self, name: str) -> None:
+        """Record that training can go on from the file of that name. Raises LeaseLostError."""
+        self._set(models.TrialSystemAttributeModel, {CHECKPOINT_ATTRIBUTE: name})
+
+    def finish(
+        self,
+        state: TrialState,
+        *,
+        value: float | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        attachments: Sequence[Attachment] = (),
+    ) -> bool:
+        """Record how the trial ended, whole and for good, and give it up.
+
+        False, and nothing is changed, if it is no longer this process's. Doing it again is harmless.
+        """
+        system = {FINISHED_BY_ATTRIBUTE: self.lease.token}
+        for attachment in attachments:
+            key, meta = attachment.attribute
+            system[key] = json.dumps(meta)
+        with self.lease.engine.begin() as connection:
+            if not self.lease.is_held_in(connection):
+                return self._is_finished_by_this(connection)
+            if ended := self._end(connection, state, _datetime_complete_utc=_utc_now()):
+                self._upsert(connection, models.TrialUserAttributeModel, attributes or {})
+                self._upsert(connection, models.TrialSystemAttributeModel, system)
+                self._forget_checkpoint(connection)
+                if value is not None:
+                    self._set_value(connection, value)
+            self.lease.release_in(connection)
+            return ended
+
+    def requeue(self) -> bool:
+        """Put the trial back into the queue: the same trial, with what it has reported.
+
+        False, and nothing is changed, if it is no longer this process's. Doing it again is harmless.
+        """
+        with self.lease.engine.begin() as connection:
+            if not self.lease.is_held_in(connection):
+                return False
+            ended = self._end(connection, TrialState.WAITING)
+            self.lease.release_in(connection)
+            return ended
+
+    def _end(self, connection: sa.Connection, state: TrialState, **columns: Any) -> bool:
+        trial = models.TrialModel
+        values = {trial.state: state} | {getattr(trial, name): value for name, value in columns.items()}
+        running = (trial.trial_id == self.trial_id) & (trial.state == TrialState.RUNNING)
+        return connection.execute(sa.update(trial).where(running).values(values)).rowcount == 1
+
+    def _set(self, model: Any, attributes: Mapping[str, Any]) -> None:
+        with self.lease.engine.begin() as connection:
+            if not self.lease.is_held_in(connection):
+                raise LeaseLostError(self.lease.key)
+            self._upsert(connection, model, attributes)
+
+    def _upsert(self, connection: sa.Connection, model: Any, attributes: Mapping[str, Any]) -> None:
+        upsert_attributes(connection, model, self.trial_id, attributes)
+
+    def _set_value(self, connection: sa.Connection, value: float) -> None:
+        stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+        row = {"trial_id": self.trial_id, "objective": 0, "value": stored, "value_type": kind}
+        connection.execute(sa.insert(models.TrialValueModel).values(row))
+
+    def _forget_checkpoint(self, connection: sa.Connection) -> None:
+        attribute = models.TrialSystemAttributeModel
+        own = (attribute.trial_id == self.trial_id) & (attribute.key == CHECKPOINT_ATTRIBUTE)
+        connection.execute(sa.delete(attribute).where(own))
+
+    def _is_finished_by_this(self, connection: sa.Connection) -> bool:
+        attribute = models.TrialSystemAttributeModel
+        finished_by = sa.select(attribute.value_json).where(
+            attribute.trial_id == self.trial_id, attribute.key == FINISHED_BY_ATTRIBUTE
+        )
+        text = connection.execute(finished_by).scalar()
+        return text is not None and json.loads(text) == self.lease.token
+
+
+def claim_first(
+    engine: sa.Engine, studies: Sequence[int], *, owner: str, seconds: float, token: str
+) -> Claim | None:
+    """Take the first trial of these studies that waits, or whose worker has lost it, and make it RUNNING.
+
+    Doing it again with the same token, after its reply was lost, finds the same trial.
+    """
+    while studies:
+        with engine.begin() as connection:
+            found = connection.execute(_first_free(connection, studies, token)).first()
+            if found is None:
+                return None
+            lease = Lease(engine, _trial_key(found.trial_id), token, seconds)
+            # PostgreSQL may have found it by an older view of the leases; the lease's own row decides.
+            if take(connection, lease, owner=owner):
+                return _begun(connection, found, lease)
+    return None
+
+
+def _begun(connection: sa.Connection, found: Any, lease: Lease) -> Claim:
+    retries = json.loads(found.retries) if found.retries else 0
+    if found.state == TrialState.WAITING:
+        trial = models.TrialModel
+        begun = {trial.state: TrialState.RUNNING, trial._datetime_start_utc: _utc_now()}
+        connection.execute(sa.update(trial).where(trial.trial_id == found.trial_id).values(begun))
+    elif found.token != lease.token:
+        retries += 1
+        counted = {RETRIES_ATTRIBUTE: retries}
+        upsert_attributes(connection, models.TrialUserAttributeModel, found.trial_id, counted)
+    return Claim(
+        trial_id=found.trial_id,
+        study_id=found.study_id,
+        lease=lease,
+        retries=retries,
+        taken_from=found.owner,
+        checkpoint=json.loads(found.checkpoint) if found.checkpoint else None,
+    )
+
+
+def _first_free(connection: sa.Connection, studies: Sequence[int], token: str) -> sa.Select[Any]:
+    trial = models.TrialModel
+    own = leases.c.key == key_of(trial.trial_id)
+    by_another = sa.exists().where(own, leases.c.expires >= now(connection), leases.c.token != token)
+    return (
+        sa.select(
+            trial.trial_id,
+            trial.study_id,
+            trial.state,
+            sa.select(leases.c.owner).where(own).scalar_subquery().label("owner"),
+            sa.select(leases.c.token).where(own).scalar_subquery().label("token"),
+            _attribute(models.TrialUserAttributeModel, RETRIES_ATTRIBUTE).label("retries"),
+            _attribute(models.TrialSystemAttributeModel, CHECKPOINT_ATTRIBUTE).label("checkpoint"),
+        )
+        .where(trial.study_id.in_(studies), trial.state.in_(UNFINISHED), ~by_another)
+        .order_by(trial.study_id, trial.number)
+        .limit(1)
+        .with_for_update(of=trial, skip_locked=True)
+    )
+
+
+def _attribute(model: Any, key: str) -> sa.ScalarSelect[Any]:
+    own = model.trial_id == models.TrialModel.trial_id
+    return sa.select(model.value_json).where(own, model.key == key).scalar_subquery()
+
+
+def check_fence(session: orm.Session) -> None:
+    """Refuse a commit inside `Claim.fenced` whose lease is not held; listens to Optuna's sessions."""
+    lease = _fence.get()
+    if lease is not None and not lease.is_held_in(session.connection()):
+        raise LeaseLostError(lease.key)
+
+
+def held(bind: sa.Engine | sa.Connection) -> sa.ColumnElement[bool]:
+    """Whether somebody holds the lease of the trial in question."""
+    own = leases.c.key == key_of(models.TrialModel.trial_id)
+    return sa.exists().where(own, leases.c.expires >= now(bind))
+
+
+def upsert_attributes(
+    connection: sa.Connection, model: Any, trial_id: int, attributes: Mapping[str, Any]
+) -> None:
+    """Set attributes of a trial as Optuna does, all in one statement."""
+    if not attributes:
+        return
+    rows = [
+        {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+        for key, value in attributes.items()
+    ]
+    insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(model).values(rows)
+    connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=["trial_id", "key"], set_={"value_json": insert.excluded.value_json}
+        )
+    )
+
+
+def key_of(trial_id: Any) -> sa.ColumnElement[str]:
+    """The key of a trial's lease, in SQL."""
+    return sa.literal("trial:") + sa.cast(trial_id, sa.String)
+
+
+def _trial_key(trial_id: int) -> str:
+    return f"trial:{trial_id}"
+
+
+def _utc_now() -> datetime:
+    # As Optuna stores times: UTC, without saying so.
+    return datetime.now(UTC).replace(tzinfo=None)

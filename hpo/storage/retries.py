@@ -1,0 +1,83 @@
+"""Which errors of a database or disk pass by themselves, and how to wait until they have."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import optuna
+import sqlalchemy as sa
+import tenacity
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+FIRST_SECONDS = 0.1
+LONGEST_SECONDS = 10.0
+GIVE_UP_SECONDS = 600.0
+# Primary result codes of SQLite: busy, locked, read-only, I/O error, full, cannot open, lock protocol.
+SQLITE_PASSING = frozenset({5, 6, 8, 10, 13, 14, 15})
+# Classes of PostgreSQL's SQLSTATE: connection, transaction rollback, resources, operator, system.
+POSTGRESQL_PASSING = ("08", "40", "53", "57", "58", "55P03", "25P03")
+FILES_PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT})
+
+
+def passes(error: BaseException) -> bool:
+    """Whether an error is of the present state of database or disk: locked, full, out of reach ..."""
+    if isinstance(error, optuna.exceptions.StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, sa.exc.TimeoutError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno in FILES_PASSING
+    if not isinstance(error, sa.exc.DBAPIError):
+        return False
+    original = error.orig
+    if isinstance(original, sqlite3.Error):
+        return getattr(original, "sqlite_errorcode", 0) & 0xFF in SQLITE_PASSING
+    state = getattr(original, "sqlstate", None)
+    if state is None:
+        # Nobody answered: the connection was refused or broke.
+        return error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
+    return str(state).startswith(POSTGRESQL_PASSING)
+
+
+class Patience:
+    """Repeats what the database refuses for now, after growing, jittered delays of at most 10 s.
+
+    Gives up, with the database's error, after `GIVE_UP_SECONDS`, or at once when `stopping` is set.
+    """
+
+    def __init__(self, stopping: threading.Event, *, seconds: float = GIVE_UP_SECONDS) -> None:
+        self._stopping, self._seconds = stopping, seconds
+
+    def __call__(self, action: Callable[[], Result]) -> Result:
+        """What `action` returns. It must do the same thing however often it is begun."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(passes),
+            wait=tenacity.wait_random_exponential(multiplier=FIRST_SECONDS, max=LONGEST_SECONDS),
+            stop=tenacity.stop_after_delay(self._seconds) | tenacity.stop_when_event_set(self._stopping),
+            sleep=tenacity.sleep_using_event(self._stopping),
+            before_sleep=_say,
+            reraise=True,
+        )
+        return retrying(action)
+
+
+def _say(state: tenacity.RetryCallState) -> None:
+    if state.attempt_number == 1 and state.outcome is not None:
+        error = state.outcome.exception()
+        assert error is not None
+        logger.warning("the storage cannot be written, trying again: %s", reason(error))
+
+
+def reason(error: BaseException) -> str:
+    """What the database itself says of an error, in one line."""
+    cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+    text = str(getattr(cause, "orig", None) or cause or error).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__

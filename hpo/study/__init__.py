@@ -1,0 +1,14 @@
+"""Studies from Python: create, open, list, run, read."""
+
+from hpo.study.registry import create_study, list_studies, open_study, served_studies
+from hpo.study.study import CURVES_FILE, Study, StudySummary
+
+__all__ = [
+    "CURVES_FILE",
+    "Study",
+    "StudySummary",
+    "create_study",
+    "list_studies",
+    "open_study",
+    "served_studies",
+]
