@@ -95,12 +95,10 @@ def dumps(tree: Any) -> bytes:
     arrays: dict[str, np.ndarray[Any, Any]] = {}
 
     def plain(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray | np.generic):
             name = str(len(arrays))
-            arrays[name] = value
+            arrays[name] = np.asarray(value)
             return {"array": name}
-        if isinstance(value, np.generic):
-            return value.item()
         raise TypeError(f"a checkpoint cannot hold {type(value)}")
 
     text = json.dumps(tree, default=plain)

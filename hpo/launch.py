@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -69,9 +70,12 @@ def run_workers(
     planned = left()
     if planned == 0:
         return
-    count = min(workers or cores(), planned)
+    asked = workers or cores()
+    count = min(asked, planned)
     limit = memory() * MEMORY_SHARE / count if max_worker_memory is None else max_worker_memory * 1024**2
-    options = ["--threads", str(max(1, cores() // count)), "--checkpoint-seconds", str(checkpoint_seconds)]
+    # By what was asked for, not by what is left: results repeat to the last bit only with as many threads.
+    threads = max(1, cores() // asked)
+    options = ["--threads", str(threads), "--checkpoint-seconds", str(checkpoint_seconds)]
     crew = _Crew(storage, [study, *options], count=count, memory=limit, log=log or _to_stderr)
     try:
         crew.work(left, look, deadline=None if timeout is None else time.monotonic() + timeout)
@@ -122,10 +126,9 @@ class _Worker:
             return 0
 
     @property
-    def has_died(self) -> bool:
-        # What is told to stop before it can listen ends by the signal.
-        harmless = (0, -signal.SIGTERM) if self.told else (0,)
-        return not self.runs and self.process.returncode not in harmless
+    def is_lost(self) -> bool:
+        """Whether it has ended before its work: it died, or had to make room for another one."""
+        return not self.runs and (self.told or self.process.returncode != 0)
 
     def stop(self) -> None:
         """Let it put its trial back after its epoch; told again, it ends at once."""
@@ -159,12 +162,12 @@ class _Crew:
     def work(self, left: Callable[[], int], look: Callable[[], None], *, deadline: float | None) -> None:
         """Watch over the workers until they have ended; tell them to stop at the deadline."""
         stopping = False
-        while any(worker.runs for worker in self._workers):
+        while any(worker.runs or (worker.is_lost and not stopping) for worker in self._workers):
             self._outlasting(look)
             if not stopping and deadline is not None and time.monotonic() >= deadline:
                 stopping = True
                 self.stop()
-            _wait([worker.process for worker in self._workers], POLL_SECONDS)
+            self._wait()
             if not stopping:
                 self._measure()
                 self._replace(left)
@@ -206,22 +209,31 @@ class _Crew:
                 )
                 worker.stop()
 
+    def _wait(self) -> None:
+        """Wait a moment, or until the first worker that still runs has ended."""
+        running = next((worker.process for worker in self._workers if worker.runs), None)
+        if running is None:
+            time.sleep(POLL_SECONDS)
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(POLL_SECONDS)
+
     def _replace(self, left: Callable[[], int]) -> None:
-        for index, worker in enumerate(self._workers):
-            if worker.runs or not (worker.told or worker.has_died):
-                continue
-            unfinished = self._outlasting(left)
+        for worker in [worker for worker in self._workers if worker.is_lost]:
+            unfinished = self._outlasting(lambda name=worker.name: self._leave(name, left))  # type: ignore[misc]
             if unfinished is None:
                 return  # until the storage answers
             worker.let_go()
             worker.join()
-            self._outlasting(lambda name=worker.name: self._storage.expire_leases(name))  # type: ignore[misc]
+            self._workers.remove(worker)
             if unfinished:
                 self._count_loss(worker, unfinished)
-                self._workers[index] = self._start()
-            else:
-                worker.told = False
-                worker.process.returncode = 0
+                self._workers.append(self._start())
+
+    def _leave(self, name: str, left: Callable[[], int]) -> int:
+        """Free the trials of a worker that has ended; returns how many are to train."""
+        self._storage.expire_leases(name)
+        return left()
 
     def _count_loss(self, worker: _Worker, unfinished: int) -> None:
         how = "outgrew its memory" if worker.told else f"died ({_ending(worker.process.returncode)})"
@@ -263,13 +275,3 @@ def _relay(stream: IO[bytes], log: Log) -> None:
 
 def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr)
-
-
-def _wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
-    """Wait so long, or until the first process that still runs has ended."""
-    running = next((process for process in processes if process.poll() is None), None)
-    if running is not None:
-        try:
-            running.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return

@@ -27,7 +27,8 @@ class Trial:
 
     `params` are the hyperparameters that the search varied, `hyperparameters` all effective ones, `metrics`
     the final metrics as means over the replicates, `replicates` the metrics of each with its seed and fold.
-    Times are local, as Optuna keeps them; `curve` is what each epoch reported, from epoch 1.
+    Times are local, as Optuna keeps them; `curve` is what each epoch reported, from epoch 1. `threads` are
+    TensorFlow's in its worker, `retries` counts the workers that were lost while they trained it.
     """
 
     number: int
@@ -42,6 +43,8 @@ class Trial:
     started: datetime | None
     finished: datetime | None
     worker: str | None
+    threads: int | None
+    retries: int
     reason: str | None
     replicates: list[dict[str, Any]]
     curve: list[float]
@@ -64,6 +67,8 @@ class Trial:
             started=frozen.datetime_start,
             finished=frozen.datetime_complete,
             worker=attributes.get("worker"),
+            threads=attributes.get("threads"),
+            retries=attributes.get("retries", 0),
             reason=attributes.get("reason"),
             replicates=attributes.get("replicates", []),
             curve=[frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)],

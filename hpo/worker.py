@@ -228,7 +228,11 @@ class Worker:
             if isinstance(study.spec, SearchSpec):
                 suggest(trial, study.spec)
             hyperparameters = hyperparameters_of(study.spec, trial)
-            about = {"worker": self.name, "hyperparameters": hyperparameters.model_dump(mode="json")}
+            about = {
+                "worker": self.name,
+                "threads": self._threads,
+                "hyperparameters": hyperparameters.model_dump(mode="json"),
+            }
             self._retry(lambda: claim.describe(about))
             return objective(
                 trial, hyperparameters, should_stop=lambda: keeper.should_stop, checkpoints=checkpoints

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -28,11 +29,14 @@ from tests.workers import (
     states,
     training,
     worker_of,
+    worker_process,
 )
 
 RUN = ("run", "long.toml", "--workers", "2")
 # One thread for each of two workers, without which results are the same only but for rounding.
 CORES = set(list(os.sched_getaffinity(0))[:2])
+# One sample a step over 17 million weights: an epoch takes the better part of a minute.
+ENDLESS = {"hidden_units": [4096, 4096], "batch_size": 1, "epochs": 2}
 
 
 def registered(folder: Path, table: dict[str, Any]) -> Study:
@@ -164,9 +168,7 @@ def test_a_run_that_was_killed_and_interrupted_ends_as_if_nothing_had_been_bit_f
 
 
 def test_a_second_interrupt_ends_everything_at_once_in_the_midst_of_an_epoch(tmp_path):
-    # One sample a step over 17 million weights: an epoch takes the better part of a minute.
-    params = {"hidden_units": [4096, 4096], "batch_size": 1, "epochs": 2}
-    study = registered(tmp_path, LONG | {"params": params})
+    study = registered(tmp_path, LONG | {"params": ENDLESS})
     with running(tmp_path, "run", "long.toml", "--workers", "1") as run:
         eventually(lambda: "hyperparameters" in study.frozen_trials[0].user_attrs)
         time.sleep(2)
@@ -218,6 +220,73 @@ def test_a_run_whose_workers_die_again_and_again_fails(tmp_path):
         assert last_line(run) == "6 workers were lost in 60 s, the last one died (SIGKILL); trials left: 4"
         assert run.returncode == 1
     assert states(study) == ["waiting"] * 4
+
+
+def test_a_dead_worker_s_trial_goes_on_at_once_in_the_one_that_takes_its_place(tmp_path):
+    study = registered(tmp_path, LONG)
+    arguments = ("run", "long.toml", "--workers", "1", "--checkpoint-seconds", "0")
+    started = time.monotonic()
+    with running(tmp_path, *arguments) as run:
+        eventually(lambda: bool(training(study)))
+        (worker,) = workers_of(run)
+        worker.kill()
+        _, err = run.communicate(timeout=180)
+        assert run.returncode == 0
+    assert f"-{worker.pid} died (SIGKILL): another one takes its place" in err
+    assert states(study) == ["complete"] * 4
+    assert [trial.retries for trial in study.all_trials] == [1, 0, 0, 0]
+    # Nobody waited for the dead worker's lease.
+    trial = study.all_trials[0]
+    assert (trial.finished - trial.started).total_seconds() < 60 or time.monotonic() - started < 60
+
+
+def test_a_worker_that_outgrows_its_memory_is_replaced_and_said(tmp_path):
+    study = registered(tmp_path, LONG)
+    # No worker can have so little: in the end that is said.
+    with running(tmp_path, "run", "long.toml", "--workers", "1", "--max-worker-memory", "50") as run:
+        _, err = run.communicate(timeout=240)
+        assert run.returncode == 1
+    lines = err.strip().splitlines()
+    assert re.search(r"worker \S+ uses \d+ MiB, more than its 50: replaced after its epoch", err)
+    assert re.search(r"worker \S+ outgrew its memory: another one takes its place", err)
+    assert re.fullmatch(
+        r"6 workers were lost in 60 s, the last one outgrew its memory; trials left: [1-4]", lines[-1]
+    )
+    assert set(states(study)) <= {"waiting", "complete"}
+    assert leases(study.storage) == 0
+
+
+# ------------------------------------------------------------------------------------------------- stop
+
+
+def test_hpo_stop_ends_a_run_from_anywhere_and_resume_goes_on(tmp_path):
+    study = registered(tmp_path, LONG)
+    with running(tmp_path, *RUN) as run:
+        eventually(lambda: bool(training(study)))
+        with running(tmp_path, "stop", "long") as stop:
+            assert last_line(stop) == "long is stopped. Go on with: hpo resume long"
+        assert last_line(run).endswith("waiting. Stopped by hpo stop. Go on with: hpo resume long")
+        assert run.returncode == 0
+    assert set(states(study)) <= {"waiting", "complete"}
+    assert leases(study.storage) == 0
+    with worker_process(study.storage, "long") as refused:
+        assert refused.wait(60) == 0
+    assert "waiting" in states(study)
+    with running(tmp_path, "resume", "long", "--workers", "2") as resumed:
+        assert last_line(resumed) == "long: 4 complete."
+
+
+def test_a_worker_that_is_told_to_stop_gives_up_an_epoch_that_takes_too_long(tmp_path):
+    study = registered(tmp_path, LONG | {"params": ENDLESS})
+    with worker_process(study.storage, "long") as worker:
+        eventually(lambda: "hyperparameters" in study.frozen_trials[0].user_attrs)
+        time.sleep(2)
+        worker.terminate()
+        started = time.monotonic()
+        assert worker.wait(60) == 0
+        assert time.monotonic() - started < 20
+    assert states(study) == ["waiting"] * 4
+    assert leases(study.storage) == 0
 
 
 # -------------------------------------------------------------------------------------------- from Python

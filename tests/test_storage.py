@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
@@ -19,7 +21,9 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.errors import StorageError
-from hpo.storage import Claim, Storage
+from hpo.leased import LeasedTrial
+from hpo.storage import Claim, LeaseLostError, Patience, Storage, new_token, passes
+from hpo.storage.opening import make_engine
 
 SPACE = {
     "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
@@ -334,6 +338,175 @@ def test_a_trial_of_a_deleted_study_is_not_requeued(storage):
     held = claim(storage, study)
     storage.delete_study(study._study_id)
     assert not held.requeue()
+
+
+# ----------------------------------------------------------------------------------- results and fences
+
+
+def test_a_result_is_recorded_whole(storage):
+    study = new_study(storage, trials=1)
+    held = claim(storage, study)
+    held.describe({"worker": "a", "f1": 0.25})
+    assert held.finish(TrialState.COMPLETE, value=0.5, attributes={"f1": 0.75, "replicates": [{"seed": 0}]})
+    (trial,) = study.trials
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.5)
+    assert trial.user_attrs == {"index": 0, "worker": "a", "f1": 0.75, "replicates": [{"seed": 0}]}
+    assert trial.datetime_start <= trial.datetime_complete <= datetime.now()
+    assert lease_rows(storage) == set()
+
+
+def test_a_result_recorded_twice_is_acknowledged_twice_and_stays_the_first(storage):
+    # The reply to a COMMIT may be lost: the worker cannot know, and tries again.
+    study = new_study(storage, trials=1)
+    held = claim(storage, study)
+    assert held.finish(TrialState.COMPLETE, value=0.5)
+    first = study.trials[0].datetime_complete
+    assert held.finish(TrialState.COMPLETE, value=0.5)
+    assert study.trials[0].datetime_complete == first
+
+
+def test_a_claim_whose_reply_was_lost_is_found_again_and_counts_as_no_retry(storage):
+    study = new_study(storage, trials=2)
+    token = new_token()
+    again = [storage.claim([study._study_id], owner="a", seconds=60, token=token).trial_id for _ in range(2)]
+    assert again == [study.trials[0]._trial_id] * 2
+    assert "retries" not in study.trials[0].user_attrs
+    assert claim(storage, study).trial_id == study.trials[1]._trial_id
+
+
+def test_a_worker_that_lost_its_trial_writes_nothing_more(storage):
+    study = new_study(storage, trials=1)
+    lost = claim(storage, study)
+    trial = LeasedTrial(study, lost, Patience(threading.Event()))
+    trial.report(0.5, step=1)
+    expire(storage)
+    holder = claim(storage, study)
+    writes = (
+        lambda: trial.report(0.25, step=2),
+        lambda: trial.suggest_float("new", 0.0, 1.0),
+        lambda: lost.describe({"worker": "lost"}),
+        lambda: lost.keep_checkpoint("lost.checkpoint"),
+    )
+    before = study.trials
+    for write in writes:
+        with pytest.raises(LeaseLostError):
+            write()
+    assert not lost.finish(TrialState.COMPLETE, value=1.0, attributes={"f1": 1.0})
+    assert not lost.requeue()
+    assert study.trials == before
+    assert holder.lease.renew()
+    assert holder.finish(TrialState.COMPLETE, value=0.75)
+    assert study.trials[0].value == 0.75
+
+
+def test_a_takeover_counts_as_a_retry_and_names_who_lost_the_trial(storage):
+    study = new_study(storage, trials=1)
+    first = storage.claim([study._study_id], owner="first", seconds=60)
+    assert (first.retries, first.taken_from) == (0, None)
+    for retry in (1, 2):
+        expire(storage)
+        next_ = storage.claim([study._study_id], owner="next", seconds=60)
+        assert next_.retries == study.trials[0].user_attrs["retries"] == retry
+        assert next_.taken_from == ("first" if retry == 1 else "next")
+    next_.requeue()
+    # Nobody died: the queue is not a retry.
+    assert storage.claim([study._study_id], owner="next", seconds=60).retries == 2
+
+
+def test_leases_of_a_worker_that_is_known_to_have_died_are_over_at_once(storage):
+    study = new_study(storage, trials=2)
+    dead = storage.claim([study._study_id], owner="dead", seconds=60)
+    storage.claim([study._study_id], owner="alive", seconds=60)
+    storage.expire_leases("dead")
+    assert claim(storage, study).trial_id == dead.trial_id
+    assert storage.claim([study._study_id], owner="test", seconds=60) is None
+
+
+def test_what_the_fence_does_not_hold_is_written_as_ever(storage):
+    study = new_study(storage, trials=1)
+    lost = claim(storage, study)
+    expire(storage)
+    claim(storage, study)
+    with pytest.raises(LeaseLostError), lost.fenced():
+        study.set_user_attr("fenced", 1)
+    study.set_user_attr("free", 1)
+    assert study.user_attrs == {"free": 1}
+
+
+# ------------------------------------------------------------------------------------ errors that pass
+
+
+def test_a_locked_and_a_full_database_pass_and_a_missing_table_does_not(url, tmp_path):
+    engine = make_engine(url)
+    with engine.connect() as connection, pytest.raises(sa.exc.OperationalError) as missing:
+        connection.execute(sa.text("SELECT * FROM nowhere"))
+    assert not passes(missing.value)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        large = sa.text("INSERT INTO studies (study_name) VALUES (hex(randomblob(100000)))")
+        with pytest.raises(sa.exc.OperationalError, match="full") as full:
+            connection.execute(large)
+    assert passes(full.value)
+    holder = sqlite3.connect(tmp_path / "hpo.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    other = sa.create_engine(url, connect_args={"timeout": 0.05})
+    with pytest.raises(sa.exc.OperationalError, match="locked") as locked, other.begin() as connection:
+        connection.execute(sa.text("INSERT INTO studies (study_name) VALUES ('one')"))
+    assert passes(locked.value)
+    holder.rollback()
+
+
+def test_a_connection_that_broke_passes_and_a_broken_rule_does_not(new_postgresql):
+    engine = make_engine(new_postgresql())
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT 1"))
+        with engine.connect() as other:
+            other.execute(
+                sa.text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid != pg_backend_pid()"
+                    " AND datname = current_database()"
+                )
+            )
+        with pytest.raises(sa.exc.DBAPIError) as broken:
+            connection.execute(sa.text("SELECT 1"))
+    assert passes(broken.value)
+    with engine.connect() as connection, pytest.raises(sa.exc.DBAPIError) as rule:
+        connection.execute(sa.text("SELECT 1 / 0"))
+    assert not passes(rule.value)
+    nobody = sa.create_engine("postgresql+psycopg://postgres@127.0.0.1:1/none")
+    with pytest.raises(sa.exc.OperationalError) as refused:
+        nobody.connect()
+    assert passes(refused.value)
+
+
+def test_patience_waits_for_a_lock_to_go(url, tmp_path, caplog):
+    holder = sqlite3.connect(tmp_path / "hpo.db", isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.5, holder.rollback).start()
+    other = sa.create_engine(url, connect_args={"timeout": 0.05})
+
+    def write() -> int:
+        with other.begin() as connection:
+            return connection.execute(sa.text("INSERT INTO studies (study_name) VALUES ('one')")).rowcount
+
+    assert Patience(threading.Event())(write) == 1
+    assert caplog.text.count("the storage cannot be written, trying again: database is locked") == 1
+
+
+@pytest.mark.parametrize("how", ["time is over", "told to stop"])
+def test_patience_ends(url, tmp_path, how):
+    holder = sqlite3.connect(tmp_path / "hpo.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    other = sa.create_engine(url, connect_args={"timeout": 0.05})
+    stopping = threading.Event()
+    threading.Timer(0.3, stopping.set).start() if how == "told to stop" else None
+    started = time.monotonic()
+    with pytest.raises(sa.exc.OperationalError, match="locked"):
+        Patience(stopping, seconds=0.3 if how == "time is over" else 600.0)(
+            lambda: other.connect().execute(sa.text("INSERT INTO studies (study_name) VALUES ('one')"))
+        )
+    assert time.monotonic() - started < 30
+    holder.rollback()
 
 
 # ------------------------------------------------------------------------------------------------ trials

@@ -12,11 +12,14 @@ from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from hpo import DataError, Study, StudySpec, create_study, open_study
+from hpo.checkpoints import dumps, loads
 from hpo.spec import to_json
 from hpo.storage import Storage
+from hpo.worker import Worker
 from tests.workers import (
     LONG,
     SEARCH,
@@ -286,6 +289,108 @@ def test_a_live_worker_keeps_its_lease(create, monkeypatch):
         time.sleep(0.05)
     thread.join(30)
     assert study.all_trials[0].state == "complete"
+
+
+def test_a_trial_goes_on_from_its_checkpoint(create):
+    whole, halted = create(HALTING, name="whole"), create(HALTING, name="halted")
+    worker_of(whole).run(exit_when_idle=True)
+    worker = worker_of(halted)
+    with meanwhile(halted, lambda _: worker.stop()):
+        worker.run(exit_when_idle=True)
+    (checkpoint,) = halted.storage.artifacts.path.glob("*.checkpoint")
+    half = loads(checkpoint.read_bytes())
+    assert half["progress"]["reported"] == halted.all_trials[0].curve
+    # Training that has been done is not done again, as the clock shows.
+    half["replicates"][0]["run"]["train_seconds"] = 1000.0
+    checkpoint.write_bytes(dumps(half))
+    worker_of(halted).run(exit_when_idle=True)
+    assert results(halted) == results(whole)
+    assert 1000 < halted.all_trials[0].metrics["train_seconds"] < 1100
+    assert list(halted.storage.artifacts.path.glob("*.checkpoint")) == []
+
+
+def test_a_trial_that_loses_too_many_workers_is_given_up_with_its_reason(create):
+    study = create(SHORT, max_retries=1)
+    for owner in ("first", "second"):
+        study.storage.claim([study.id], owner=owner, seconds=60)
+        expire_leases(study.storage)
+    assert worker_of(study, name="third").run(exit_when_idle=True) == 2
+    given_up, other = study.all_trials
+    assert (given_up.state, given_up.retries) == ("failed", 2)
+    assert given_up.reason == "given up: it lost 2 workers, the last of them second"
+    assert (other.state, other.retries) == ("complete", 0)
+    assert leases(study.storage) == 0
+
+
+def test_a_trial_that_takes_too_long_fails_and_says_at_which_epoch(create):
+    params = SOFTMAX | {"epochs": 1_000_000}
+    study = create(HALTING, trial_timeout=1.0, params=params)
+    started = time.monotonic()
+    assert worker_of(study).run(max_trials=1) == 1
+    (trial, _) = study.all_trials
+    assert trial.state == "failed"
+    assert trial.reason == f"took longer than trial_timeout, 1 s, by epoch {len(trial.curve)}"
+    assert 1.0 < time.monotonic() - started < 60
+
+
+def test_the_limits_of_a_study_that_has_begun_may_change(create):
+    study = create(SHORT)
+    changed = create(SHORT, max_retries=0, trial_timeout=60)
+    study.refresh()
+    assert (study.spec.max_retries, study.spec.trial_timeout) == (0, 60)
+    assert len(changed.all_trials) == 2
+
+
+def test_a_stopped_study_s_worker_ends_and_its_trial_waits(create):
+    study = create(HALTING, params=SOFTMAX | {"epochs": 1_000_000})
+    with meanwhile(study, lambda storage: open_study("halting", storage=storage).stop()):
+        assert worker_of(study).run() == 0
+    assert states(study) == ["waiting", "waiting"]
+    assert study.all_trials[0].curve
+    assert leases(study.storage) == 0
+
+
+def test_nobody_trains_a_stopped_study_until_it_is_created_run_or_resumed(create):
+    study = create(SHORT)
+    study.stop()
+    assert worker_of(study).run() == worker_of(study).run(exit_when_idle=True) == 0
+    create(SHORT)
+    assert worker_of(study).run(exit_when_idle=True) == 2
+
+
+def test_a_worker_of_all_studies_leaves_stopped_and_foreign_ones_alone_and_finds_new_ones(create):
+    stopped = create(SHORT, name="stopped")
+    stopped.stop()
+    foreign = optuna.create_study(study_name="foreign", storage=stopped.storage.optuna)
+    foreign.enqueue_trial({})
+    worker = Worker(stopped.storage)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    time.sleep(0.5)
+    later = create(SHORT, name="later")
+    eventually(lambda: states(later) == ["complete"] * 2)
+    worker.stop()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert states(stopped) == ["waiting"] * 2
+    assert [trial.state.name for trial in foreign.trials] == ["WAITING"]
+
+
+def test_an_idle_worker_of_all_studies_looks_less_and_less_often(create):
+    study = create(SHORT)
+    worker = Worker(study.storage)
+    worker.run(max_trials=2)
+    looks: list[float] = []
+    sa.event.listen(study.storage.engine, "begin", lambda _: looks.append(time.monotonic()))
+    used = time.process_time()
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    time.sleep(6)
+    worker.stop()
+    thread.join(30)
+    # At 0, 0.5, 1.5 and 3.5 s, twice each: which studies there are, and whether one has a trial.
+    assert 4 <= len(looks) <= 10
+    assert time.process_time() - used < 0.5
 
 
 # ------------------------------------------------------------------------------------------- processes
