@@ -94,7 +94,7 @@ class _Worker:
 
     def __init__(self, arguments: Sequence[str], storage: Storage, log: Log) -> None:
         environment = os.environ | {
-            "HPO_STORAGE": storage.url,
+            "HPO_STORAGE": storage.given,
             "HPO_ARTIFACT_DIR": str(storage.artifacts.path.resolve()),
         }
         options = ["--exit-when-idle", "--stop-on-end-of-input"]

@@ -99,26 +99,26 @@ class Keeper:
         return self._stopping.is_set() or self._halted.is_set() or self._lost.is_set()
 
     def _keep(self) -> None:
-        every = self._claim.lease.seconds / 4
-        renewed = time.monotonic()
+        lease, renewed = self._claim.lease, time.monotonic()
         told: float | None = None
-        while not self._done.wait(min(KEEPING_SECONDS, every)):
-            try:
-                if time.monotonic() - renewed >= every:
-                    renewed = time.monotonic()
-                    if not self._claim.lease.renew():
-                        self._lost.set()
-                        return
-                if self._study.is_stopped:
-                    self._halted.set()
-            except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-                logger.warning(
-                    "the lease of %s could not be renewed yet: %s", self._claim.lease.key, reason(error)
-                )
+        while not self._done.wait(min(KEEPING_SECONDS, lease.seconds / 4)):
+            if not self._lost.is_set():
+                try:
+                    if time.monotonic() - renewed >= lease.seconds / 4:
+                        renewed = time.monotonic()
+                        self._renew()
+                    if self._study.is_stopped:
+                        self._halted.set()
+                except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+                    logger.warning("the lease of %s could not be renewed yet: %s", lease.key, reason(error))
             if self._stopping.is_set():
                 told = told or time.monotonic()
                 if self._may_exit and time.monotonic() - told >= GRACE_SECONDS:
                     self._give_up()
+
+    def _renew(self) -> None:
+        if not self._claim.lease.renew():
+            self._lost.set()
 
     def _give_up(self) -> None:
         """End the process in the midst of an epoch; the trial goes on from its last checkpoint."""

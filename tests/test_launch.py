@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -15,11 +16,12 @@ from typing import Any
 import optuna
 import psutil
 import pytest
+import sqlalchemy as sa
 from optuna.trial import FrozenTrial
 
 from hpo import Study, StudyError, StudySpec, create_study
 from hpo.spec import to_toml
-from tests.command import HPO, environment
+from tests.command import HPO, environment, hpo, quick
 from tests.workers import (
     LONG,
     eventually,
@@ -334,3 +336,48 @@ def test_a_study_that_is_deleted_ends_its_run_and_its_workers(tmp_path):
     with pytest.raises(StudyError, match="study 'long': has been deleted"):
         study.run(workers=2, watch=watch, log=lambda line: None)
     assert set(psutil.Process().children()) <= before
+
+
+def test_a_password_shows_in_no_process_no_log_and_no_row(tmp_path, new_postgresql, own_data):
+    secret = "correct-horse"
+    url = new_postgresql().replace("postgres@", f"postgres:{secret}@")
+    (tmp_path / "url").write_text(f"{url}\n")
+    params = {"hidden_units": [], "batch_size": "full", "epochs": 300}
+    spec = StudySpec(**(LONG | {"seeds": 1, "data": {"name": str(own_data)}, "params": params}))
+    (tmp_path / "long.toml").write_text(to_toml(spec))
+    shown: set[str] = set()
+    with running(tmp_path, *RUN, "--storage", "@url") as run:
+        while run.poll() is None:
+            for process in (psutil.Process(run.pid), *workers_of(run)):
+                with contextlib.suppress(psutil.Error):
+                    shown.add(" ".join([*process.cmdline(), *process.environ().values()]))
+            time.sleep(0.2)
+        _, err = run.communicate(timeout=60)
+        assert run.returncode == 0
+    assert any("hpo worker" in text for text in shown)
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        tables = sa.inspect(engine).get_table_names()
+        rows = [str(connection.execute(sa.text(f"SELECT * FROM {table}")).all()) for table in tables]
+    assert "val_accuracy" in str(rows)
+    refused = hpo("list", folder=tmp_path, HPO_STORAGE=url.replace("?host=", "?port=1&host="))
+    assert refused.returncode == 2
+    for text in (*shown, err, *rows, refused.stderr):
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: None, "the file with the URL cannot be read: No such file or directory"),
+        (lambda path: path.write_text(""), "must be a file with a database URL, and is empty"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "the file with the URL cannot be read: it is no text"),
+        (lambda path: path.write_text("nonsense"), "must be a database URL, but got 'nonsense'"),
+    ],
+)
+def test_a_file_without_a_url_is_told_in_one_line(tmp_path, make, says):
+    make(tmp_path / "url")
+    refused = quick("list", "--storage", "@url", folder=tmp_path)
+    assert refused.returncode == 2
+    assert says in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1

@@ -17,7 +17,12 @@ SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A study file.")]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name.")]
 StorageUrl = Annotated[
     str | None,
-    typer.Option("--storage", envvar="HPO_STORAGE", help="Database URL.", show_default="sqlite:///hpo.db"),
+    typer.Option(
+        "--storage",
+        envvar="HPO_STORAGE",
+        help="Database URL; @FILE reads it from a file.",
+        show_default="sqlite:///hpo.db",
+    ),
 ]
 Output = Annotated[Format, typer.Option("--format", help="How to print.")]
 Workers = Annotated[

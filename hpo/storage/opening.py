@@ -35,7 +35,7 @@ POSTGRESQL_OPTIONS = {
 READING: dict[str, Any] = {"hpo_reading": True}
 
 
-def given(url: str) -> str:
+def resolved(url: str) -> str:
     """The URL, or the first line of FILE for `@FILE`, which keeps a password out of the list of processes.
 
     Raises:

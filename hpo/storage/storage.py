@@ -60,7 +60,10 @@ class Storage:
     def __init__(
         self, url: str | None = None, *, artifact_dir: Path | str | None = None, create: bool = False
     ) -> None:
-        url = opening.given(url or os.environ.get("HPO_STORAGE") or opening.DEFAULT_URL)
+        given = url or os.environ.get("HPO_STORAGE") or opening.DEFAULT_URL
+        url = opening.resolved(given)
+        # For child processes: a URL that came from a file is theirs to read.
+        self.given = f"@{Path(given[1:]).expanduser().resolve()}" if given.startswith("@") else url
         self.artifacts = ArtifactFolder(
             Path(artifact_dir or os.environ.get("HPO_ARTIFACT_DIR") or DEFAULT_ARTIFACT_DIR)
         )
