@@ -210,7 +210,8 @@ class Worker:
         return True
 
     def _fail(self, claim: Claim) -> bool:
-        reason = f"given up: it lost {claim.retries} workers, the last of them {claim.taken_from}"
+        last = f", the last of them {claim.taken_from}" if claim.taken_from else ""
+        reason = f"given up: it lost {claim.retries} workers{last}"
         attributes = {"worker": self.name, "reason": reason}
         return self._retry(lambda: claim.finish(TrialState.FAIL, attributes=attributes))
 

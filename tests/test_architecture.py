@@ -28,6 +28,7 @@ ORDER = [
     "compare",
     "launch",
     "study",
+    "doctor",
     "checkpoints",
     "leased",
     "callbacks",

@@ -158,6 +158,23 @@ def test_a_table_that_has_another_form_is_told_in_one_line(storage):
     assert "\n" not in str(caught.value)
 
 
+def test_a_database_without_leases_is_told_with_its_remedy(storage):
+    with storage.engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE hpo_leases"))
+    with pytest.raises(StorageError, match=r"lacks the table hpo_leases.*hpo doctor --repair"):
+        Storage(storage.url)
+    assert Storage(storage.url, create=True).acquire("key", owner="test", seconds=60) is not None
+
+
+def test_opening_a_database_does_not_wait_for_those_who_write(url, tmp_path):
+    holder = sqlite3.connect(tmp_path / "hpo.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+    assert Storage(url).overview() == []
+    assert time.monotonic() - started < 30
+    holder.rollback()
+
+
 def test_ids_of_deleted_studies_and_trials_do_not_come_back(storage):
     first = new_study(storage, trials=3)
     ids = {trial._trial_id for trial in first.trials}

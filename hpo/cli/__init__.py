@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli import data, reading, specs, training
+from hpo.cli import data, maintenance, reading, specs, training
 from hpo.errors import HpoError, WorkerError
 
 ENVIRONMENT = (
@@ -41,6 +41,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "dashboard": reading.dashboard,
         "delete": reading.delete,
     },
+    "Maintenance": {"doctor": maintenance.doctor, "backup": maintenance.backup},
 }
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():

@@ -4,12 +4,12 @@ Optuna decides what a trial is; a lease decides who trains it. All that goes aro
 or depends on one kind of database, is in this package.
 """
 
-from hpo.storage.artifacts import ArtifactFolder, new_checkpoint
+from hpo.storage.artifacts import DEFAULT_ARTIFACT_DIR, ArtifactFolder, new_checkpoint
 from hpo.storage.claims import RETRIES_ATTRIBUTE, Claim, LeaseLostError
 from hpo.storage.leases import Lease, new_token
 from hpo.storage.opening import DEFAULT_URL
 from hpo.storage.retries import Patience, passes, reason
-from hpo.storage.storage import DEFAULT_ARTIFACT_DIR, Storage, StudyRow
+from hpo.storage.storage import Storage, StudyRow
 
 __all__ = [
     "DEFAULT_ARTIFACT_DIR",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+DEFAULT_ARTIFACT_DIR = "hpo-artifacts"
 # Optuna's: a trial's attribute of this prefix and an artifact's id holds what the artifact is.
 ARTIFACT_PREFIX = "artifacts:"
 CHECKPOINT_SUFFIX = ".checkpoint"
@@ -74,6 +75,11 @@ class ArtifactFolder:
         named = _ID.fullmatch(artifact_id)
         with (self.path / artifact_id).open("rb") as file:
             return named is None or hashlib.file_digest(file, "sha256").hexdigest() == named[1]
+
+
+def artifacts_at(path: Path | str | None) -> ArtifactFolder:
+    """The folder at `path`, by default `HPO_ARTIFACT_DIR`, then `hpo-artifacts`."""
+    return ArtifactFolder(Path(path or os.environ.get("HPO_ARTIFACT_DIR") or DEFAULT_ARTIFACT_DIR))
 
 
 def artifacts_of(attributes: Mapping[str, Any]) -> dict[str, str]:

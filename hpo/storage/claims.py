@@ -159,7 +159,7 @@ def claim_first(
             found = connection.execute(_first_free(connection, studies, token)).first()
             if found is None:
                 return None
-            lease = Lease(engine, _trial_key(found.trial_id), token, seconds)
+            lease = Lease(engine, trial_key(found.trial_id), token, seconds)
             # PostgreSQL may have found it by an older view of the leases; the lease's own row decides.
             if take(connection, lease, owner=owner):
                 return _begun(connection, found, lease)
@@ -248,7 +248,8 @@ def key_of(trial_id: Any) -> sa.ColumnElement[str]:
     return sa.literal("trial:") + sa.cast(trial_id, sa.String)
 
 
-def _trial_key(trial_id: int) -> str:
+def trial_key(trial_id: int) -> str:
+    """The key of a trial's lease."""
     return f"trial:{trial_id}"
 
 

@@ -54,6 +54,16 @@ def resolved(url: str) -> str:
     return lines[0].strip()
 
 
+def located(url: str | None) -> tuple[str, str]:
+    """The URL of a storage, by default `HPO_STORAGE`, then `sqlite:///hpo.db`, and how messages name it.
+
+    Raises:
+        StorageError: the file with the URL cannot be read.
+    """
+    url = resolved(url or os.environ.get("HPO_STORAGE") or DEFAULT_URL)
+    return url, f"storage {masked(url)}"
+
+
 def masked(url: str) -> str:
     """The URL without its password, for messages."""
     try:
@@ -148,7 +158,7 @@ def _begin_immediate(connection: sa.Connection) -> None:
 
 def optuna_storage(url: str, engine: sa.Engine) -> RDBStorage:
     """Optuna's storage on an engine of ours, whose sessions heed `Claim.fenced`."""
-    rdb = RDBStorage(_as_template(url), skip_table_creation=True)
+    rdb = RDBStorage(as_template(url), skip_table_creation=True)
     rdb.scoped_session.remove()
     rdb.engine.dispose()
     rdb.engine = engine
@@ -172,23 +182,33 @@ def create_schema(url: str) -> None:
 
 def check_schema(engine: sa.Engine, *, place: str, create: bool) -> None:
     """Raises StorageError unless the database is one of Optuna's; with `create` adds the table of leases."""
-    with engine.begin() as connection:
-        if connection.dialect.has_table(connection, "version_info"):
-            if create:
-                leases.create_table(connection)
-            return
+    # Readers need not wait for those who write.
+    reading = engine.execution_options(**READING)
+    with reading.connect() as connection:
+        is_optuna_s = connection.dialect.has_table(connection, "version_info")
+        is_ours = connection.dialect.has_table(connection, leases.leases.name)
+    if is_optuna_s and is_ours:
+        return
+    if is_optuna_s and create:
+        with engine.begin() as connection:
+            leases.create_table(connection)
+        return
+    if is_optuna_s:
+        rule = f"lacks the table {leases.leases.name}, which studies of hpo need"
+        raise StorageError(place, rule, remedy="Add it with: hpo doctor --repair.")
     if engine.dialect.name == "sqlite":
         rule = "must be a database of studies, and is another one"
         raise StorageError(place, rule, remedy="Name another file.")
     raise StorageError(place, "holds no study yet", remedy="Create one with: hpo run SPEC.")
 
 
-def _create_tables(url: str) -> None:
+def create_tables(url: str) -> None:
+    """Create what the schema of an Optuna database with leases lacks, in several transactions."""
     # SQLite would give the number of a deleted study or trial to the next one, while workers and caches
     # still take it for the old one.
     for model in (models.StudyModel, models.TrialModel):
         model.__table__.dialect_options["sqlite"]["autoincrement"] = True
-    rdb = RDBStorage(_as_template(url))
+    rdb = RDBStorage(as_template(url))
     with rdb.engine.begin() as connection:
         leases.create_table(connection)
     rdb.scoped_session.remove()
@@ -199,7 +219,7 @@ def _create_sqlite(path: Path) -> None:
     """Make the schema beside its place and link it there: nobody ever sees half of it."""
     draft = path.with_name(f".hpo-{uuid.uuid4().hex}")
     try:
-        _create_tables(sa.URL.create("sqlite", database=str(draft)).render_as_string())
+        create_tables(sa.URL.create("sqlite", database=str(draft)).render_as_string())
         with contextlib.closing(sqlite3.connect(draft)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
         with contextlib.suppress(FileExistsError):
@@ -214,12 +234,12 @@ def _create_postgresql(url: str) -> None:
     with engine.connect() as connection:
         connection.exec_driver_sql("SELECT pg_advisory_lock(7240116)")
         try:
-            _create_tables(url)
+            create_tables(url)
         finally:
             connection.exec_driver_sql("SELECT pg_advisory_unlock(7240116)")
     engine.dispose()
 
 
-def _as_template(url: str) -> str:
-    # Optuna formats URLs.
+def as_template(url: str) -> str:
+    """The URL for Optuna, which formats URLs."""
     return url.replace("{", "{{").replace("}", "}}")

@@ -23,11 +23,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import orm
 
 from hpo.storage import opening
-from hpo.storage.artifacts import ArtifactFolder, artifacts_of
-from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, UNFINISHED, Claim, claim_first, held, key_of
+from hpo.storage.artifacts import artifacts_at, artifacts_of
+from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, UNFINISHED, Claim, claim_first, held, trial_key
 from hpo.storage.leases import Lease, acquire, leases, new_token
 
-DEFAULT_ARTIFACT_DIR = "hpo-artifacts"
 LOCK_SECONDS = 60.0
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -60,14 +59,11 @@ class Storage:
     def __init__(
         self, url: str | None = None, *, artifact_dir: Path | str | None = None, create: bool = False
     ) -> None:
-        given = url or os.environ.get("HPO_STORAGE") or opening.DEFAULT_URL
-        url = opening.resolved(given)
+        given = url or os.environ.get("HPO_STORAGE") or ""
+        url, self.place = opening.located(url)
         # For child processes: a URL that came from a file is theirs to read.
         self.given = f"@{Path(given[1:]).expanduser().resolve()}" if given.startswith("@") else url
-        self.artifacts = ArtifactFolder(
-            Path(artifact_dir or os.environ.get("HPO_ARTIFACT_DIR") or DEFAULT_ARTIFACT_DIR)
-        )
-        self.place = f"storage {opening.masked(url)}"
+        self.artifacts = artifacts_at(artifact_dir)
         with opening.explained(self.place):
             self.url = opening.checked(url, place=self.place, create=create)
             if create:
@@ -210,10 +206,11 @@ class Storage:
         """Remove a study with its trials, leases and artifacts."""
         trials = self.rdb.get_all_trials(study_id, deepcopy=False)
         attributes = [self.rdb.get_study_system_attrs(study_id), *(trial.system_attrs for trial in trials)]
-        keys = sa.select(key_of(models.TrialModel.trial_id)).where(models.TrialModel.study_id == study_id)
+        self.optuna.delete_study(study_id)
+        # Last: what is gone cannot be claimed again.
+        keys = [trial_key(trial._trial_id) for trial in trials]
         with self.engine.begin() as connection:
             connection.execute(leases.delete().where(leases.c.key.in_(keys)))
-        self.optuna.delete_study(study_id)
         for own in attributes:
             for name in (*artifacts_of(own), own.get(CHECKPOINT_ATTRIBUTE)):
                 if name is not None:
