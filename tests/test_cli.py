@@ -33,7 +33,7 @@ from tests.command import COMPARISON, HPO, SEARCH, Done, Trained, environment, h
 
 STATES = ["complete", "pruned", "failed", "running", "waiting"]
 COMMANDS = [
-    *("init", "validate", "schema", "create", "run", "resume", "worker"),
+    *("init", "validate", "schema", "create", "run", "resume", "worker", "stop", "doctor", "backup"),
     *("list", "show", "trials", "best", "compare", "delete", "dashboard", "data"),
 ]
 # What `hpo trials --format json` says of every trial; further keys may be added.
@@ -309,7 +309,9 @@ def test_ctrl_c_ends_with_code_130_and_what_was_begun_waits_for_the_next_worker(
     assert rest.splitlines()[-1] == "Stopped. Go on with: hpo resume search"
     # No name: it serves every study. The artifacts of the first trial are where HPO_ARTIFACT_DIR says.
     worker = succeeded(hpo("worker", "--max-trials", "1", folder=tmp_path))
-    begun, ended = worker.stderr.splitlines()
+    begun, *between, ended = worker.stderr.splitlines()
+    # A checkpoint that lies in another folder is said.
+    assert all("begins anew, since its checkpoint" in line for line in between)
     assert re.fullmatch(r"Worker \S+ on storage sqlite:///hpo.db\. Ctrl-C stops it after its epoch\.", begun)
     assert re.fullmatch(r"Worker \S+ finished 1 trial\.", ended)
     states = [trial["state"] for trial in parsed(quick("trials", "search", "--format=json", folder=tmp_path))]
