@@ -1,0 +1,82 @@
+"""The long run: rounds of studies under faults until the time is over.
+
+python -m tests.faults --minutes 30 --seed 1 [--storage sqlite|postgresql|both] [--workers 4]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+
+from tests.faults.nemesis import Pace
+from tests.faults.places import POSTGRESQL, SQLITE, new_place
+from tests.faults.rounds import Report, play
+
+MEGABYTES = 192
+FIRST_SIZE = 4
+# What a round takes beside its faults: to begin, to let the studies end, to check them.
+AROUND_SECONDS = 20.0
+
+
+def main() -> int:
+    options = _options()
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
+    kinds = [SQLITE, POSTGRESQL] if options.storage == "both" else [options.storage]
+    print(f"seed {seed}", flush=True)
+    violations = 0
+    for kind in kinds:
+        report = _rounds(kind, seed, options)
+        _say(f"{kind}, all rounds from", seed, report)
+        violations += len(report.violations)
+    return 1 if violations else 0
+
+
+def _rounds(kind: str, seed: int, options: argparse.Namespace) -> Report:
+    rounds = max(1, round(options.minutes / options.round))
+    seconds = max(20.0, 60 * options.minutes / rounds - AROUND_SECONDS)
+    total = Report()
+    for own_seed in range(seed, seed + rounds):
+        with new_place(kind, megabytes=MEGABYTES) as place:
+            if not place.disk.is_mounted:
+                print(f"no full disks: mounting was refused: {place.disk.refusal}")
+            report = play(
+                place,
+                seed=own_seed,
+                seconds=seconds,
+                workers=options.workers,
+                lease_seconds=options.lease,
+                size=FIRST_SIZE,
+                pace=Pace(),
+            )
+        total.add(report)
+        _say(f"{kind}, round {own_seed - seed + 1} of {rounds}", own_seed, report)
+    return total
+
+
+def _say(what: str, seed: int, report: Report) -> None:
+    print(f"\n{what}, seed {seed}: {report.seconds:.0f} s")
+    for name in ("faults", "processes", "said", "events", "trials", "orphans"):
+        counts = ", ".join(f"{key} {count}" for key, count in sorted(getattr(report, name).items()))
+        print(f"  {name:10} {counts}")
+    settled = ", ".join(f"{left} trials in {seconds:.1f} s" for left, seconds in report.settled)
+    print(f"  settled    {settled}")
+    print(f"  violations {len(report.violations)}")
+    for violation in report.violations:
+        print(f"    {violation}")
+    sys.stdout.flush()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of each kind of storage")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--storage", choices=[SQLITE, POSTGRESQL, "both"], default="both")
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--lease", type=float, default=2.5, help="seconds")
+    parser.add_argument("--round", type=float, default=4.0, help="minutes of faults before a study may end")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""What befalls workers, planner and storage: every fault, and when it happens, drawn from one seed."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from tests.faults.crew import Crew, Process
+from tests.faults.places import POSTGRESQL, SQLITE, Place
+
+TICK_SECONDS = 0.05
+# Names of faults, by the weight with which they are drawn, once each has been.
+PROCESS_FAULTS = {"kill": 12, "suspend": 4, "stop": 3, "kill planner": 1}
+PLACE_FAULTS = {
+    SQLITE: {"full disk": 2, "write lock": 3},
+    POSTGRESQL: {"restart fast": 3, "restart immediate": 3, "terminate backends": 3, "full disk": 2},
+}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds from one fault to the next, of processes and of the place: the shortest and the longest."""
+
+    process: tuple[float, float] = (1.6, 4.8)
+    place: tuple[float, float] = (10.0, 25.0)
+    # How long a disk is full, a lock is held, a server is away; of the server half.
+    lasting: tuple[float, float] = (0.5, 6.0)
+
+
+@dataclass
+class Nemesis:
+    """Disturbs a crew and its place for some time, and leaves both as they were."""
+
+    crew: Crew
+    place: Place
+    seed: int
+    pace: Pace = field(default_factory=Pace)
+    done: Counter[str] = field(default_factory=Counter)
+    faults: list[BaseException] = field(default_factory=list)
+
+    @property
+    def place_faults(self) -> dict[str, int]:
+        """What can befall the place, by weight; a disk that could not be mounted is not filled."""
+        faults = PLACE_FAULTS[self.place.kind]
+        return {name: faults[name] for name in faults if name != "full disk" or self.place.disk.is_mounted}
+
+    def run(self, seconds: float) -> None:
+        """Disturb for so long, and until every kind of fault has been."""
+        until = time.monotonic() + seconds
+        place = threading.Thread(target=self._disturb_place, args=(until,))
+        place.start()
+        self._disturb_processes(until)
+        place.join()
+        if self.faults:
+            raise self.faults[0]
+
+    def _is_over(self, until: float) -> bool:
+        every = PROCESS_FAULTS.keys() | self.place_faults.keys()
+        return bool(self.faults) or (time.monotonic() >= until and every <= self.done.keys())
+
+    def _disturb_processes(self, until: float) -> None:
+        generator = random.Random(f"{self.seed} processes")
+        faults = _drawn(generator, PROCESS_FAULTS)
+        suspended: list[tuple[float, Process]] = []
+        fault, due = next(faults), time.monotonic() + generator.uniform(*self.pace.process)
+        while not (over := self._is_over(until)) or suspended:
+            self.crew.tend()
+            if not over and time.monotonic() >= due and self._disturb_a_process(fault, generator, suspended):
+                fault, due = next(faults), time.monotonic() + generator.uniform(*self.pace.process)
+            for resuming in [item for item in suspended if item[0] <= time.monotonic()]:
+                suspended.remove(resuming)
+                resuming[1].resume()
+            time.sleep(TICK_SECONDS)
+
+    def _disturb_a_process(
+        self, fault: str, generator: random.Random, suspended: list[tuple[float, Process]]
+    ) -> bool:
+        """False if there is none to disturb for now."""
+        planner, workers = self.crew.planner, self.crew.workers
+        processes = [planner] if fault == "kill planner" and planner is not None else workers
+        victims = [p for p in processes if p.runs and p.has_begun and p.fate is None and not p.is_suspended]
+        if not victims:
+            return False
+        victim = generator.choice(victims)
+        if fault == "suspend":
+            victim.suspend()
+            seconds = generator.uniform(1.2, 3.0) * self.crew.lease_seconds
+            suspended.append((time.monotonic() + seconds, victim))
+        elif fault == "stop":
+            victim.stop()
+        else:
+            victim.kill()
+        self.done[fault] += 1
+        return True
+
+    def _disturb_place(self, until: float) -> None:
+        generator = random.Random(f"{self.seed} place")
+        faults = _drawn(generator, self.place_faults)
+        while not self._is_over(until):
+            fault, seconds = next(faults), generator.uniform(*self.pace.lasting)
+            time.sleep(generator.uniform(*self.pace.place))
+            try:
+                self._acts(seconds)[fault]()
+            except BaseException as error:
+                self.faults.append(error)
+            self.done[fault] += 1
+
+    def _acts(self, seconds: float) -> dict[str, Callable[[], object]]:
+        place, server = self.place, self.place.server
+        acts: dict[str, Callable[[], object]] = {
+            "full disk": lambda: place.disk.fill(seconds),
+            "write lock": lambda: place.hold_write_lock(seconds),
+        }
+        if server is not None:
+            acts |= {
+                "restart fast": lambda: server.restart("fast", after=seconds / 2),
+                "restart immediate": lambda: server.restart("immediate", after=seconds / 2),
+                "terminate backends": server.terminate_backends,
+            }
+        return acts
+
+
+def _drawn(generator: random.Random, weights: dict[str, int]) -> Iterator[str]:
+    """Every fault once, then by their weights."""
+    yield from generator.sample(list(weights), len(weights))
+    while True:
+        yield from generator.choices(list(weights), list(weights.values()))

@@ -1,0 +1,59 @@
+"""A short run under faults on each kind of storage, and a trial that kills whoever trains it."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpo import StudySpec, create_study
+from hpo.storage import Storage
+from tests.faults import ledger
+from tests.faults.checker import Evidence, check
+from tests.faults.crew import launch
+from tests.faults.monitor import Seen
+from tests.faults.nemesis import PROCESS_FAULTS, Pace
+from tests.faults.places import POSTGRESQL, SQLITE, new_place
+from tests.faults.rounds import play
+from tests.faults.worker import POISONED
+
+SEED = 2024
+SECONDS = 14.0
+QUICK = Pace(process=(0.8, 1.8), place=(0.5, 2.0), lasting=(0.5, 2.0))
+POISON = {
+    "name": "poison",
+    "kind": "comparison",
+    "data": {"name": "digits"},
+    "max_retries": 2,
+    "seeds": 2,
+    "params": {"hidden_units": [8], "epochs": 4},
+    "arms": [{"name": "deadly"}, {"name": "harmless", "learning_rate": 0.1}],
+}
+
+
+@pytest.mark.parametrize("kind", [SQLITE, POSTGRESQL])
+def test_nothing_acknowledged_is_lost_and_budgets_are_exact_whatever_happens(kind):
+    with new_place(kind, megabytes=48) as place:
+        report = play(place, seed=SEED, seconds=SECONDS, workers=3, lease_seconds=1.5, size=3, pace=QUICK)
+        if not place.disk.is_mounted:
+            print(f"no full disk: mounting was refused: {place.disk.refusal}")
+    assert report.violations == []
+    assert report.faults.keys() >= PROCESS_FAULTS.keys()
+    assert report.events["retries"] > 0
+
+
+def test_a_trial_that_kills_whoever_trains_it_is_given_up_and_all_others_are_trained():
+    with new_place(SQLITE, megabytes=16) as place:
+        storage = Storage(place.url, artifact_dir=place.artifacts, create=True)
+        study = create_study(StudySpec(**POISON), storage=storage)
+        codes = []
+        while len(codes) < 5 and 0 not in codes:
+            options = ("--poison", "deadly", "--lease-seconds", "0.5", "--checkpoint-seconds", "0", "poison")
+            codes.append(launch(place, "worker", f"victim-{len(codes)}", *options).popen.wait(60))
+        assert codes == [POISONED] * 3 + [0]
+        deadly, *others = study.all_trials
+        assert (deadly.state, deadly.retries) == ("failed", 3)
+        assert deadly.reason == "given up: it lost 3 workers, the last of them victim-2"
+        assert [trial.state for trial in others] == ["complete"] * 3
+        events = ledger.read(place.ledgers)
+        retries = [e["retries"] for e in ledger.of_kind(events, "claimed") if e["trial"] == 1]
+        assert retries == [0, 1, 2, 3]
+        assert check(Evidence(storage, events, Seen(), {"poison": 2})) == []
