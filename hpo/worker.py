@@ -198,8 +198,7 @@ class Worker:
         self._retry(study.refresh)
         if claim.retries > study.spec.max_retries:
             return self._fail(claim)
-        number = self._retry(lambda: self._storage.rdb.get_trial(claim.trial_id)).number
-        trial = LeasedTrial(study.optuna_for(number), claim, self._retry)
+        trial = LeasedTrial(study.optuna_for(claim.number), claim, self._retry)
         checkpoints = TrialCheckpoints(
             self._storage.artifacts, claim, retry=self._retry, seconds=self._checkpoint_seconds
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -494,6 +495,36 @@ def test_a_connection_that_broke_passes_and_a_broken_rule_does_not(new_postgresq
     with pytest.raises(sa.exc.OperationalError) as refused:
         nobody.connect()
     assert passes(refused.value)
+    with pytest.raises(StorageError) as told:
+        Storage("postgresql+psycopg://postgres@127.0.0.1:1/none")
+    assert passes(told.value)
+
+
+def test_a_connection_that_breaks_under_optuna_s_reading_passes(new_postgresql):
+    # Optuna then tries a slower query in the session that has broken, and raises what that one says.
+    storage = Storage(new_postgresql(), create=True)
+    study = new_study(storage, trials=3)
+    storage.optuna.get_all_trials(study._study_id)
+    sa.event.listen(storage.engine, "before_cursor_execute", end_backends_before("FROM trials"))
+    with pytest.raises(optuna.exceptions.StorageInternalError) as broken:
+        storage.optuna.get_all_trials(study._study_id)
+    assert passes(broken.value)
+
+
+def end_backends_before(text: str) -> Callable[..., None]:
+    """Listens to statements: another connection ends this one before the first that has the text."""
+    done: list[str] = []
+
+    def end(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if text in statement and not done:
+            done.append(statement)
+            administrator = sa.create_engine(connection.engine.url)
+            with administrator.connect() as other:
+                pid = cursor.connection.info.backend_pid
+                other.execute(sa.text(f"SELECT pg_terminate_backend({pid}, 5000)"))
+            administrator.dispose()
+
+    return end
 
 
 def test_patience_waits_for_a_lock_to_go(url, tmp_path, caplog):

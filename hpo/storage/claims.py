@@ -47,6 +47,7 @@ class Claim:
 
     trial_id: int
     study_id: int
+    number: int
     lease: Lease
     retries: int = 0
     taken_from: str | None = None
@@ -179,6 +180,7 @@ def _begun(connection: sa.Connection, found: Any, lease: Lease) -> Claim:
     return Claim(
         trial_id=found.trial_id,
         study_id=found.study_id,
+        number=found.number,
         lease=lease,
         retries=retries,
         taken_from=found.owner,
@@ -194,6 +196,7 @@ def _first_free(connection: sa.Connection, studies: Sequence[int], token: str) -
         sa.select(
             trial.trial_id,
             trial.study_id,
+            trial.number,
             trial.state,
             sa.select(leases.c.owner).where(own).scalar_subquery().label("owner"),
             sa.select(leases.c.token).where(own).scalar_subquery().label("token"),

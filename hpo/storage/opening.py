@@ -119,7 +119,8 @@ def explained(place: str) -> Iterator[None]:
         remedy = "Install it with: pip install 'hpo-studies[postgres]'."
         raise StorageError(place, f"its driver is not installed ({error})", remedy=remedy) from None
     except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        raise StorageError(place, f"cannot be used: {reason(error)}") from None
+        # Whoever waits for the database must see what it was.
+        raise StorageError(place, f"cannot be used: {reason(error)}") from error
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise StorageError(place, f"cannot be used: {why}") from None

@@ -13,6 +13,8 @@ import optuna
 import sqlalchemy as sa
 import tenacity
 
+from hpo.errors import StorageError
+
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
@@ -29,9 +31,10 @@ FILES_PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, 
 
 def passes(error: BaseException) -> bool:
     """Whether an error is of the present state of database or disk: locked, full, out of reach ..."""
-    if isinstance(error, optuna.exceptions.StorageInternalError) and error.__cause__ is not None:
+    while isinstance(error, optuna.exceptions.StorageInternalError | StorageError) and error.__cause__:
         error = error.__cause__
-    if isinstance(error, sa.exc.TimeoutError):
+    # The second: Optuna has gone on with a session whose connection had broken.
+    if isinstance(error, sa.exc.TimeoutError | sa.exc.PendingRollbackError):
         return True
     if isinstance(error, OSError):
         return error.errno in FILES_PASSING
@@ -54,19 +57,18 @@ class Patience:
     """
 
     def __init__(self, stopping: threading.Event, *, seconds: float = GIVE_UP_SECONDS) -> None:
-        self._stopping, self._seconds = stopping, seconds
-
-    def __call__(self, action: Callable[[], Result]) -> Result:
-        """What `action` returns. It must do the same thing however often it is begun."""
-        retrying = tenacity.Retrying(
+        self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(passes),
             wait=tenacity.wait_random_exponential(multiplier=FIRST_SECONDS, max=LONGEST_SECONDS),
-            stop=tenacity.stop_after_delay(self._seconds) | tenacity.stop_when_event_set(self._stopping),
-            sleep=tenacity.sleep_using_event(self._stopping),
+            stop=tenacity.stop_after_delay(seconds) | tenacity.stop_when_event_set(stopping),
+            sleep=tenacity.sleep_using_event(stopping),
             before_sleep=_say,
             reraise=True,
         )
-        return retrying(action)
+
+    def __call__(self, action: Callable[[], Result]) -> Result:
+        """What `action` returns. It must do the same thing however often it is begun."""
+        return self._retrying(action)
 
 
 def _say(state: tenacity.RetryCallState) -> None:

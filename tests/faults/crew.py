@@ -145,6 +145,8 @@ class Crew:
         how = "could not open the storage" if code == NOT_OPENED else process.fate or f"exit code {code}"
         self.ended[how] += 1
         self.past.append(process)
+        assert process.popen.stdin is not None
+        process.popen.stdin.close()
         text = process.errors.read_text(errors="replace")
         self.said.update({phrase: text.count(phrase) for phrase in PHRASES})
         if process.fault is not None:

@@ -58,7 +58,7 @@ def play(
         crew.start()
         try:
             nemesis.run(seconds)
-            last_size = _settle(crew, storage, report)
+            last_size = _settle(crew, storage, report, size)
         finally:
             crew.end()
     report.violations += [f"process: {fault}" for fault in crew.faults]
@@ -72,12 +72,12 @@ def play(
     return report
 
 
-def _settle(crew: Crew, storage: Storage, report: Report) -> dict[str, int]:
+def _settle(crew: Crew, storage: Storage, report: Report, first_size: int) -> dict[str, int]:
     """Nothing is disturbed any more: let the workers end by themselves, and say how long they took."""
     crew.end_planner()
     events = ledger.read(crew.place.ledgers)
     report.violations += lost_plans(events, storage)
-    last_size = _asked(events)
+    last_size = dict.fromkeys(STUDIES, first_size) | _asked(events)
     studies = [create_study(spec_of(name, size), storage=storage) for name, size in last_size.items()]
     crew.tend()
     crew.replacing = False

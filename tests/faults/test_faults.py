@@ -16,7 +16,7 @@ from tests.faults.rounds import play
 from tests.faults.worker import POISONED
 
 SEED = 2024
-SECONDS = 14.0
+SECONDS = 12.0
 QUICK = Pace(process=(0.8, 1.8), place=(0.5, 2.0), lasting=(0.5, 2.0))
 POISON = {
     "name": "poison",
