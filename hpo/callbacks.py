@@ -27,8 +27,8 @@ class TrialProgress:
         self._trial, self._metric, self._epochs = trial, metric, epochs
         self._latest = [math.nan] * replicates
         self._training = set(range(replicates))
-        begun = trial.storage.get_trial(trial._trial_id)
-        self._begun = max(begun.intermediate_values, default=0)
+        # As the trial was when this worker took it; to ask the database again could fail.
+        self._begun = max(trial._cached_frozen_trial.intermediate_values, default=0)
 
     @property
     def ended(self) -> bool:

@@ -198,7 +198,8 @@ class Worker:
         self._retry(study.refresh)
         if claim.retries > study.spec.max_retries:
             return self._fail(claim)
-        trial = LeasedTrial(study.optuna_for(claim.number), claim, self._retry)
+        optuna_study = self._retry(lambda: study.optuna_for(claim.number))
+        trial = LeasedTrial(optuna_study, claim, self._retry)
         checkpoints = TrialCheckpoints(
             self._storage.artifacts, claim, retry=self._retry, seconds=self._checkpoint_seconds
         )
