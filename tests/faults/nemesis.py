@@ -17,7 +17,7 @@ TICK_SECONDS = 0.05
 PROCESS_FAULTS = {"kill": 12, "suspend": 4, "stop": 3, "kill planner": 1}
 PLACE_FAULTS = {
     SQLITE: {"full disk": 2, "write lock": 3},
-    POSTGRESQL: {"restart fast": 3, "restart immediate": 3, "terminate backends": 3, "full disk": 3},
+    POSTGRESQL: {"restart fast": 4, "restart immediate": 4, "terminate backends": 3, "full disk": 2},
 }
 
 
