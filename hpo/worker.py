@@ -196,13 +196,15 @@ class Worker:
     def _finish(self, study: Study, claim: Claim, keeper: Keeper) -> bool:
         """Train a trial to its end and record it; False if it was stopped, or another worker has it now."""
         self._retry(study.refresh)
-        if claim.retries > study.spec.max_retries:
-            return self._fail(claim)
-        optuna_study = self._retry(lambda: study.optuna_for(claim.number))
-        trial = LeasedTrial(optuna_study, claim, self._retry)
         checkpoints = TrialCheckpoints(
             self._storage.artifacts, claim, retry=self._retry, seconds=self._checkpoint_seconds
         )
+        if claim.retries > study.spec.max_retries:
+            if failed := self._fail(claim):
+                checkpoints.discard()
+            return failed
+        optuna_study = self._retry(lambda: study.optuna_for(claim.number))
+        trial = LeasedTrial(optuna_study, claim, self._retry)
         outcome = self._outcome(study, trial, claim, keeper, checkpoints)
         if outcome is None or not self._record(claim, trial, outcome):
             return False
@@ -244,6 +246,8 @@ class Worker:
             # Of the storage: says nothing about the trial.
             raise
         except Exception as error:
+            if passes(error):
+                raise
             logger.error("trial %d of %s failed:\n%s", trial.number, study.name, traceback.format_exc())
             said = str(error).strip().splitlines() or [""]
             return Outcome(TrialState.FAIL, None, f"{type(error).__name__}: {said[0]}".rstrip(": "), {}, [])

@@ -392,6 +392,19 @@ def test_a_claim_whose_reply_was_lost_is_found_again_and_counts_as_no_retry(stor
     assert claim(storage, study).trial_id == study.trials[1]._trial_id
 
 
+def test_a_claim_whose_reply_was_lost_is_the_same_trial_whatever_is_free_by_then(storage):
+    study = new_study(storage, trials=2)
+    other, token = claim(storage, study), new_token()
+    first = storage.claim([study._study_id], owner="a", seconds=60, token=token)
+    other.requeue()
+    started = time.monotonic()
+    again = storage.claim([study._study_id], owner="a", seconds=60, token=token)
+    assert again.trial_id == first.trial_id != other.trial_id
+    # Its own lease is no other's, for whose end it would wait.
+    assert time.monotonic() - started < 30
+    assert len(lease_rows(storage)) == 1
+
+
 def test_a_worker_that_lost_its_trial_writes_nothing_more(storage):
     study = new_study(storage, trials=1)
     lost = claim(storage, study)

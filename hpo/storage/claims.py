@@ -192,6 +192,8 @@ def _first_free(connection: sa.Connection, studies: Sequence[int], token: str) -
     trial = models.TrialModel
     own = leases.c.key == key_of(trial.trial_id)
     by_another = sa.exists().where(own, leases.c.expires >= now(connection), leases.c.token != token)
+    # The reply to this claim may have been lost: then it is the same trial, whatever else is free by now.
+    own_already = sa.exists().where(own, leases.c.token == token)
     return (
         sa.select(
             trial.trial_id,
@@ -204,7 +206,7 @@ def _first_free(connection: sa.Connection, studies: Sequence[int], token: str) -
             _attribute(models.TrialSystemAttributeModel, CHECKPOINT_ATTRIBUTE).label("checkpoint"),
         )
         .where(trial.study_id.in_(studies), trial.state.in_(UNFINISHED), ~by_another)
-        .order_by(trial.study_id, trial.number)
+        .order_by(~own_already, trial.study_id, trial.number)
         .limit(1)
         .with_for_update(of=trial, skip_locked=True)
     )

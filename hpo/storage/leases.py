@@ -78,7 +78,7 @@ def acquire(engine: sa.Engine, key: str, *, owner: str, seconds: float) -> Lease
 
 
 def take(connection: sa.Connection, lease: Lease, *, owner: str) -> bool:
-    """As part of a transaction make `lease` the holder of its key, if nobody holds it or it has expired."""
+    """As part of a transaction make `lease` the holder of its key, unless somebody else holds it."""
     dialect = connection.dialect.name
     insert: Any = (sqlite if dialect == "sqlite" else postgresql).insert(leases)
     insert = insert.values(
@@ -90,7 +90,7 @@ def take(connection: sa.Connection, lease: Lease, *, owner: str) -> bool:
     upsert = insert.on_conflict_do_update(
         index_elements=["key"],
         set_={name: insert.excluded[name] for name in ("owner", "token", "expires")},
-        where=leases.c.expires < now(connection),
+        where=(leases.c.expires < now(connection)) | (leases.c.token == lease.token),
     )
     # Otherwise not every driver counts the rows of an INSERT.
     return connection.execute(upsert, execution_options={"preserve_rowcount": True}).rowcount == 1
