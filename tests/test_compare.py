@@ -209,6 +209,8 @@ def trials_of(results: Mapping[str, list[float | None]], spec: StudySpec) -> lis
             started=None,
             finished=None,
             worker=None,
+            threads=None,
+            retries=0,
             reason=None,
             replicates=[] if value is None else [{"seed": seed, "fold": None, "val_loss": value}],
             curve=[],
