@@ -841,6 +841,19 @@ def test_a_command_stays_within_its_budget(command: str, budget: float, trained:
     assert spent < 3 * budget
 
 
+def test_a_database_that_another_program_keeps_locked_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "search.toml").write_text(SEARCH)
+    succeeded(quick("create", "search.toml", folder=tmp_path))
+    impatient = "from hpo import cli; from hpo.storage import opening; opening.SQLITE_BUSY_SECONDS = 0.1"
+    command = [sys.executable, "-c", f"{impatient}; cli.main()", "delete", "search", "--yes"]
+    with contextlib.closing(sqlite3.connect(tmp_path / "hpo.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "storage: cannot be used now: database is locked. Try again\n"
+    assert "4 waiting" in succeeded(quick("list", folder=tmp_path)).stdout
+
+
 # -------------------------------------------------------------------------------------- the real thing
 
 

@@ -269,7 +269,10 @@ def work(url: str, folder: str, number: int) -> tuple[int, list[Any]]:
             found += examine(url, artifact_dir=folder, repair=True)
         return 0, [finding for finding in found if "is running" not in finding.fault]
     finished, lost = 0, []
-    while (claimed := storage.claim([study.id], owner=f"{number}", seconds=60)) is not None:
+    # That nothing can be claimed is not the end: the repair may hold the last trial just then.
+    while storage.unfinished(study.id):
+        if (claimed := storage.claim([study.id], owner=f"{number}", seconds=60)) is None:
+            continue
         if not train(storage, claimed):
             lost.append(claimed.trial_id)
         finished += 1

@@ -77,3 +77,10 @@ def main() -> None:
     except WorkerError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
+    except Exception as error:
+        from hpo.storage import passes, reason
+
+        if not passes(error):
+            raise
+        print(f"storage: cannot be used now: {reason(error)}. Try again", file=sys.stderr)
+        sys.exit(1)

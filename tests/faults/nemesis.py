@@ -13,6 +13,8 @@ from tests.faults.crew import Crew, Process
 from tests.faults.places import POSTGRESQL, SQLITE, Place
 
 TICK_SECONDS = 0.05
+# How much longer than asked is waited for a kind of fault that has not come about.
+GRACE_SECONDS = 60.0
 # Names of faults, by the weight with which they are drawn, once each has been.
 PROCESS_FAULTS = {"kill": 12, "suspend": 4, "stop": 3, "kill planner": 1}
 PLACE_FAULTS = {
@@ -49,7 +51,7 @@ class Nemesis:
         return {name: faults[name] for name in faults if name != "full disk" or self.place.disk.is_mounted}
 
     def run(self, seconds: float) -> None:
-        """Disturb for so long, and until every kind of fault has been."""
+        """Disturb for so long, and until every kind of fault has been, if that comes about."""
         until = time.monotonic() + seconds
         place = threading.Thread(target=self._disturb_place, args=(until,))
         place.start()
@@ -60,7 +62,8 @@ class Nemesis:
 
     def _is_over(self, until: float) -> bool:
         every = PROCESS_FAULTS.keys() | self.place_faults.keys()
-        return bool(self.faults) or (time.monotonic() >= until and every <= self.done.keys())
+        late = time.monotonic() - until
+        return bool(self.faults) or late > GRACE_SECONDS or (late >= 0 and every <= self.done.keys())
 
     def _disturb_processes(self, until: float) -> None:
         generator = random.Random(f"{self.seed} processes")
