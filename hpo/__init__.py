@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hpo.compare import Comparison
     from hpo.errors import DataError, HpoError, SpecError, StorageError, StudyError, WorkerError
+    from hpo.prediction import predict
     from hpo.spec import StudySpec
-    from hpo.study import Study, StudySummary, create_study, list_studies, open_study
+    from hpo.study import Study, StudySummary, compare_studies, create_study, list_studies, open_study
     from hpo.training import fit
     from hpo.trial import Trial
 
@@ -28,10 +29,12 @@ _HOMES = {
     "StudySummary": "study",
     "Trial": "trial",
     "WorkerError": "errors",
+    "compare_studies": "study",
     "create_study": "study",
     "fit": "training",
     "list_studies": "study",
     "open_study": "study",
+    "predict": "prediction",
 }
 
 __all__ = [
@@ -46,10 +49,12 @@ __all__ = [
     "StudySummary",
     "Trial",
     "WorkerError",
+    "compare_studies",
     "create_study",
     "fit",
     "list_studies",
     "open_study",
+    "predict",
 ]
 
 

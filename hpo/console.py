@@ -24,6 +24,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from hpo.latex import tabular
+
 if TYPE_CHECKING:
     import numpy as np
     from optuna.trial import FrozenTrial
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 WIDE = 400
 PICTURE_WIDTH = 100
 SHOWN_RUNNING = 4
+# Spreadsheets take a text that begins so for a formula, and run it.
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 Row = Mapping[str, Any]
 
@@ -45,6 +49,7 @@ class Format(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
+    latex = "latex"
 
 
 def stdout() -> Console:
@@ -76,6 +81,8 @@ def show(
         print(json.dumps(records if full is None else full, indent=2))
     elif kind == Format.csv:
         _write_csv(records, columns)
+    elif rows and kind == Format.latex:
+        print(_latex(rows))
     elif rows:
         _print(_table(rows))
     else:
@@ -124,6 +131,18 @@ def with_spread(mean: float | None, sd: float | None) -> Any:
     return mean if sd is None else f"{text_of(mean)} ± {sd:.2g}"
 
 
+def difference_of(verdict: Mapping[str, Any]) -> str | None:
+    """The difference of a verdict's row with its interval: `+0.012 (+0.008 to +0.016)`, or `x 0.8 (...)`."""
+    if verdict["difference"] is None:
+        return None
+    ratio = verdict["is_ratio"]
+    text = "x {:.3g}".format if ratio else "{:+.2g}".format
+    if verdict["low"] is None:
+        return text(verdict["difference"])
+    bound = "{:.3g}".format if ratio else text
+    return f"{text(verdict['difference'])} ({bound(verdict['low'])} to {bound(verdict['high'])})"
+
+
 def counted(count: int, what: str) -> str:
     """`1 trial`, `2 trials`."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
@@ -137,7 +156,7 @@ def states_of(counts: Mapping[str, int]) -> str:
 def _table(rows: Sequence[Row]) -> Table:
     """The rows as a table, without columns in which there is nothing. Only the last column is folded."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    names = _filled(rows)
     for name in names:
         numeric = all(isinstance(row[name], int | float | None) for row in rows)
         width = max(cell_len(text) for text in (name, *(text_of(row[name]) for row in rows)))
@@ -152,6 +171,19 @@ def _table(rows: Sequence[Row]) -> Table:
     return table
 
 
+def _filled(rows: Sequence[Row]) -> list[str]:
+    """The names of the columns in which there is something."""
+    return [name for name in rows[0] if any(row[name] is not None for row in rows)]
+
+
+def _latex(rows: Sequence[Row]) -> str:
+    """The rows as LaTeX; one record with tables in it goes down the page, a line a field."""
+    if len(rows) == 1 and any(isinstance(value, Mapping) for value in rows[0].values()):
+        rows = [{"field": name, "value": value} for name, value in _flat(rows[0]) if value is not None]
+    names = _filled(rows)
+    return tabular(names, [[text_of(row[name]) for name in names] for row in rows])
+
+
 def _print(table: Table) -> None:
     console = stdout()
     if Console(width=WIDE).measure(table).minimum > console.width:
@@ -163,9 +195,24 @@ def _print(table: Table) -> None:
 def _write_csv(records: Sequence[Row], columns: Sequence[str]) -> None:
     rows = [dict(_flat(record)) for record in records]
     names = dict.fromkeys([*columns, *(name for row in rows for name in row)])
-    writer = csv.DictWriter(sys.stdout, list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(_defused(name) for name in names)
+    writer.writerows([_defused(row.get(name, "")) for name in names] for row in rows)
+
+
+def _defused(value: Any) -> Any:
+    """A text that a spreadsheet would run, behind an apostrophe; numbers and all else as they are."""
+    if not isinstance(value, str):
+        return value
+    # Python's csv does not quote a carriage return before 3.13, and readers take it for the end of the row.
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.startswith(FORMULAS):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def _flat(record: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:

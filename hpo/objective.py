@@ -37,10 +37,14 @@ class Training(Replicate):
 
 
 class Objective:
-    """Trains the trials of one study on its data, keeping compiled networks from trial to trial."""
+    """Trains the trials of one study on its data, keeping compiled networks from trial to trial.
 
-    def __init__(self, spec: StudySpec, dataset: Dataset) -> None:
+    With a `test` set the final models are evaluated on it too.
+    """
+
+    def __init__(self, spec: StudySpec, dataset: Dataset, *, test: Dataset | None = None) -> None:
         self.spec, self.dataset = spec, dataset
+        self._test = None if test is None else Samples.of(test.x, test.y)
         self.splits = _splits(spec, dataset)
         self._device = Samples.of(dataset.x, dataset.y)
         self._networks: OrderedDict[Hashable, Network] = OrderedDict()
@@ -84,6 +88,20 @@ class Objective:
         metrics = _mean_metrics(replicates)
         metrics["compile_seconds"] = clock.compile_seconds
         return self._outcome(progress, metrics, replicates)
+
+    def train(self, hyperparameters: Hyperparameters, *, seed: int | None = None) -> Training:
+        """Train the first replicate of a trial to its end and measure it, with no trial to report to.
+
+        `seed` is that of a comparison's trial. With as many threads on the same kind of machine the weights
+        are those that the trial had, bit for bit; the run's model holds them.
+        """
+        network = self._network(hyperparameters)
+        # All replicates are made: they share the strengths, which the last one sets.
+        first, *_ = self._replicates(network, hyperparameters, self._pairs(seed))
+        while not first.run.finished:
+            first.curve.append(first.run.advance())
+        self._measure([first])
+        return first
 
     def _check_time(self, clock: _Clock, progress: TrialProgress) -> None:
         limit = self.spec.trial_timeout
@@ -133,7 +151,7 @@ class Objective:
         network: Network,
         hyperparameters: Hyperparameters,
         pairs: list[tuple[int, int | None]],
-        progress: TrialProgress,
+        progress: TrialProgress | None = None,
     ) -> list[Training]:
         h = hyperparameters
         training = [self._samples(fold, 0) for _, fold in pairs]
@@ -152,7 +170,10 @@ class Objective:
                     validation=self._samples(fold, 1),
                     batch_size=h.batch_size,
                     epochs=h.epochs,
-                    callbacks=[*_early_stopping(h), PruningCallback(progress, index)],
+                    callbacks=[
+                        *_early_stopping(h),
+                        *([PruningCallback(progress, index)] if progress else []),
+                    ],
                     seed=seed,
                     initial_state=state,
                 ),
@@ -178,6 +199,10 @@ class Objective:
                 **classification_metrics(self.dataset.y[validation.rows], probabilities),
                 **{f"train_{name}": value for name, value in replicate.run.evaluate(training).items()},
             }
+            if self._test is not None:
+                of_test = replicate.run.evaluate(self._test)
+                measured |= {f"test_{name}": value for name, value in of_test.items()}
+                replicate.test_probabilities = replicate.run.predict(self._test)
             replicate.metrics = {name: value for name, value in measured.items() if math.isfinite(value)}
             for name, value in measured.items():
                 if not math.isfinite(value):

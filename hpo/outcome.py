@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from optuna.trial import TrialState
 
 
@@ -15,12 +16,16 @@ class StoppedError(Exception):
 
 @dataclass(kw_only=True)
 class Replicate:
-    """One training run of a trial: its seed, its fold (None without folds), its curve and final metrics."""
+    """One training run of a trial: its seed, its fold (None without folds), its curve and final metrics.
+
+    `test_probabilities`: (test samples, classes), float32, of a final evaluation.
+    """
 
     seed: int
     fold: int | None
     curve: list[dict[str, float]] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
+    test_probabilities: np.ndarray[Any, Any] | None = None
 
 
 @dataclass(frozen=True)

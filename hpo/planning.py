@@ -143,7 +143,7 @@ def _worst_cases(spec: StudySpec) -> list[tuple[Hyperparameters, int]]:
 def _plan_comparison(spec: ComparisonSpec, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     held = {(trial.user_attrs.get("arm"), trial.user_attrs.get("seed")) for trial in trials}
     # By seed first: an interrupted comparison has compared every arm, on fewer seeds.
-    wanted = itertools.product(range(spec.seeds), (arm.name for arm in spec.arms))
+    wanted = itertools.product(spec.seed_range, (arm.name for arm in spec.arms))
     return [_waiting({"arm": arm, "seed": seed}) for seed, arm in wanted if (arm, seed) not in held]
 
 

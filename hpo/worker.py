@@ -5,15 +5,14 @@ TensorFlow is imported only once there is something to train.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import optuna
@@ -21,16 +20,23 @@ import pandas as pd
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
-from hpo import program_cache
 from hpo.checkpoints import SECONDS as CHECKPOINT_SECONDS
 from hpo.checkpoints import Checkpoints, TrialCheckpoints
 from hpo.errors import WorkerError
 from hpo.leased import Keeper, LeasedTrial
 from hpo.outcome import Outcome, StoppedError
 from hpo.planning import hyperparameters_of, suggest
-from hpo.spec import FINAL_METRICS, Hyperparameters, SearchSpec
+from hpo.spec import DIRECTIONS, Hyperparameters, SearchSpec
 from hpo.storage import Claim, LeaseLostError, Patience, Storage, new_token, passes, reason
-from hpo.study import CURVES_FILE, Study, open_study, served_studies
+from hpo.study import (
+    CURVES_FILE,
+    PREDICTIONS_FILE,
+    Study,
+    open_study,
+    predictions_file,
+    served_studies,
+)
+from hpo.tensorflow_setup import prepare_tensorflow
 
 logger = logging.getLogger(__name__)
 
@@ -260,15 +266,15 @@ class Worker:
         return self._objective[1]
 
     def _network_objective(self, study: Study) -> Objective:
-        _prepare_tensorflow(self._threads)
+        prepare_tensorflow(self._threads)
         from hpo.objective import Objective
 
-        return Objective(study.spec, study.load_data())
+        return Objective(study.spec, study.load_data(), test=study.load_test_data())
 
     def _record(self, claim: Claim, trial: LeasedTrial, outcome: Outcome) -> bool:
         """Write how a trial ended; False if another worker has it now."""
         attributes: dict[str, Any] = {
-            name: outcome.metrics[name] for name in FINAL_METRICS if name in outcome.metrics
+            name: outcome.metrics[name] for name in DIRECTIONS if name in outcome.metrics
         }
         attributes["replicates"] = [{"seed": r.seed, "fold": r.fold, **r.metrics} for r in outcome.replicates]
         if outcome.reason is not None:
@@ -277,6 +283,11 @@ class Worker:
         if outcome.curves:
             curves = pd.DataFrame(outcome.curves).to_csv(index=False).encode()
             attachments.append(self._retry(lambda: self._storage.artifacts.attach(CURVES_FILE, curves)))
+        for replicate in outcome.replicates:
+            if replicate.test_probabilities is not None:
+                content = predictions_file(replicate.test_probabilities)
+                attach = partial(self._storage.artifacts.attach, PREDICTIONS_FILE, content)
+                attachments.append(self._retry(attach))
         # As Optuna does, a pruned trial's value is the last that it reported.
         value = trial.last_reported if outcome.state == TrialState.PRUNED else outcome.value
         recorded = self._retry(
@@ -286,28 +297,3 @@ class Worker:
             for attachment in attachments:
                 self._storage.artifacts.remove(attachment.artifact_id)
         return recorded
-
-
-def _prepare_tensorflow(threads: int) -> None:
-    """Import TensorFlow with a number of threads, and without what it prints about its own build."""
-    if "tensorflow" in sys.modules:
-        return
-    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
-        os.environ[name] = str(threads)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    program_cache.enable()
-    with _silenced(sys.stderr.fileno()):
-        import tensorflow  # noqa: F401
-
-
-@contextlib.contextmanager
-def _silenced(descriptor: int) -> Iterator[None]:
-    kept = os.dup(descriptor)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, descriptor)
-        yield
-    finally:
-        os.dup2(kept, descriptor)
-        os.close(kept)
-        os.close(nowhere)

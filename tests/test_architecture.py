@@ -14,32 +14,42 @@ PACKAGE = Path(__file__).parent.parent / "hpo"
 ORDER = [
     "__init__",
     "errors",
+    "files",
     "spec",
     "data",
     "metrics",
     "program_cache",
+    "tensorflow_setup",
     "epochs",
     "training",
     "model",
+    "model_file",
     "storage",
     "planning",
     "outcome",
     "trial",
+    "verdicts",
     "compare",
     "launch",
-    "study",
-    "doctor",
     "checkpoints",
-    "leased",
     "callbacks",
     "objective",
+    "export",
+    "study",
+    "final",
+    "doctor",
+    "leased",
     "worker",
+    "prediction",
+    "latex",
     "console",
     "dashboard",
+    "plots",
+    "report",
     "cli",
     "__main__",
 ]
-TENSORFLOW = {"epochs", "training", "model", "callbacks", "objective"}
+TENSORFLOW = {"epochs", "training", "model", "model_file", "callbacks", "objective", "export"}
 LONGEST = 400
 
 
@@ -133,8 +143,8 @@ def test_tensorflow_is_imported_only_where_networks_are_trained(name: str) -> No
     direct = {imported.partition(".")[0] for imported in imports(name, at_run_time=True)}
     if name.partition(".")[0] in TENSORFLOW:
         return
-    # The worker imports it in a function, once it has something to train.
-    allowed = {"tensorflow"} if name == "worker" else set()
+    # Imported in a function, once there is something to train.
+    allowed = {"tensorflow"} if name == "tensorflow_setup" else set()
     assert direct & {"tensorflow", "keras"} <= allowed
     assert not reaches(name, seen=set()) & {"tensorflow", "keras"}
 

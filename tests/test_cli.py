@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import functools
 import importlib.metadata
 import io
@@ -25,6 +26,7 @@ import pytest
 from PIL import Image
 
 import hpo as library
+from hpo.console import Format, show
 from hpo.data import fetch
 from hpo.errors import DataError
 from hpo.spec import FINAL_METRICS, load, loads, to_json
@@ -35,6 +37,7 @@ STATES = ["complete", "pruned", "failed", "running", "waiting"]
 COMMANDS = [
     *("init", "validate", "schema", "create", "run", "resume", "worker", "stop", "doctor", "backup"),
     *("list", "show", "trials", "best", "compare", "delete", "dashboard", "data"),
+    *("export", "predict"),
 ]
 # What `hpo trials --format json` says of every trial; further keys may be added.
 TRIAL = {
@@ -459,6 +462,82 @@ def test_a_new_process_prints_what_the_quick_one_of_these_tests_does(
     done, known = hpo(*arguments.split(), folder=trained.folder), read(*arguments.split())
     assert succeeded(done).stdout == known.stdout
     assert (done.returncode, done.stderr) == (known.returncode, known.stderr)
+
+
+# --------------------------------------------------------------------------- LaTeX and spreadsheets
+
+
+def printed(rows: list[dict[str, Any]], kind: Format, capsys: pytest.CaptureFixture[str]) -> str:
+    show(rows, kind)
+    return capsys.readouterr().out
+
+
+def test_latex_is_the_table_that_people_see(read: Read) -> None:
+    first, rule, head, *lines = succeeded(
+        read("compare", "comparison", "--format", "latex")
+    ).stdout.splitlines()
+    # `0 (2 failed)` is no number.
+    assert (first[:22], rule) == (r"\begin{tabular}{llrrrr", r"\toprule")
+    assert head.startswith(r"arm & n & val\_loss & val\_accuracy & f1 & train\_seconds")
+    shown = succeeded(read("compare", "comparison")).stdout.splitlines()[1]
+    mean, sd = re.findall(r"([\d.]+) ± ([\d.]+)", shown)[0]
+    assert lines[1].startswith(rf"{{[}}bold] faster & 2 & ${mean} \pm {sd}$ & ")
+    assert all(line.endswith(r" \\") and line.count("&") == head.count("&") for line in [head, *lines[1:4]])
+    assert lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
+
+
+@pytest.mark.parametrize("command", ["list", "trials search", "show search", "best search", "data list"])
+def test_what_prints_rows_prints_them_in_latex(command: str, read: Read) -> None:
+    lines = succeeded(read(*command.split(), "--format", "latex")).stdout.splitlines()
+    assert (lines[1], lines[3], lines[-2]) == (r"\toprule", r"\midrule", r"\bottomrule")
+    if command.split()[0] in ("show", "best"):  # a record, a line a field
+        assert lines[2] == r"field & value \\"
+        assert any(line.startswith(("metrics.val\\_loss & ", r"counts.complete & ")) for line in lines)
+
+
+def test_latex_sets_texts_as_they_are_and_numbers_as_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {
+        "a_b": r"50 % & {x}_1 $ # ~ ^ \ <|> [*",
+        "number": 0.25,
+        "mean": "0.97 ± 0.01",
+        "small": 1e-5,
+        "spread": "-1.5 ± 2e-06",
+        "below": -3,
+        "lines": "a\nb ± c",
+        "nothing": None,
+    }
+    lines = printed([row, {**row, "number": None}], Format.latex, capsys).splitlines()
+    assert lines[0] == r"\begin{tabular}{lrrrrrl}"
+    assert lines[2] == r"a\_b & number & mean & small & spread & below & lines \\"
+    text, *numbers, last = lines[4].removesuffix(r" \\").split(" & ")
+    escapes = [r"\$", r"\#", *(rf"\text{name}{{}}" for name in ("asciitilde", "asciicircum", "backslash"))]
+    assert text == " ".join(
+        [r"50 \% \& \{x\}\_1", *escapes, r"\textless{}\textbar{}\textgreater{}", "{[}{*}"]
+    )
+    powers = [r"$1 \times 10^{-5}$", r"$-1.5 \pm 2 \times 10^{-6}$"]
+    assert numbers == ["0.25", r"$0.97 \pm 0.01$", *powers, "$-3$"]
+    assert last == r"a b $\pm$ c"
+    assert lines[5].split(" & ")[1] == "--"
+
+
+FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "-", "--x"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_a_spreadsheet_runs_no_text_of_a_csv(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = list(csv.reader(io.StringIO(printed([{text: text, "in": {text: text}}], Format.csv, capsys))))
+    same = text.replace("\r", "\n")
+    assert rows == [["'" + same, f"in.{same}"], ["'" + same] * 2]
+
+
+@pytest.mark.parametrize(
+    "value", [-1, -0.5, -1e-30, "-0.5", "+1", "-inf", "a=1", "'=1", " =1", "", [-1], None]
+)
+def test_numbers_and_harmless_texts_stay_as_they_are_in_a_csv(
+    value: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (_, (cell, _)) = csv.reader(io.StringIO(printed([{"a": value, "b": 1}], Format.csv, capsys)))
+    assert cell == ("" if value is None else str(value))
 
 
 # -------------------------------------------------------------------------------- nothing to read yet

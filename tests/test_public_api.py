@@ -14,7 +14,7 @@ import hpo
 PUBLIC = [
     *("Comparison", "DataError", "HpoError", "SpecError", "StorageError", "Study", "StudyError"),
     *("StudySpec", "StudySummary", "Trial", "WorkerError"),
-    *("create_study", "fit", "list_studies", "open_study"),
+    *("compare_studies", "create_study", "fit", "list_studies", "open_study", "predict"),
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli import data, maintenance, reading, specs, training
+from hpo.cli import data, maintenance, models, reading, report, specs, training
 from hpo.errors import HpoError, WorkerError
 
 ENVIRONMENT = (
@@ -28,6 +28,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Training": {
         "run": training.run,
         "resume": training.resume,
+        "final": training.final,
         "create": training.create,
         "worker": training.worker,
         "stop": training.stop,
@@ -38,6 +39,9 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "trials": reading.trials,
         "best": reading.best,
         "compare": reading.compare,
+        "report": report.report,
+        "export": models.export,
+        "predict": models.predict,
         "dashboard": reading.dashboard,
         "delete": reading.delete,
     },

@@ -6,15 +6,25 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from hpo.cli.options import Output, StorageUrl, StudyName, open_storage, open_study
-from hpo.console import Format, counted, show, show_fields, states_of, stdout, with_spread
+from hpo.console import (
+    Format,
+    counted,
+    difference_of,
+    show,
+    show_fields,
+    states_of,
+    stdout,
+    with_spread,
+)
 from hpo.errors import HpoError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hpo.compare import ArmSummary
+    from hpo.compare import ArmSummary, Comparison
     from hpo.study import Study, StudySummary
     from hpo.trial import Trial
 
@@ -77,9 +87,14 @@ def best(
         show_best(study)
 
 
-def compare(study: StudyName, storage: StorageUrl = None, output: Output = Format.table) -> None:
-    """Means, standard deviations and runs of every arm, or of every configuration of a search."""
-    show_comparison(open_study(study, storage), output)
+def compare(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Studies' names.")],
+    storage: StorageUrl = None,
+    output: Output = Format.table,
+) -> None:
+    """What every arm reached, and verdicts against the baseline; of several studies, in one ranking."""
+    opened = open_storage(storage)
+    show_comparison([open_study(name, opened) for name in studies], output)
 
 
 def dashboard(
@@ -114,17 +129,82 @@ def delete(
     print(f"Deleted {what}.", file=sys.stderr)
 
 
-def show_comparison(study: Study, output: Format, *, most: int | None = None) -> None:
-    """Print a study's arms, of a table the first `most`."""
-    comparison = study.compare()
+def show_comparison(studies: Sequence[Study], output: Format, *, most: int | None = None) -> None:
+    """Print the arms of studies, of a table the first `most`, and the verdicts on them."""
+    from hpo.study import compare_studies
+
+    comparison, names = compare_studies(studies), [study.name for study in studies]
     show(
-        [_arm_row(arm, comparison.metrics) for arm in comparison.arms[:most]],
+        [_arm_row(arm, comparison.metrics, several=len(studies) > 1) for arm in comparison.arms[:most]],
         output,
         records=comparison.rows,
         full=comparison.to_json(),
         columns=comparison.columns,
-        empty=f"No trial of {study.name} has finished yet. Train it with: hpo resume {study.name}",
+        empty=f"No trial of {', '.join(names)} has finished yet. Train it with: hpo resume {names[0]}",
     )
+    if output == Format.table and comparison.arms:
+        _show_verdicts(comparison, several=len(studies) > 1)
+
+
+def show_final(study: Study, output: Format) -> None:
+    """Print what a final evaluation has shown."""
+    from dataclasses import asdict
+
+    from hpo.final import summarise_final
+
+    summary = summarise_final(study)
+    found = [(arm, metric, gap) for arm in summary.arms for metric, gap in arm.gaps.items()]
+    records = [
+        {"arm": arm.arm, "metric": metric, "n": arm.n, "failed": arm.failed} | asdict(gap)
+        for arm, metric, gap in found
+    ]
+    if output == Format.table:
+        look = f"look {summary.evaluation} at the test set" if summary.evaluation > 1 else "the test set"
+        stdout().print(Text(f"{study.name}: {look}, fresh seeds", style="bold"))
+    rows = [_gap_row(record) for record in records]
+    show(rows, output, records=records, full=asdict(summary), columns=("arm", "metric", "n", "failed"))
+
+
+def _gap_row(record: dict[str, Any]) -> dict[str, Any]:
+    interval = f" ({record['low']:+.2g} to {record['high']:+.2g})" if record["low"] is not None else ""
+    return {
+        "arm": record["arm"],
+        "metric": record["metric"],
+        "n": f"{record['n']} ({record['failed']} failed)" if record["failed"] else record["n"],
+        "chosen by": record["selected"],
+        "validation": record["validation"],
+        "test": record["test"],
+        "validation - test": f"{record['gap']:+.2g}{interval}",
+    }
+
+
+def _show_verdicts(comparison: Comparison, *, several: bool) -> None:
+    from hpo.compare import ONE_SEED
+
+    rows = comparison.verdict_rows
+    if several:
+        # Of the metric that they are ranked by: all would be pages.
+        rows = [row for row in rows if row["metric"] == comparison.metric]
+    if rows and all(row["because"] == ONE_SEED for row in rows):
+        print("\nNothing is decided by one seed. Train more: seeds = 5 in the study file.", file=sys.stderr)
+    elif rows:
+        whose = f" of {comparison.baseline_study}" if several else ""
+        how = f"runs paired by seed, intervals of {100 * (1 - comparison.alpha):g} %, p after Holm"
+        print()
+        stdout().print(Text(f"against {comparison.baseline}{whose}, {how}", style="bold"))
+        show([_verdict_row(row, several=several) for row in rows], Format.table)
+    for note in comparison.notes:
+        print(note, file=sys.stderr)
+
+
+def _verdict_row(row: dict[str, Any], *, several: bool) -> dict[str, Any]:
+    verdict = f"{row['decision']}: {row['because']}" if row["because"] else row["decision"]
+    return {"study" if several else "metric": row["study" if several else "metric"]} | {
+        "arm": row["arm"],
+        "difference": difference_of(row),
+        "p": None if row["p_adjusted"] is None else f"{row['p_adjusted']:.2g}",
+        "verdict": verdict,
+    }
 
 
 def show_best(study: Study) -> None:
@@ -171,8 +251,9 @@ def _flat(trial: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in trial.items() if key not in ("replicates", "curve")}
 
 
-def _arm_row(arm: ArmSummary, metrics: Sequence[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {"arm": arm.arm, "n": f"{arm.n} ({arm.failed} failed)" if arm.failed else arm.n}
+def _arm_row(arm: ArmSummary, metrics: Sequence[str], *, several: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {"study": arm.study} if several else {}
+    row |= {"arm": arm.arm, "n": f"{arm.n} ({arm.failed} failed)" if arm.failed else arm.n}
     for metric in metrics:
         row[metric] = with_spread(arm.mean.get(metric), arm.sd.get(metric))
     return row | arm.differs

@@ -41,12 +41,15 @@ def validate(
     output: Output = Format.table,
 ) -> None:
     """Check study files; print what each would run."""
+    from hpo.compare import doubts
     from hpo.spec import load
 
     rows, errors = [], []
     for path in specs:
         try:
-            rows.append(_workload(path, load(path)))
+            rows.append(_workload(path, spec := load(path)))
+            if doubt := doubts(spec):
+                print(f"{path}: {doubt}.", file=sys.stderr)
         except HpoError as error:
             errors.append(error)
     if rows:

@@ -1,4 +1,4 @@
-"""Commands that train: create, run, resume, worker."""
+"""Commands that train: create, run, resume, final, worker; and stop."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from hpo.cli.options import (
     CheckpointSeconds,
     MaxWorkerMemory,
+    Output,
     SpecPath,
     StorageUrl,
     StudyName,
@@ -20,7 +21,7 @@ from hpo.cli.options import (
     open_storage,
     open_study,
 )
-from hpo.cli.reading import show_best, show_comparison
+from hpo.cli.reading import show_best, show_comparison, show_final
 from hpo.console import Format, StudyProgress, counted, states_of, stdout
 from hpo.errors import DataError, SpecError
 
@@ -80,6 +81,45 @@ def resume(
     opened.load_data()
     _train(
         opened,
+        workers=workers,
+        timeout=timeout,
+        max_worker_memory=max_worker_memory,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+
+
+def final(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Studies to choose from.")],
+    top: Annotated[int, typer.Option(min=1, help="How many configurations.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Fresh seeds for each.")] = 5,
+    again: Annotated[
+        bool, typer.Option("--again", help="Look at the test set once more, on other seeds.")
+    ] = False,
+    storage: StorageUrl = None,
+    output: Output = Format.table,
+    workers: Workers = None,
+    timeout: Timeout = None,
+    max_worker_memory: MaxWorkerMemory = None,
+    checkpoint_seconds: CheckpointSeconds = 30.0,
+) -> None:
+    """Train the best configurations on fresh seeds and evaluate them, once, on the test set."""
+    from hpo.final import create_final
+
+    opened = open_storage(storage)
+    chosen = [open_study(name, opened) for name in studies]
+    for study in chosen:
+        fetch(study.spec.data.name)
+        if left := _left(study):
+            print(f"{study.name}: {counted(left, 'trial')} not trained yet.", file=sys.stderr)
+    evaluation = create_final(chosen, top=top, seeds=seeds, again=again)
+    if not _left(evaluation) and not again:
+        said = f"{evaluation.name} has been evaluated. Another look at the test set is recorded: --again"
+        print(said, file=sys.stderr)
+        show_final(evaluation, output)
+        return
+    _train(
+        evaluation,
+        output=output,
         workers=workers,
         timeout=timeout,
         max_worker_memory=max_worker_memory,
@@ -149,7 +189,9 @@ def _left(study: Study) -> int:
     return len(study.storage.unfinished(study.id))
 
 
-def _train(study: Study, **how: Any) -> None:
+def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
+    from hpo.spec import FinalSpec
+
     if not _left(study):
         print(f"{study.name}: nothing is left to train.", file=sys.stderr)
     try:
@@ -158,8 +200,10 @@ def _train(study: Study, **how: Any) -> None:
     except KeyboardInterrupt:
         print(f"Stopped. Go on with: hpo resume {study.name}", file=sys.stderr)
         raise typer.Exit(130) from None
-    if summary.counts["complete"]:
-        show_comparison(study, Format.table, most=SHOWN_ARMS)
+    if summary.counts["complete"] and isinstance(study.spec, FinalSpec):
+        show_final(study, output)
+    elif summary.counts["complete"]:
+        show_comparison([study], Format.table, most=SHOWN_ARMS)
         stdout().print()
         show_best(study)
     _conclude(study, summary)

@@ -4,8 +4,19 @@ from hpo.spec.changes import Change, changes
 from hpo.spec.comparison import Arm, ComparisonSpec
 from hpo.spec.example import example
 from hpo.spec.files import from_json, json_schema, load, loads, to_json, to_toml
+from hpo.spec.final import FinalSpec
 from hpo.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters
-from hpo.spec.parts import DIRECTIONS, EPOCH_METRICS, FINAL_METRICS, Data, Objective, Pruner, Sampler
+from hpo.spec.parts import (
+    DIRECTIONS,
+    EPOCH_METRICS,
+    FINAL_METRICS,
+    RATIO_METRICS,
+    TEST_METRICS,
+    Data,
+    Objective,
+    Pruner,
+    Sampler,
+)
 from hpo.spec.search import SearchSpec
 from hpo.spec.space import Dimension, Range
 from hpo.spec.study import StudySpec, parse
@@ -15,11 +26,14 @@ __all__ = [
     "EPOCH_METRICS",
     "FINAL_METRICS",
     "HYPERPARAMETERS",
+    "RATIO_METRICS",
+    "TEST_METRICS",
     "Arm",
     "Change",
     "ComparisonSpec",
     "Data",
     "Dimension",
+    "FinalSpec",
     "Hyperparameters",
     "Objective",
     "Pruner",

@@ -12,7 +12,7 @@ from hpo.spec.study import StudySpec
 READING = frozenset({"description", "metrics", "baseline", "min_effect", "alpha"})
 # These say when a trial is given up; those that have finished stay as they are.
 LIMITS = frozenset({"max_retries", "trial_timeout"})
-COUNTS = {"search": frozenset({"trials"}), "comparison": frozenset({"seeds"})}
+COUNTS = {"search": frozenset({"trials"}), "comparison": frozenset({"seeds"}), "final": frozenset[str]()}
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def _flat(arm: Arm) -> dict[str, Any]:
     return {"name": arm.name, **plain(arm.params)}
 
 
-def _arm_schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+def arm_schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
     return core_schema.no_info_after_validator_function(
         lambda table: Arm(table.name, given(table)),
         core_schema.no_info_before_validator_function(
@@ -73,7 +73,7 @@ def _arm_schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
     )
 
 
-def _tables(arms: Any) -> Any:
+def tables(arms: Any) -> Any:
     if not isinstance(arms, list | tuple):
         raise RuleError("must be a list of tables", got=arms, remedy="Write each arm below [[arms]].")
     return arms
@@ -86,8 +86,8 @@ def _several(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
 
 
 Arms = Annotated[
-    tuple[Annotated[Arm, GetPydanticSchema(_arm_schema)], ...],
-    BeforeValidator(_tables, json_schema_input_type=list[ArmTable]),
+    tuple[Annotated[Arm, GetPydanticSchema(arm_schema)], ...],
+    BeforeValidator(tables, json_schema_input_type=list[ArmTable]),
     AfterValidator(_several),
 ]
 
@@ -103,7 +103,9 @@ class ComparisonSpec(StudySpec):
         description="The arm that the others are compared with. Default: the first.",
     )
     min_effect: Mapping[FinalMetric, Positive] = Field(
-        default={}, description="For a metric, the smallest difference that matters."
+        default={},
+        description="For a metric, the smallest difference that matters: val_accuracy = 0.005 by default,"
+        " val_loss = 0.01, train_seconds = 0.1, which is a tenth of it, and so on.",
     )
     alpha: Alpha = Field(default=0.05, description="The level of the tests.")
 
@@ -135,12 +137,21 @@ class ComparisonSpec(StudySpec):
             seen.append(expanded)
 
     @property
+    def seed_range(self) -> range:
+        """The seeds that each arm is trained with."""
+        return range(self.seeds)
+
+    @property
     def replicates(self) -> int:
         return self.data.folds or 1
 
     @property
     def planned(self) -> int:
         return len(self.arms) * self.seeds
+
+    def smallest_effect(self, metric: str) -> float:
+        default = super().smallest_effect(metric)
+        return dict(self.min_effect.items()).get(metric, default)  # type: ignore[call-overload, no-any-return]
 
     def arm(self, name: str) -> Arm:
         """The arm of that name. Raises SpecError."""

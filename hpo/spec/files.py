@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter
 from hpo.errors import SpecError
 from hpo.spec.comparison import ComparisonSpec
 from hpo.spec.search import SearchSpec
-from hpo.spec.study import StudySpec, parse
+from hpo.spec.study import StudySpec, check_in_files, parse
 
 
 def load(path: str | Path) -> StudySpec:
@@ -37,7 +37,7 @@ def loads(text: str, *, source: str = "study") -> StudySpec:
         raise SpecError(f"{source}: {position}", f"not valid TOML: {reason}") from None
     except (ValueError, RecursionError):  # a number of thousands of digits; lists thousands deep
         raise SpecError(source, "not valid TOML: a number is too long or a list too deep") from None
-    return parse(table, source=source)
+    return check_in_files(parse(table, source=source), source=source)
 
 
 def to_toml(spec: StudySpec) -> str:

@@ -21,13 +21,35 @@ DIRECTIONS: dict[str, Direction] = {
     "train_seconds": "minimize",
     "compile_seconds": "minimize",
     "epochs_run": "minimize",
+    "test_accuracy": "maximize",
+    "test_loss": "minimize",
 }
 ObjectiveName = Literal[
     "val_accuracy", "val_loss", "precision", "recall", "f1", "train_accuracy", "train_loss", "train_seconds"
 ]
 ObjectiveMetric = Annotated[ObjectiveName, OneOf()]
 FinalMetric = Annotated[Literal[ObjectiveName, "compile_seconds", "epochs_run"], OneOf()]
-FINAL_METRICS: tuple[str, ...] = tuple(DIRECTIONS)
+# Of a final evaluation alone.
+TEST_METRICS = ("test_accuracy", "test_loss")
+FINAL_METRICS: tuple[str, ...] = tuple(metric for metric in DIRECTIONS if metric not in TEST_METRICS)
+# Metrics that are compared by their ratio.
+RATIO_METRICS = frozenset({"train_seconds", "compile_seconds"})
+# The smallest difference that matters, unless a comparison says otherwise: half a point of a share, a
+# hundredth of a loss, a tenth of a time.
+MIN_EFFECTS: dict[str, float] = {
+    "val_accuracy": 0.005,
+    "val_loss": 0.01,
+    "precision": 0.005,
+    "recall": 0.005,
+    "f1": 0.005,
+    "train_accuracy": 0.005,
+    "train_loss": 0.01,
+    "train_seconds": 0.1,
+    "compile_seconds": 0.1,
+    "epochs_run": 1.0,
+    "test_accuracy": 0.005,
+    "test_loss": 0.01,
+}
 EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 EPOCH_OBJECTIVES = tuple(metric for metric in FINAL_METRICS if metric in EPOCH_METRICS)
 

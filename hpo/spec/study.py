@@ -6,16 +6,22 @@ import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from hpo.errors import SpecError
 from hpo.spec.base import Model, Must, RuleError, Shown, either, explain, suggest
 from hpo.spec.hyperparameters import HYPERPARAMETERS, Count, Hyperparameters, Params, Positive
-from hpo.spec.parts import Data, FinalMetric, Objective, Text
+from hpo.spec.parts import MIN_EFFECTS, Data, FinalMetric, Objective, Text
 
 KINDS: dict[str, type[StudySpec]] = {}  # each kind's class, entered when it is defined
+
+
+def file_kinds() -> dict[str, type[StudySpec]]:
+    """The kinds that people write in study files."""
+    return {kind: made for kind, made in KINDS.items() if made.in_files}
+
 
 StudyName = Annotated[
     str,
@@ -40,8 +46,10 @@ class StudySpec(Model):
     Raises SpecError.
     """
 
+    in_files: ClassVar[bool] = True
+
     name: StudyName = Field(description="The study's name, unique in its database.")
-    kind: Literal["search", "comparison"]
+    kind: Literal["search", "comparison", "final"]
     description: Text = Field(default="", description="What the study is for.")
     data: Data = Field(description="The data set, and how it is split.")
     objective: Objective = Field(default=Objective(), description="What a trial's value is.")
@@ -89,7 +97,7 @@ class StudySpec(Model):
     def unknown_key(cls, key: object) -> RuleError:
         if key in HYPERPARAMETERS:
             return RuleError(f"unknown key {key!r}", remedy="It is a hyperparameter and belongs in [params].")
-        for kind, other in KINDS.items():
+        for kind, other in file_kinds().items():
             if key in other.model_fields:
                 return RuleError(f"unknown key {key!r}", remedy=f'It belongs to kind = "{kind}".')
         return super().unknown_key(key)
@@ -110,6 +118,10 @@ class StudySpec(Model):
         metric = self.objective.metric
         return self.metrics if metric in self.metrics else (metric, *self.metrics)
 
+    def smallest_effect(self, metric: str) -> float:
+        """The smallest difference of a final metric that matters; of seconds, a share of them."""
+        return MIN_EFFECTS[metric]
+
     def hyperparameters_for(self, values: Mapping[str, Any]) -> Hyperparameters:
         """[params] with `values` of an arm or a trial on top. Raises SpecError."""
         return Hyperparameters(**{**self.params, **values})
@@ -126,14 +138,27 @@ class StudySpec(Model):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+def check_in_files(spec: StudySpec, *, source: str) -> StudySpec:
+    """The spec, if it is of a kind that is written in files. Raises SpecError."""
+    if not spec.in_files:
+        raise _no_such_kind(spec.kind, source=source)
+    return spec
+
+
+def _no_such_kind(kind: object, *, source: str) -> SpecError:
+    kinds = file_kinds()
+    return SpecError(
+        f"{source}: kind", f"must be {either(kinds)}", got=Shown(kind), remedy=suggest(kind, kinds)
+    )
+
+
 def _class_of(study: Mapping[str, Any], *, source: str) -> type[StudySpec]:
-    kinds = " or ".join(f'kind = "{kind}"' for kind in KINDS)
+    kinds = " or ".join(f'kind = "{kind}"' for kind in file_kinds())
     if "kind" not in study:
         raise SpecError(source, "required key 'kind' is missing", remedy=f"Set {kinds}.")
     kind = study["kind"]
     if not isinstance(kind, str) or kind not in KINDS:
-        rule = f"must be {either(KINDS)}"
-        raise SpecError(f"{source}: kind", rule, got=Shown(kind), remedy=suggest(kind, KINDS))
+        raise _no_such_kind(kind, source=source)
     return KINDS[kind]
 
 

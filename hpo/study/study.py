@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from hpo.compare import Comparison, compare
-from hpo.data import Dataset, load_train
+from hpo.data import Dataset, load_test, load_train
 from hpo.errors import DataError, StudyError
+from hpo.files import check_new_file
 from hpo.launch import run_workers
 from hpo.planning import make_pruner, make_sampler, plan
-from hpo.spec import from_json
+from hpo.spec import FinalSpec, from_json
 from hpo.storage import Storage, StudyRow
+from hpo.tensorflow_setup import prepare_tensorflow
 from hpo.trial import STATES, Trial
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 SPEC_ATTRIBUTE = "spec"
@@ -28,6 +33,7 @@ CREATED_ATTRIBUTE = "created"
 STOPPED_ATTRIBUTE = "stopped"
 ATTRIBUTES = frozenset({SPEC_ATTRIBUTE, DIGEST_ATTRIBUTE, CREATED_ATTRIBUTE})
 CURVES_FILE = "curves.csv"
+PREDICTIONS_FILE = "test-predictions.npz"
 
 
 @dataclass(frozen=True)
@@ -139,15 +145,34 @@ class Study:
         """
         import pandas as pd
 
-        frozen = next((t for t in self.frozen_trials if t.number == number), None)
-        path = self.storage.artifact(frozen, CURVES_FILE) if frozen is not None else None
-        if path is None or not path.exists():
+        path = self._artifact(number, CURVES_FILE)
+        if path is None:
             raise StudyError(place_of(self.name), f"there are no learning curves of trial {number}")
         return pd.read_csv(path)
 
+    def predictions(self, number: int) -> np.ndarray[Any, Any]:
+        """What a trial of a final evaluation predicts for the test set: (samples, classes), float32.
+
+        Raises:
+            StudyError: there is no such trial, or it has no predictions.
+        """
+        import numpy as np
+
+        path = self._artifact(number, PREDICTIONS_FILE)
+        if path is None:
+            raise StudyError(place_of(self.name), f"there are no predictions of trial {number}")
+        with np.load(path, allow_pickle=False) as archive:
+            found: np.ndarray[Any, Any] = archive["probabilities"]
+        return found
+
     def compare(self) -> Comparison:
-        """Means, standard deviations and numbers of runs of every arm, or of every configuration."""
-        return compare(self.spec, self.all_trials)
+        """What every arm, or every configuration, has reached, and the verdicts on a comparison's arms."""
+        return compare_studies([self])
+
+    def _artifact(self, number: int, filename: str) -> Path | None:
+        frozen = next((t for t in self.frozen_trials if t.number == number), None)
+        path = self.storage.artifact(frozen, filename) if frozen is not None else None
+        return path if path is not None and path.exists() else None
 
     def plan(self) -> int:
         """Add the trials that the study still lacks; returns how many it has to train in all."""
@@ -184,6 +209,14 @@ class Study:
             rule = "must be the data that the study began with, and has changed since"
             raise DataError(f"data {self.spec.data.name}", rule, remedy="Give the study a new name.")
         return dataset
+
+    def load_test_data(self) -> Dataset | None:
+        """The test part of the study's data set, for a final evaluation; None for any other study.
+
+        Raises:
+            DataError: there is none.
+        """
+        return load_test(self.spec.data.name) if isinstance(self.spec, FinalSpec) else None
 
     def run(
         self,
@@ -229,6 +262,44 @@ class Study:
         )
         return self.summary
 
+    def export(self, path: Path | str, *, trial: int | None = None, force: bool = False) -> Path:
+        """Train a complete trial again and write its model, with its preprocessing, as a .keras file.
+
+        Weights are not kept with trials. The same seed, data and number of threads give the same ones again,
+        bit for bit on the same kind of machine; a warning says if the recorded metrics are not met.
+
+        Args:
+            path: the file, which ends in .keras.
+            trial: its number; by default the best. Of several replicates the first one is exported.
+            force: replace a file that is there.
+
+        Raises:
+            HpoError: the file cannot be written, or is there already.
+            StudyError: there is no such trial, or it is not complete.
+            DataError: the data cannot be had, or has changed.
+        """
+        chosen, path = self._exported(trial), Path(path)
+        check_new_file(path, suffix=".keras", force=force)
+        dataset = self.load_data()
+        prepare_tensorflow(chosen.threads or 1)
+        from hpo.export import export
+
+        export(self.spec, chosen, dataset, path, force=force)
+        return path
+
+    def _exported(self, number: int | None) -> Trial:
+        number = self.best.number if number is None else number
+        place, chosen = f"{place_of(self.name)}: trial", {t.number: t for t in self.all_trials}.get(number)
+        if chosen is None:
+            remedy = f"See: hpo trials {self.name}."
+            raise StudyError(place, "must be one of the study's", got=number, remedy=remedy)
+        if chosen.state != "complete":
+            rule = "must be complete, trained to its end, to be exported"
+            raise StudyError(f"{place} {number}", rule, got=chosen.state)
+        if not chosen.replicates:
+            raise StudyError(f"{place} {number}", "must have been trained by hpo, and was not")
+        return chosen
+
     def optuna_for(self, number: int) -> optuna.Study:
         """The Optuna study with the sampler and the pruner of trial `number`."""
         sampler, pruner = make_sampler(self.spec, number), make_pruner(self.spec)
@@ -244,6 +315,29 @@ class Study:
             rule = f"cannot be deleted while workers train it (trials in training: {busy})"
             raise StudyError(place_of(self.name), rule, remedy="Stop them first.")
         self.storage.delete_study(self.id)
+
+
+def compare_studies(studies: Sequence[Study]) -> Comparison:
+    """The arms of studies in one ranking, judged against the baseline of the first.
+
+    Raises:
+        StudyError: their data or its split are not the same.
+    """
+    first = studies[0]
+    for other in studies[1:]:
+        if other.data_digest != first.data_digest:
+            rule = f"cannot be compared with {place_of(first.name)}, whose data is {first.spec.data.name!r}"
+            raise StudyError(f"{place_of(other.name)}: data", rule, got=other.spec.data.name)
+    return compare(*((study.spec, study.all_trials) for study in studies))
+
+
+def predictions_file(probabilities: np.ndarray[Any, Any]) -> bytes:
+    """The content of an artifact from which `Study.predictions` reads."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, probabilities=probabilities.astype(np.float32))
+    return buffer.getvalue()
 
 
 def is_ours(attributes: Mapping[str, Any]) -> bool:

@@ -1,0 +1,81 @@
+"""Commands on trained models: export, predict."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpo.cli.options import Output, StorageUrl, StudyName, fetch, open_study
+from hpo.console import Format, show
+
+if TYPE_CHECKING:
+    from hpo.prediction import Predictions
+
+# Programs get all.
+SHOWN_SAMPLES = 20
+
+
+def export(
+    study: StudyName,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write, model.keras.")],
+    trial: Annotated[
+        int | None, typer.Option(min=0, help="A trial's number.", show_default="the study's best")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    storage: StorageUrl = None,
+) -> None:
+    """Train a trial again and write its model, with its preprocessing, as a .keras file."""
+    opened = open_study(study, storage)
+    number = opened.best.number if trial is None else trial
+    fetch(opened.spec.data.name)
+    opened.export(out, trial=number, force=force)
+    print(f"Wrote {out}: the model of trial {number} of {study}.", file=sys.stderr)
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras file.")],
+    data: Annotated[
+        list[Path],
+        typer.Argument(metavar="DATA", help="An .npz file; or images, PNG or JPEG, and folders of them."),
+    ],
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a picture of samples to this PNG file.")
+    ] = None,
+    output: Output = Format.table,
+) -> None:
+    """Classes and probabilities of samples by a model."""
+    from hpo.files import check_new_file
+    from hpo.prediction import predictions
+
+    if plot is not None:
+        check_new_file(plot, suffix=".png", force=True)
+    predicted = predictions(model, data)
+    if plot is not None:
+        _draw(predicted, plot)
+    _show(predicted, output)
+
+
+def _show(predicted: Predictions, output: Format) -> None:
+    records, count = predicted.records, len(predicted.x)
+    rows = [_row(record) for record in records[:SHOWN_SAMPLES]]
+    show(rows, output, records=records)
+    if output in (Format.table, Format.latex) and count > SHOWN_SAMPLES:
+        print(f"and {count - SHOWN_SAMPLES} more; --format csv or json has all.", file=sys.stderr)
+    if predicted.correct is not None:
+        accuracy = predicted.correct / count
+        print(f"accuracy {accuracy:.4f}: {predicted.correct} of {count}", file=sys.stderr)
+
+
+def _row(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != "probabilities"}
+
+
+def _draw(predicted: Predictions, path: Path) -> None:
+    from hpo.files import new_file
+    from hpo.prediction import contact_sheet
+
+    with new_file(path, force=True) as draft:
+        contact_sheet(predicted).save(draft)

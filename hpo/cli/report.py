@@ -1,0 +1,26 @@
+"""The command that writes what studies have shown: report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpo.cli.options import StorageUrl, open_storage, open_study
+
+
+def report(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Studies' names.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write into.")],
+    storage: StorageUrl = None,
+) -> None:
+    """Write report.md and report.html, and put the summary on the studies in optuna-dashboard."""
+    opened = open_storage(storage)
+    found = [open_study(name, opened) for name in dict.fromkeys(studies)]
+    from hpo.report import write_report
+
+    for path in write_report(found, out, published=True):
+        print(path)
+    print("The summary is the studies' note in: hpo dashboard", file=sys.stderr)

@@ -1,0 +1,59 @@
+"""Files that people name for a result: checked before the work, then written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hpo.errors import HpoError
+
+
+def check_new_file(path: Path, *, suffix: str, force: bool) -> None:
+    """Refuse, before work that would be lost, what `new_file` could not write.
+
+    Raises:
+        HpoError: another suffix, no such folder, a folder that cannot be written to, or, without `force`, a
+            file that is there already.
+    """
+    if path.suffix != suffix:
+        raise HpoError(str(path), f"must end in {suffix}")
+    if path.is_dir():
+        raise HpoError(str(path), "must name a file, and this is a folder")
+    if not path.parent.is_dir():
+        raise HpoError(str(path), f"the folder {path.parent} does not exist", remedy="Create it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise HpoError(str(path), f"the folder {path.parent} must be writable")
+    if not force and os.path.lexists(path):
+        raise _taken(path)
+
+
+@contextmanager
+def new_file(path: Path, *, force: bool) -> Iterator[Path]:
+    """A draft of `path` beside it, with its suffix, which takes its place when the block ends well.
+
+    Raises:
+        HpoError: it cannot be written, or, without `force`, somebody has put a file there meanwhile.
+    """
+    draft = path.with_name(f".hpo-{uuid.uuid4().hex}{path.suffix}")
+    try:
+        yield draft
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())
+        if force:
+            draft.replace(path)
+        else:
+            # Unlike a rename, a link never replaces a file.
+            os.link(draft, path)
+    except FileExistsError:
+        raise _taken(path) from None
+    except OSError as error:
+        raise HpoError(str(path), f"cannot be written: {error.strerror or error}") from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _taken(path: Path) -> HpoError:
+    return HpoError(str(path), "is there already, and is kept", remedy="Name another file, or add --force.")

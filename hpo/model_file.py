@@ -1,0 +1,134 @@
+"""A trained classifier as a .keras file that also says where it comes from, in its member `hpo.json`."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hpo.errors import HpoError
+
+SUFFIX = ".keras"
+CARD_MEMBER = "hpo.json"
+MAX_CARD_BYTES = 2**20
+BATCH = 256
+SHOWN = 160  # characters of what Keras says of a file that it cannot load
+
+Array = np.ndarray[Any, Any]
+
+
+class Card(BaseModel):
+    """What a model is: the training run it comes from, and the samples it takes.
+
+    `scale` is what the model multiplies stored values by; `metrics` are those of its weights. `arm` and
+    `fold` are None where there are none.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    study: str
+    trial: int
+    arm: str | None
+    seed: int
+    fold: int | None
+    hyperparameters: dict[str, Any]
+    metrics: dict[str, float]
+    data: str
+    data_digest: str
+    class_names: tuple[str, ...]
+    sample_shape: tuple[int, ...]
+    dtype: Literal["uint8", "float32"]
+    scale: float = Field(gt=0, allow_inf_nan=False)
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A loaded model. `dtype` is that of the samples it was trained on, None if that is not known.
+
+    `sample_shape` has None for a dimension of any size; `scale` turns stored values into 0..1.
+    """
+
+    model: keras.Model
+    sample_shape: tuple[int | None, ...]
+    class_names: tuple[str, ...]
+    scale: float
+    dtype: str | None
+
+    def predict(self, x: Array) -> Array:
+        """Probabilities of shape (samples, classes), float32, of samples as they are stored."""
+        probabilities: Array = self.model.predict(x, batch_size=BATCH, verbose=0)
+        return probabilities
+
+
+def save(model: keras.Model, card: Card, path: Path) -> None:
+    """Write the model with its card. Keras reads the file as any other."""
+    model.save(path)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(CARD_MEMBER, card.model_dump_json(indent=2))
+
+
+def load(path: Path) -> Classifier:
+    """The classifier in a .keras file. Loading runs no code of the file's.
+
+    A file without a card is taken too if it has one input and as many outputs as classes: these are then
+    named by their indices, and pixels are 0..255 if the model rescales or normalizes them, else 0..1.
+
+    Raises:
+        HpoError: the file cannot be read, or holds something else.
+    """
+    card = _card(path)
+    try:
+        # Not compiled: a loss of somebody's own is no reason to refuse.
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # whatever a damaged or hostile file makes Keras raise
+        said = " ".join(str(error).split())[:SHOWN] or type(error).__name__
+        raise HpoError(str(path), "must be a Keras model that needs no code of its own", got=said) from None
+    shape, classes = _check(path, model)
+    if card is None:
+        names = tuple(str(index) for index in range(classes))
+        return Classifier(model, shape, names, 1 / 255 if _rescales(model) else 1.0, None)
+    if len(card.class_names) != classes or card.sample_shape != shape:
+        raise HpoError(str(path), f"{CARD_MEMBER} in it is of another model")
+    return Classifier(model, shape, card.class_names, card.scale, card.dtype)
+
+
+def _card(path: Path) -> Card | None:
+    if path.suffix != SUFFIX:
+        raise HpoError(str(path), f"must be a model file that ends in {SUFFIX}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if CARD_MEMBER not in archive.namelist():
+                return None
+            with archive.open(CARD_MEMBER) as member:
+                return Card.model_validate(json.loads(member.read(MAX_CARD_BYTES)))
+    except OSError as error:
+        raise HpoError(str(path), f"cannot be read: {error.strerror or error}") from None
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise HpoError(str(path), f"{CARD_MEMBER} in it is damaged at {where or 'its start'}") from None
+    except Exception as error:  # zipfile, zlib and json each have their own of a damaged file
+        said = " ".join(str(error).split())[:SHOWN] or type(error).__name__
+        raise HpoError(str(path), "must be a whole .keras file", got=said) from None
+
+
+def _check(path: Path, model: Any) -> tuple[tuple[int | None, ...], int]:
+    """Sample shape and number of classes of a model with one input and a vector of outputs."""
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if not inputs or not outputs or len(inputs) != 1 or len(outputs) != 1:
+        raise HpoError(str(path), "must be a model with one input and one output")
+    shape = tuple(outputs[0].shape)
+    if len(shape) != 2 or shape[1] is None or shape[1] < 2:
+        raise HpoError(str(path), "must be a classifier with an output for each class", got=shape)
+    return tuple(inputs[0].shape[1:]), shape[1]
+
+
+def _rescales(model: keras.Model) -> bool:
+    kinds = (keras.layers.Rescaling, keras.layers.Normalization)
+    return any(isinstance(layer, kinds) for layer in model.layers)

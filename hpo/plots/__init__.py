@@ -1,0 +1,19 @@
+"""Curves, comparisons, trials and arrays to plotly figures."""
+
+from hpo.plots.arms import Result, confusion, differences, learning_curves, times
+from hpo.plots.frame import Style, styles
+from hpo.plots.searches import history, importances, parallel_coordinates, slices
+
+__all__ = [
+    "Result",
+    "Style",
+    "confusion",
+    "differences",
+    "history",
+    "importances",
+    "learning_curves",
+    "parallel_coordinates",
+    "slices",
+    "styles",
+    "times",
+]

@@ -1,0 +1,177 @@
+"""A picture of predicted samples: each with its most probable classes, the wrong ones marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpo.errors import DataError
+from hpo.prediction.images import is_image_shape
+from hpo.prediction.predictions import Predictions
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+
+MOST = 25
+COLUMNS = 5
+TOP = 3  # classes that are shown of each sample
+# Pixels.
+MARGIN, GAP, HEADER = 20, 12, 34
+TILE_WIDTH, PICTURE, PADDING = 212, 140, 12
+HEADLINE, ROW = 26, 20
+NAME_WIDTH, SHARE_WIDTH, BAR_HEIGHT = 84, 46, 10
+LARGE, MEDIUM, SMALL, TINY = 18, 16, 12, 11
+TILE_HEIGHT = PADDING + PICTURE + 8 + HEADLINE + TOP * ROW + PADDING - 6
+# Told apart by all who see colours, and by lightness.
+INK, FAINT, LINE, PAPER, GROUND = "#1b1f24", "#6b7280", "#d6dae0", "#ffffff", "#f3f4f6"
+RIGHT, WRONG, TRACK = "#0072b2", "#d55e00", "#e5e7eb"
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """What is drawn of one sample. `truth` is None if it is not known."""
+
+    pixels: np.ndarray[Any, Any]
+    source: str
+    top: list[tuple[str, float]]
+    truth: str | None
+
+    @property
+    def is_wrong(self) -> bool:
+        return self.truth is not None and self.truth != self.top[0][0]
+
+
+def contact_sheet(predicted: Predictions) -> Image:
+    """The first samples with their most probable classes; those that are wrong have a frame.
+
+    Raises:
+        DataError: the samples are not images.
+    """
+    from PIL import Image, ImageDraw
+
+    if not is_image_shape(predicted.x.shape[1:]):
+        rule = "needs samples of shape (height, width) or (height, width, 3)"
+        raise DataError("picture", rule, got=predicted.x.shape[1:])
+    tiles = _tiles(predicted)
+    name_width = _name_width(tiles)
+    columns = min(COLUMNS, len(tiles))
+    rows = -(-len(tiles) // columns)
+    width = 2 * MARGIN + columns * (TILE_WIDTH + GAP) - GAP
+    height = 2 * MARGIN + HEADER + rows * (TILE_HEIGHT + GAP) - GAP
+    sheet = Image.new("RGB", (width, height), GROUND)
+    draw = ImageDraw.Draw(sheet)
+    _text(draw, (MARGIN, MARGIN), _title(predicted, len(tiles)), size=LARGE, width=width - 2 * MARGIN)
+    for index, tile in enumerate(tiles):
+        left = MARGIN + index % columns * (TILE_WIDTH + GAP)
+        top = MARGIN + HEADER + index // columns * (TILE_HEIGHT + GAP)
+        _draw(sheet, draw, tile, left, top, name_width=name_width)
+    return sheet
+
+
+def _name_width(tiles: Sequence[_Tile]) -> int:
+    """How much of a tile's width the names of classes take."""
+    from PIL import ImageFont
+
+    font = ImageFont.load_default(SMALL)
+    longest = max(font.getlength(name) for tile in tiles for name, _ in tile.top)
+    return min(round(longest) + 8, NAME_WIDTH)
+
+
+def _tiles(predicted: Predictions) -> list[_Tile]:
+    names, labels = predicted.class_names, predicted.labels
+    found = []
+    for index, pixels in enumerate(_pixels(predicted.x[:MOST], predicted.scale)):
+        row = predicted.probabilities[index]
+        top = [(names[best], float(row[best])) for best in np.argsort(-row, kind="stable")[:TOP]]
+        source = str(predicted.sources[index]).rpartition("/")[2]
+        found.append(_Tile(pixels, source, top, None if labels is None else names[labels[index]]))
+    return found
+
+
+def _pixels(x: np.ndarray[Any, Any], scale: float) -> np.ndarray[Any, Any]:
+    """Samples as uint8, of shape (samples, height, width) or (samples, height, width, 3)."""
+    values = x.astype(np.float64) * scale
+    low, high = min(values.min(), 0.0), max(values.max(), 1.0)  # standardised values leave 0..1
+    pixels: np.ndarray[Any, Any] = np.rint((values - low) / (high - low) * 255).astype(np.uint8)
+    return pixels[..., 0] if pixels.shape[3:] == (1,) else pixels
+
+
+def _title(predicted: Predictions, shown: int) -> str:
+    count, correct = len(predicted.x), predicted.correct
+    samples = "1 sample" if count == 1 else f"{count} samples"
+    said = samples if shown == count else f"The first {shown} of {samples}"
+    if correct is None:
+        return said
+    return f"{said}. Right: {correct} of {count}, {correct / count:.1%}"
+
+
+def _draw(sheet: Image, draw: ImageDraw, tile: _Tile, left: int, top: int, *, name_width: int) -> None:
+    colour = WRONG if tile.is_wrong else RIGHT
+    frame = (left, top, left + TILE_WIDTH - 1, top + TILE_HEIGHT - 1)
+    draw.rounded_rectangle(
+        frame, radius=8, fill=PAPER, outline=WRONG if tile.is_wrong else LINE, width=3 if tile.is_wrong else 1
+    )
+    picture = _enlarged(tile.pixels)
+    sheet.paste(
+        picture,
+        (left + (TILE_WIDTH - picture.width) // 2, top + PADDING + (PICTURE - picture.height) // 2),
+    )
+    inner, x, y = TILE_WIDTH - 2 * PADDING, left + PADDING, top + PADDING + PICTURE + 8
+    verdict = f"{tile.top[0][0]}, is {tile.truth}" if tile.is_wrong else tile.top[0][0]
+    used = _text(draw, (x, y), verdict, size=MEDIUM, width=inner, colour=WRONG if tile.is_wrong else INK)
+    if (rest := inner - used - 10) > 30:
+        _text(draw, (x + inner, y + 4), tile.source, size=TINY, width=rest, colour=FAINT, right=True)
+    for rank, (name, share) in enumerate(tile.top):
+        row = y + HEADLINE + rank * ROW
+        _text(draw, (x, row), name, size=SMALL, width=name_width - 6)
+        _text(draw, (x + inner, row), f"{share:.1%}", size=SMALL, width=SHARE_WIDTH, right=True)
+        _bar(draw, (x + name_width, x + inner - SHARE_WIDTH), row, share, colour=colour)
+
+
+def _bar(draw: ImageDraw, ends: tuple[int, int], y: int, share: float, *, colour: str) -> None:
+    begin, end = ends
+    middle = y + 3
+    draw.rounded_rectangle((begin, middle, end, middle + BAR_HEIGHT), radius=3, fill=TRACK)
+    if (length := round((end - begin) * share)) > 0:
+        draw.rounded_rectangle((begin, middle, begin + length, middle + BAR_HEIGHT), radius=3, fill=colour)
+
+
+def _text(
+    draw: ImageDraw,
+    at: tuple[int, int],
+    text: str,
+    *,
+    size: int,
+    width: int,
+    colour: str = INK,
+    right: bool = False,
+) -> int:
+    """Draw a line of text from its upper left corner, or right one, and return its width.
+
+    One that is too long is cut: at its end, or, at the right, at its start, since files differ by their end.
+    """
+    from PIL import ImageFont
+
+    font = ImageFont.load_default(size)
+    shown = text
+    while len(shown) > 1 and draw.textlength(shown, font=font) > width:
+        shown = "..." + shown.removeprefix("...")[1:] if right else shown.removesuffix("...")[:-1] + "..."
+    draw.text(at, shown, fill=colour, font=font, anchor="ra" if right else "la")
+    return round(draw.textlength(shown, font=font))
+
+
+def _enlarged(pixels: np.ndarray[Any, Any]) -> Image:
+    """The picture by a whole factor, so that its pixels stay squares; one that is too large is reduced."""
+    from PIL import Image
+
+    picture = Image.fromarray(pixels)
+    factor = PICTURE // max(picture.size)
+    if factor > 0:
+        size = (picture.width * factor, picture.height * factor)
+        return picture.resize(size, Image.Resampling.NEAREST)
+    picture.thumbnail((PICTURE, PICTURE))
+    return picture

@@ -1,0 +1,189 @@
+"""The part of a report on the test set: final evaluations, confusion matrices, example predictions."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpo import plots
+from hpo.data import Dataset, load_test
+from hpo.errors import DataError, StudyError
+from hpo.final import FinalArm, FinalSummary, Gap, finals_of, summarise_final
+from hpo.report.document import Bar, Block, Command, Example, Examples, Heading, Paragraph, Picture, table
+from hpo.report.wording import counted, level, number, signed
+from hpo.spec import FinalSpec
+from hpo.study import Study
+
+SHOWN_ARMS = 3
+SHOWN_RIGHT, SHOWN_WRONG = 4, 8
+SHOWN_BARS = 10
+
+Array = npt.NDArray[Any]
+
+
+def on_the_test_set(study: Study) -> list[Block]:
+    """What the final evaluations of a study have shown, or that there is none."""
+    finals = [study] if isinstance(study.spec, FinalSpec) else finals_of(study)
+    blocks: list[Block] = [Heading("On the test set")]
+    if not finals:
+        said = "Nothing of this study was evaluated on the test set. This trains it on fresh seeds and does:"
+        return [*blocks, Paragraph(said), Command(f"hpo final {study.name}")]
+    for final in finals:
+        blocks += _evaluation(final, latest=final is finals[-1])
+    return blocks
+
+
+def _evaluation(final: Study, *, latest: bool) -> list[Block]:
+    summary = summarise_final(final)
+    blocks: list[Block] = [Paragraph(_about(final, summary)), *_gaps(summary)]
+    failed = [
+        f"{arm.arm}: {arm.failed} of {len(arm.trials)} trials failed." for arm in summary.arms if arm.failed
+    ]
+    blocks += [Paragraph(line) for line in failed]
+    arms = [arm for arm in summary.arms if arm.n][:SHOWN_ARMS]
+    if not arms:
+        return [*blocks, Paragraph("None of its runs has finished."), Command(f"hpo resume {final.name}")]
+    try:
+        test = load_test(final.spec.data.name)
+    except DataError as error:
+        return [*blocks, Paragraph(f"No confusion matrix and no examples, as there is no test data: {error}")]
+    if (ready := sum(arm.n > 0 for arm in summary.arms)) > len(arms):
+        blocks.append(Paragraph(f"Pictures of the first {len(arms)} of {ready} configurations:"))
+    for index, arm in enumerate(arms):
+        blocks += _predictions(final, arm, test, key="hpo-confusion" if latest and not index else "")
+    return blocks
+
+
+def _about(final: Study, summary: FinalSummary) -> str:
+    spec = final.spec
+    assert isinstance(spec, FinalSpec)
+    seeds = spec.seed_range
+    which = f"{counted(len(summary.arms), 'configuration')} of {', '.join(summary.sources)}"
+    look = (
+        "the first look at the test set"
+        if summary.evaluation == 1
+        else (f"look number {summary.evaluation} at the test set, which flatters more with every look")
+    )
+    return f"{final.name}: {which}, trained on seeds {seeds.start} to {seeds.stop - 1}; {look}."
+
+
+def _gaps(summary: FinalSummary) -> list[Block]:
+    rows = [
+        {
+            "configuration": arm.arm,
+            "metric": metric,
+            "n": str(arm.n),
+            "validation, when chosen": number(gap.selected),
+            "validation, fresh seeds": number(gap.validation),
+            "test": number(gap.test),
+            **_gap(gap, summary.alpha),
+        }
+        for arm in summary.arms
+        for metric, gap in arm.gaps.items()
+    ]
+    if not rows:
+        return []
+    said = (
+        "Gap: validation minus test over the fresh seeds; its interval leaves out how the test set was drawn."
+    )
+    return [*table(f"Test results of {summary.study}", rows), Paragraph(said)]
+
+
+def _gap(gap: Gap, alpha: float) -> dict[str, str]:
+    column = f"{level(alpha)} interval"
+    if gap.low is None or gap.high is None:
+        return {"gap": signed(gap.gap, None), column: ""}
+    mean, low, high = (signed(value, (gap.high - gap.low) / 2) for value in (gap.gap, gap.low, gap.high))
+    return {"gap": mean, column: f"{low} to {high}"}
+
+
+def _predictions(final: Study, arm: FinalArm, test: Dataset, *, key: str) -> list[Block]:
+    """An arm's confusion matrix over its seeds, and examples of its first seed."""
+    found = []
+    for number_ in arm.trials:
+        try:
+            found.append((number_, final.predictions(number_)))
+        except (StudyError, OSError, ValueError, KeyError):
+            continue
+    found = [(n, p) for n, p in found if p.shape == (len(test.y), test.classes)]
+    if not found:
+        return [Paragraph(f"{arm.arm}: there are no predictions for this test set.")]
+    names = class_names(test)
+    counts = sum(matrix(test.y, probabilities, test.classes) for _, probabilities in found)
+    caption = (
+        f"Confusion matrix of {arm.arm} on the test set, {counted(len(found), 'seed')} together: per cent of"
+        " each true class."
+    )
+    first, probabilities = found[0]
+    right, wrong = examples(test, probabilities)
+    which = f"{arm.arm}, trial #{first} of {final.name}"
+    return [
+        Picture(plots.confusion(np.asarray(counts), names), caption, key),
+        *_examples(f"Right: {which}", right),
+        *_examples(f"The worst mistakes, wrong with the highest probability: {which}", wrong),
+    ]
+
+
+def matrix(targets: Array, probabilities: Array, classes: int) -> Array:
+    """Samples by true and predicted class: (classes, classes) counts."""
+    flat = targets * classes + probabilities.argmax(axis=1)
+    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
+
+
+def examples(test: Dataset, probabilities: Array) -> tuple[list[Example], list[Example]]:
+    """The first right sample of each of a few classes, and the wrong ones with the highest probability."""
+    predicted, certain = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right = np.flatnonzero(predicted == test.y)
+    _, firsts = np.unique(test.y[right], return_index=True)
+    wrong = np.flatnonzero(predicted != test.y)
+    worst = wrong[np.argsort(-certain[wrong], kind="stable")]
+    return (
+        [_example(test, probabilities, int(index)) for index in right[firsts[:SHOWN_RIGHT]]],
+        [_example(test, probabilities, int(index)) for index in worst[:SHOWN_WRONG]],
+    )
+
+
+def class_names(test: Dataset) -> Sequence[str]:
+    """The classes' names, or their numbers."""
+    return test.class_names or [str(index) for index in range(test.classes)]
+
+
+def _example(test: Dataset, probabilities: Array, index: int) -> Example:
+    names, shares = class_names(test), probabilities[index]
+    true, predicted = int(test.y[index]), int(shares.argmax())
+    shown = np.argsort(-shares, kind="stable")[:SHOWN_BARS]
+    shown = np.sort(shown if true in shown else np.append(shown[:-1], true))
+    bars = [Bar(names[c], float(shares[c]), c == true, c == predicted) for c in shown.tolist()]
+    return Example(
+        image=image(test.x[index], test.scale),
+        index=index,
+        true=names[true],
+        predicted=names[predicted],
+        probability=float(shares[predicted]),
+        bars=tuple(bars),
+    )
+
+
+def image(sample: Array, scale: float) -> str:
+    """A sample as the data URI of a PNG; empty unless it is (height, width) or (height, width, 1 or 3)."""
+    from PIL import Image
+
+    if sample.ndim == 3 and sample.shape[2] == 1:
+        sample = sample[..., 0]
+    if sample.ndim != 2 and (sample.ndim != 3 or sample.shape[2] != 3):
+        return ""
+    values = sample.astype(np.float64) * scale
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 1.0)
+    pixels = np.rint((values - low) / (high - low) * 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _examples(title: str, found: list[Example]) -> list[Block]:
+    return [Examples(title, tuple(found))] if found else []

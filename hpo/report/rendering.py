@@ -1,0 +1,99 @@
+"""Blocks to Markdown and to a page of HTML."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from hpo.report.document import Block, Heading
+
+_SPECIAL = re.compile(r"[\\`*\[|~$]|<(?=[A-Za-z/!?])|&(?=[#\w])|(?<![^\W_])_|_(?![^\W_])")
+# What opens a heading, a list, a rule or a quotation at the beginning of a line.
+_OPENING = re.compile(r"^(>|#(?=#{0,5}(\s|$))|[-+=](?=\s|$|[-+=])|\d{1,9}(?=[.)](\s|$)))")
+
+
+class Raw(str):
+    """Text that is Markdown already."""
+
+    __slots__ = ()
+
+
+def as_markdown(title: str, blocks: Sequence[Block], *, made: str = "") -> str:
+    """GitHub-flavoured Markdown, without figures. Without a title, headings begin at level 2."""
+    text = _markdown().get_template("report.md.jinja").render(title=title, blocks=blocks, made=made)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def as_html(title: str, blocks: Sequence[Block], *, made: str) -> str:
+    """One page that loads nothing from elsewhere: figures, images and the script that draws are in it."""
+    from plotly.offline import get_plotlyjs
+
+    return (
+        _html()
+        .get_template("report.html.jinja")
+        .render(
+            title=title, blocks=blocks, made=made, plotly=Markup(get_plotlyjs()), chapters=_chapters(blocks)
+        )
+    )
+
+
+def escaped(value: Any) -> str:
+    """Text as Markdown shows it literally, on one line."""
+    if isinstance(value, Raw):
+        return value
+    line = _SPECIAL.sub(r"\\\g<0>", " ".join(str(value).split()))
+    return _OPENING.sub(lambda found: f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}", line)
+
+
+def figure_json(figure: Any) -> Markup:
+    """A figure's data and layout as JSON that may stand in a script element."""
+    whole = figure.to_plotly_json()
+    text = json.dumps(
+        {"data": whole["data"], "layout": whole["layout"]}, separators=(",", ":"), default=_plain
+    )
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and NumPy's numbers as JSON has them."""
+    return value.tolist()
+
+
+def _chapters(blocks: Sequence[Block]) -> list[str]:
+    return [block.text for block in blocks if isinstance(block, Heading) and block.level == 2]
+
+
+@cache
+def _markdown() -> Environment:
+    made = Environment(
+        loader=PackageLoader("hpo.report"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Whatever a template prints is escaped, so nothing can be forgotten.
+        finalize=escaped,
+        autoescape=False,
+    )
+    made.filters["raw"] = Raw
+    return made
+
+
+@cache
+def _html() -> Environment:
+    made = Environment(
+        loader=PackageLoader("hpo.report"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+    )
+    made.filters["figure_json"] = figure_json
+    return made

@@ -1,0 +1,110 @@
+"""The parts of a report on a search: its ranking, which claims nothing, and its pictures."""
+
+from __future__ import annotations
+
+import math
+
+from hpo import plots
+from hpo.report.document import Block, Bullets, Command, Heading, Paragraph, Picture, table
+from hpo.report.sections import Subject, curves_pictures
+from hpo.report.wording import counted, number, with_spread
+from hpo.spec import SearchSpec
+from hpo.trial import Trial
+
+SHOWN_CONFIGURATIONS = 25
+SHOWN_CURVES = 10
+SHOWN_NOTES = 10
+# An importance from fewer complete trials than this says nothing.
+ENOUGH_FOR_IMPORTANCE = 10
+
+
+def ranking(subject: Subject) -> list[Block]:
+    """The complete configurations by value, and what that value is worth."""
+    ranked, name = ranked_trials(subject), subject.spec.name
+    by_state = {state: sum(t.state == state for t in subject.trials) for state in ("pruned", "failed")}
+    rest = ", ".join(f"{count} {state}" for state, count in by_state.items() if count)
+    blocks: list[Block] = [
+        Heading("Ranking"),
+        Paragraph(f"{counted(len(ranked), 'complete configuration')}{f'; {rest}' if rest else ''}."),
+    ]
+    if not ranked:
+        return blocks
+    first = "highest" if subject.spec.objective.direction == "maximize" else "lowest"
+    warning = (
+        f"Nothing is concluded. The {first} of {counted(len(ranked), 'value')} is chosen by luck too: on"
+        " fresh seeds it may not be reached. What is reached there, and on the test set, says:"
+    )
+    if subject.spec.objective.at == "best":
+        warning = (
+            f"Values are those of each trial's best epoch, chosen on the same validation data. {warning}"
+        )
+    blocks += [Paragraph(warning), Command(f"hpo final {name}"), *_table(subject, ranked)]
+    if len(ranked) > SHOWN_CONFIGURATIONS:
+        more = counted(len(ranked) - SHOWN_CONFIGURATIONS, "further configuration")
+        blocks.append(Paragraph(f"{more}: hpo compare {name} shows all."))
+    return blocks + _notes(subject)
+
+
+def search_pictures(subject: Subject) -> list[Block]:
+    """History, importance, parallel coordinates, slices and learning curves."""
+    spec, ranked = subject.spec, ranked_trials(subject)
+    assert isinstance(spec, SearchSpec)
+    if not ranked:
+        return []
+    objective, complete = spec.objective, counted(len(ranked), "complete trial")
+    drawn = plots.history(subject.trials, objective.metric, objective.direction)
+    blocks: list[Block] = [Picture(drawn, f"History: the {objective.metric} of {complete}.", "hpo-history")]
+    if len(ranked) >= ENOUGH_FOR_IMPORTANCE and (bars := plots.importances(subject.study.optuna)):
+        caption = f"Importance: an estimate (PED-ANOVA) from {complete} of how far each decides the value."
+        blocks.append(Picture(bars, caption, "hpo-importance"))
+    lines = plots.parallel_coordinates(spec, subject.trials)
+    caption = (
+        f"Parallel coordinates of {complete}, a line each; the first fifth by {objective.metric} stands out."
+    )
+    blocks.append(Picture(lines, caption))
+    slices = plots.slices(spec, subject.trials)
+    blocks.append(Picture(slices, f"Slices: {objective.metric} of {complete} by each hyperparameter."))
+    top = {trial.number: f"#{trial.number}" for trial in ranked[:SHOWN_CURVES]}
+    caption = (
+        f"Learning curves of the first {len(top)} by {objective.metric}: mean over the runs of a trial, band"
+        " of one standard deviation to either side if there are several; dotted where some have stopped."
+    )
+    return blocks + curves_pictures(subject, top, plots.styles(top.values()), caption)
+
+
+def ranked_trials(subject: Subject) -> list[Trial]:
+    """Complete trials by value, as `hpo best` ranks them."""
+    complete = [t for t in subject.trials if t.value is not None and math.isfinite(t.value)]
+    sign = -1 if subject.spec.objective.direction == "maximize" else 1
+    return sorted(complete, key=lambda trial: sign * (trial.value or 0.0))
+
+
+def _table(subject: Subject, ranked: list[Trial]) -> list[Block]:
+    comparison, objective = subject.comparison, subject.spec.objective
+    arms = {arm.arm: arm for arm in comparison.arms}
+    # Of the last epoch it is the metric itself.
+    own = {f"{objective.metric} of the best epoch": True} if objective.at == "best" else {}
+    rows = []
+    for rank, trial in enumerate(ranked[:SHOWN_CONFIGURATIONS], start=1):
+        arm = arms[f"#{trial.number}"]
+        rows.append(
+            {
+                "rank": str(rank),
+                "trial": f"#{trial.number}",
+                **{column: number(trial.value) for column in own},
+                **{m: with_spread(arm.mean.get(m), arm.sd.get(m)) for m in comparison.metrics},
+                "n": str(arm.n),
+                **{name: number(trial.params.get(name)) for name in subject.spec.content()["space"]},
+            }
+        )
+    return table("Ranking", rows)
+
+
+def _notes(subject: Subject) -> list[Block]:
+    """What must be known beside the figures: of a search with many failures, the first few."""
+    notes = subject.comparison.notes
+    if not notes:
+        return []
+    more = len(notes) - SHOWN_NOTES
+    tail = [f"And {counted(more, 'note')} more: hpo compare {subject.spec.name}."] if more > 0 else []
+    return [Bullets((*notes[:SHOWN_NOTES], *tail))]

@@ -1,0 +1,286 @@
+"""The parts of a report on one study: what was asked, what arms reached, how it was done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import pandas as pd
+
+import hpo
+from hpo import plots
+from hpo.compare import ArmSummary, Comparison
+from hpo.report.document import Block, Bullets, Heading, Paragraph, Picture, table
+from hpo.report.wording import (
+    arm_name,
+    conclusions,
+    counted,
+    estimate,
+    level,
+    margin,
+    number,
+    one_seed,
+    p_value,
+    with_spread,
+)
+from hpo.spec import EPOCH_METRICS, RATIO_METRICS, ComparisonSpec, StudySpec
+from hpo.study import CURVES_FILE, Study
+from hpo.trial import STATES, Trial
+
+PACKAGES = ("optuna", "keras", "tensorflow", "numpy", "scipy", "statsmodels")
+SHOWN_MISSING = 10
+SMALL_METRICS = 2  # whose differences fit into a graph of optuna-dashboard
+MOST_RUNS = 10**6  # of a trial
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A study with what a report reads of it, each read once."""
+
+    study: Study
+    comparison: Comparison
+    spec: StudySpec = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spec", self.study.spec)
+
+    @cached_property
+    def trials(self) -> list[Trial]:
+        """Every trial, by number."""
+        return self.study.all_trials
+
+    @cached_property
+    def looks(self) -> dict[str, plots.Style]:
+        """Each arm's style, by its place in the specification."""
+        arms = self.spec.arms if isinstance(self.spec, ComparisonSpec) else ()
+        return plots.styles(arm.name for arm in arms)
+
+
+def asked(spec: StudySpec) -> list[Block]:
+    """Data, split, and what the study trains."""
+    data = spec.data
+    split = f"{data.folds} folds" if data.folds else f"{100 * (data.validation or 0):g} % for validation"
+    rows = [
+        ("data", f"{data.name}; {split}, stratified, split seed {data.seed}"),
+        ("ranked by", f"{spec.objective.metric}, {_extreme(spec)} first, {_moment(spec)}"),
+        *_what(spec),
+        ("the same in all", ", ".join(f"{key} {number(value)}" for key, value in spec.params.items())),
+    ]
+    return [
+        Heading("What was asked"),
+        *table("What was asked", [{"what": key, "value": value} for key, value in rows if value]),
+    ]
+
+
+def results(subject: Subject) -> list[Block]:
+    """What every arm of a comparison reached, the verdicts on it, and what must be known beside."""
+    comparison = subject.comparison
+    blocks: list[Block] = [Heading("Conclusions")]
+    if said := conclusions(comparison, folds=subject.spec.data.folds):
+        blocks.append(Bullets(tuple(said)))
+    else:
+        blocks.append(Paragraph("There is nothing to conclude: no arm is judged against another."))
+    first = (
+        f"{_extreme(subject.spec).capitalize()} mean {comparison.metric} first; mean ± standard deviation."
+    )
+    blocks += [Heading("Results"), Paragraph(first), *arms_table(comparison, comparison.arms)]
+    rows = verdict_rows(comparison, comparison.metrics)
+    if rows and not one_seed(comparison):
+        blocks += [Heading(f"Differences to {comparison.baseline}"), *table("Differences", rows)]
+    return blocks + notes(comparison)
+
+
+def notes(comparison: Comparison) -> list[Block]:
+    """What must be known beside the figures."""
+    return [Bullets(comparison.notes)] if comparison.notes else []
+
+
+def arms_table(comparison: Comparison, arms: Sequence[ArmSummary]) -> list[Block]:
+    """A row an arm: runs, failed and pending trials, mean and deviation of each metric, what differs."""
+    rows = [
+        {
+            "arm": arm_name(arm, comparison),
+            "n": str(arm.n),
+            "failed": str(arm.failed) if arm.failed else "",
+            "pending": str(arm.pending) if arm.pending else "",
+            **{m: with_spread(arm.mean.get(m), arm.sd.get(m)) for m in comparison.metrics},
+            **{key: "none" if value is None else number(value) for key, value in arm.differs.items()},
+        }
+        for arm in arms
+    ]
+    return table("Results", rows)
+
+
+def verdict_rows(comparison: Comparison, metrics: Sequence[str]) -> list[dict[str, str]]:
+    """A row for every metric of every arm that is judged."""
+    rows = []
+    for metric in metrics:
+        for arm in comparison.arms:
+            if (verdict := arm.verdicts.get(metric)) is None:
+                continue
+            difference, interval = estimate(verdict)
+            rows.append(
+                {
+                    "metric": metric,
+                    "arm": arm_name(arm, comparison),
+                    "difference": difference,
+                    f"{level(comparison.alpha)} interval": interval,
+                    "p": p_value(verdict.p_adjusted),
+                    "pairs": str(verdict.pairs),
+                    "verdict": str(verdict),
+                }
+            )
+    return rows
+
+
+def comparison_pictures(subject: Subject) -> list[Block]:
+    """Differences, time against the metric, and learning curves of a comparison's arms."""
+    comparison, spec = subject.comparison, subject.spec
+    blocks: list[Block] = []
+    if any(verdict.low is not None for arm in comparison.arms for verdict in arm.verdicts.values()):
+        caption = (
+            f"Difference to {comparison.baseline} with its {level(comparison.alpha)} interval; of seconds,"
+            " the ratio. Grey: differences too small to matter. Hollow: undecided."
+        )
+        figure = plots.differences(comparison, subject.looks)
+        small = plots.differences(comparison, subject.looks, most=SMALL_METRICS)
+        blocks.append(Picture(figure, caption, "hpo-differences", small))
+    metric = comparison.metric if comparison.metric not in RATIO_METRICS else "val_accuracy"
+    if found := _results(subject.trials, metric):
+        caption = f"Seconds of training against {metric}: a point a run, a diamond the mean of an arm."
+        blocks.append(Picture(plots.times(found, metric, subject.looks), caption, "hpo-times"))
+    complete = {t.number: t.arm for t in subject.trials if t.state == "complete" and t.arm in subject.looks}
+    over = "seeds and folds" if spec.data.folds else "seeds"
+    caption = (
+        f"Learning curves: mean over {over}, band of one standard deviation to either side; dotted where some"
+        " runs have stopped."
+    )
+    return blocks + curves_pictures(subject, complete, subject.looks, caption)
+
+
+def curves_pictures(
+    subject: Subject, arms: dict[int, Any], looks: dict[str, plots.Style], caption: str
+) -> list[Block]:
+    """The learning curves of trials, which are given with their arms; and which of them are missing."""
+    if not arms:
+        return []
+    curves, missing = read_curves(subject.study, arms)
+    blocks: list[Block] = []
+    if len(curves):
+        blocks.append(Picture(plots.learning_curves(curves, looks), caption, "hpo-curves"))
+    if missing:
+        shown = ", ".join(f"#{n}" for n in missing[:SHOWN_MISSING])
+        more = f" and {len(missing) - SHOWN_MISSING} more" if len(missing) > SHOWN_MISSING else ""
+        blocks.append(Paragraph(f"The artifact folder has no learning curves of {shown}{more}."))
+    return blocks
+
+
+def read_curves(study: Study, arms: dict[int, Any]) -> tuple[pd.DataFrame, list[int]]:
+    """Learning curves of trials by number: arm, run, epoch, its metrics; and the numbers that have none."""
+    frames, missing = [], []
+    for frozen in study.frozen_trials:
+        if frozen.number not in arms:
+            continue
+        path = study.storage.artifact(frozen, CURVES_FILE)
+        try:
+            if path is None:
+                raise FileNotFoundError
+            frame = pd.read_csv(path)
+            # Each run of a trial counts its epochs from 1.
+            run = (frame["epoch"] == 1).cumsum() + MOST_RUNS * frozen.number
+            frames.append(frame[["epoch", *EPOCH_METRICS]].assign(arm=arms[frozen.number], run=run))
+        except (OSError, ValueError, KeyError):
+            missing.append(frozen.number)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(), missing
+
+
+def method(subject: Subject) -> list[Block]:
+    """Counts, machine time, versions, and how verdicts are found."""
+    trials, comparison = subject.trials, subject.comparison
+    states = Counter(trial.state for trial in trials)
+    counts = ", ".join(f"{states[state]} {state}" for state in STATES.values() if states[state])
+    runs = [run for trial in trials for run in trial.replicates]
+    trained = sum(run.get("train_seconds", 0.0) for run in runs)
+    compiled = sum(trial.metrics.get("compile_seconds", 0.0) for trial in trials)
+    lines = [
+        f"{counted(len(trials), 'trial')}: {counts or 'none'}.",
+        f"{round(trained)} s of training and {round(compiled)} s of compiling, over all workers.",
+    ]
+    if any(arm.verdicts for arm in comparison.arms):
+        lines.append(_tests(comparison))
+    with_ = ", ".join(_versions())
+    lines.append(f"Reported by hpo {hpo.__version__} with {with_}, as installed where this was written.")
+    return [Heading("How it was done"), Bullets(tuple(lines))]
+
+
+def _tests(comparison: Comparison) -> str:
+    metrics = [m for m in comparison.metrics if m in comparison.min_effect]
+    effects = ", ".join(f"{m} {margin(m, comparison, is_ratio=m in RATIO_METRICS)}" for m in metrics)
+    return (
+        f"Verdicts at alpha = {comparison.alpha:g}: runs of one seed and split are paired; paired t-tests for"
+        " a difference, two one-sided tests for equivalence, p adjusted over the arms by Holm's method;"
+        " intervals are those of each arm alone, so one may leave out zero where the verdict is undecided."
+        f" The smallest differences that matter: {effects}."
+    )
+
+
+def _versions() -> list[str]:
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _results(trials: Sequence[Trial], metric: str) -> list[plots.Result]:
+    return [
+        plots.Result(trial.arm, run["train_seconds"], run[metric])
+        for trial in trials
+        if trial.state == "complete" and trial.arm is not None
+        for run in trial.replicates
+        if metric in run and "train_seconds" in run
+    ]
+
+
+def _what(spec: StudySpec) -> list[tuple[str, str]]:
+    if isinstance(spec, ComparisonSpec):
+        seeds = spec.seed_range
+        return [
+            ("arms", "; ".join(f"{arm.name}{_sets(dict(arm.params))}" for arm in spec.arms)),
+            ("baseline", spec.baseline if len(spec.arms) > 1 else ""),
+            ("seeds", f"{seeds.start} to {seeds.stop - 1}" if spec.seeds > 1 else str(seeds.start)),
+        ]
+    content = spec.content()
+    space = "; ".join(f"{key} {_dimension(value)}" for key, value in content["space"].items())
+    sampler, pruner = content["sampler"], content["pruner"]
+    return [
+        ("space", space),
+        ("trials", f"{spec.planned}, of {counted(spec.replicates, 'run')} each"),
+        ("sampler", f"{sampler['name']}, seed {sampler['seed']}"),
+        ("pruner", pruner["name"]),
+    ]
+
+
+def _dimension(value: Any) -> str:
+    if not isinstance(value, dict):
+        return f"one of {', '.join(map(number, value))}"
+    how = ", log" if value.get("log") else f", step {number(value['step'])}" if value.get("step") else ""
+    return f"{number(value['low'])} to {number(value['high'])}{how}"
+
+
+def _sets(params: dict[str, Any]) -> str:
+    return f" ({', '.join(f'{key} {number(value)}' for key, value in params.items())})" if params else ""
+
+
+def _extreme(spec: StudySpec) -> str:
+    return "highest" if spec.objective.direction == "maximize" else "lowest"
+
+
+def _moment(spec: StudySpec) -> str:
+    return "of the best epoch" if spec.objective.at == "best" else "at the end of training"
