@@ -19,11 +19,13 @@ import sqlalchemy as sa
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.errors import StorageError
 from hpo.leased import LeasedTrial
 from hpo.storage import Claim, LeaseLostError, Patience, Storage, new_token, passes
+from hpo.storage.claims import upsert_attributes
 from hpo.storage.opening import make_engine
 
 SPACE = {
@@ -403,6 +405,23 @@ def test_a_claim_whose_reply_was_lost_is_the_same_trial_whatever_is_free_by_then
     # Its own lease is no other's, for whose end it would wait.
     assert time.monotonic() - started < 30
     assert len(lease_rows(storage)) == 1
+
+
+def test_a_claim_passes_over_a_trial_whose_holder_is_writing_and_neither_waits(new_postgresql):
+    storage = Storage(new_postgresql(), create=True)
+    study = new_study(storage, trials=2)
+    holder = claim(storage, study)
+    expire(storage)
+    with storage.engine.begin() as connection:
+        # What else would be a deadlock: the holder has its lease and goes on to the trial.
+        assert holder.lease.is_held_in(connection)
+        second = claim(storage, study)
+        assert second.number == 1
+        assert storage.claim([study._study_id], owner="test", seconds=60) is None
+        upsert_attributes(connection, models.TrialUserAttributeModel, holder.trial_id, {"epoch": 3})
+    assert study.trials[0].user_attrs["epoch"] == 3
+    taken = claim(storage, study)
+    assert (taken.number, taken.retries) == (0, 1)
 
 
 def test_a_worker_that_lost_its_trial_writes_nothing_more(storage):

@@ -155,15 +155,17 @@ def claim_first(
 
     Doing it again with the same token, after its reply was lost, finds the same trial.
     """
+    passed_over: list[int] = []
     while studies:
         with engine.begin() as connection:
-            found = connection.execute(_first_free(connection, studies, token)).first()
+            found = connection.execute(_first_free(connection, studies, token, passed_over)).first()
             if found is None:
                 return None
             lease = Lease(engine, trial_key(found.trial_id), token, seconds)
             # PostgreSQL may have found it by an older view of the leases; the lease's own row decides.
             if take(connection, lease, owner=owner):
                 return _begun(connection, found, lease)
+            passed_over.append(found.trial_id)
     return None
 
 
@@ -188,7 +190,9 @@ def _begun(connection: sa.Connection, found: Any, lease: Lease) -> Claim:
     )
 
 
-def _first_free(connection: sa.Connection, studies: Sequence[int], token: str) -> sa.Select[Any]:
+def _first_free(
+    connection: sa.Connection, studies: Sequence[int], token: str, passed_over: Sequence[int]
+) -> sa.Select[Any]:
     trial = models.TrialModel
     own = leases.c.key == key_of(trial.trial_id)
     by_another = sa.exists().where(own, leases.c.expires >= now(connection), leases.c.token != token)
@@ -206,6 +210,7 @@ def _first_free(connection: sa.Connection, studies: Sequence[int], token: str) -
             _attribute(models.TrialSystemAttributeModel, CHECKPOINT_ATTRIBUTE).label("checkpoint"),
         )
         .where(trial.study_id.in_(studies), trial.state.in_(UNFINISHED), ~by_another)
+        .where(trial.trial_id.not_in(passed_over))
         .order_by(~own_already, trial.study_id, trial.number)
         .limit(1)
         .with_for_update(of=trial, skip_locked=True)

@@ -78,8 +78,14 @@ def acquire(engine: sa.Engine, key: str, *, owner: str, seconds: float) -> Lease
 
 
 def take(connection: sa.Connection, lease: Lease, *, owner: str) -> bool:
-    """As part of a transaction make `lease` the holder of its key, unless somebody else holds it."""
+    """As part of a transaction make `lease` the holder of its key, unless somebody else holds it.
+
+    Nor while another transaction has the lease's row. To wait for it would be a deadlock: whoever holds a
+    lease locks first the lease and then its trial, whoever takes one first the trial.
+    """
     dialect = connection.dialect.name
+    if dialect == "postgresql" and _is_locked(connection, lease.key):
+        return False
     insert: Any = (sqlite if dialect == "sqlite" else postgresql).insert(leases)
     insert = insert.values(
         key=lease.key,
@@ -94,6 +100,12 @@ def take(connection: sa.Connection, lease: Lease, *, owner: str) -> bool:
     )
     # Otherwise not every driver counts the rows of an INSERT.
     return connection.execute(upsert, execution_options={"preserve_rowcount": True}).rowcount == 1
+
+
+def _is_locked(connection: sa.Connection, key: str) -> bool:
+    row = sa.select(leases.c.key).where(leases.c.key == key)
+    locked_by_us = connection.execute(row.with_for_update(skip_locked=True)).first()
+    return locked_by_us is None and connection.execute(row).first() is not None
 
 
 def now(bind: sa.Engine | sa.Connection) -> sa.ColumnElement[float]:
