@@ -25,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.latex import tabular
+from hpo.numbers import number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,36 +117,9 @@ def text_of(value: Any) -> str:
     """A value as a table shows it."""
     if value is None:
         return "-"
-    if isinstance(value, float):
-        short, size = f"{value:.4g}", abs(value)
-        if float(short) == value or not 0.1 <= size < 1e6:
-            return short
-        return f"{value:.4f}" if size < 1000 else f"{value:.0f}"
     if isinstance(value, Mapping):
         return " ".join(f"{key}={text_of(item)}" for key, item in value.items())
-    return str(value)
-
-
-def with_spread(mean: float | None, sd: float | None) -> Any:
-    """A mean and its standard deviation to two digits; the mean as it is if there is no deviation."""
-    return mean if sd is None else f"{text_of(mean)} ± {sd:.2g}"
-
-
-def difference_of(verdict: Mapping[str, Any]) -> str | None:
-    """The difference of a verdict's row with its interval: `+0.012 (+0.008 to +0.016)`, or `x 0.8 (...)`."""
-    if verdict["difference"] is None:
-        return None
-    ratio = verdict["is_ratio"]
-    text = "x {:.3g}".format if ratio else "{:+.2g}".format
-    if verdict["low"] is None:
-        return text(verdict["difference"])
-    bound = "{:.3g}".format if ratio else text
-    return f"{text(verdict['difference'])} ({bound(verdict['low'])} to {bound(verdict['high'])})"
-
-
-def counted(count: int, what: str) -> str:
-    """`1 trial`, `2 trials`."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    return number(value)
 
 
 def states_of(counts: Mapping[str, int]) -> str:

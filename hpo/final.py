@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpo.compare import DEFAULT_ALPHA, ArmSummary
+from hpo.compare import DEFAULT_ALPHA
 from hpo.data import load_test
 from hpo.errors import StudyError
 from hpo.spec import ComparisonSpec, FinalSpec, StudySpec, parse
@@ -29,9 +29,10 @@ NAME_LENGTH, ARM_LENGTH = 40, 64
 class Gap:
     """One metric of one configuration, on validation data and on the test set.
 
-    `selected` is the mean by which the configuration was chosen, None if its study is gone; `validation` and
-    `test` are means over the fresh seeds. `gap` is validation minus test, with its interval over seeds (None
-    for one seed); the test set is the same for all, so how it was drawn is not in the interval.
+    `selected` is the configuration's mean in the study that it comes from, of the objective's metric the
+    value that it was chosen by; None if that study is gone. `validation` and `test` are means over the fresh
+    seeds. `gap` is validation minus test, with its interval over seeds (None for one seed); the test set is
+    the same for all, so how it was drawn is not in the interval.
     """
 
     selected: float | None
@@ -143,7 +144,7 @@ def _of_study(study: Study, *, several: bool) -> list[_Candidate]:
         groups.setdefault(trial.arm or f"#{trial.number}", []).append(trial)
     return [
         _Candidate(
-            name=(f"{study.name}: {name}" if several else name)[:ARM_LENGTH],
+            name=_name(study.name, name, several=several),
             params={**spec.params, **_own_params(spec, name, trials[0])},
             hyperparameters=trials[0].hyperparameters,
             value=statistics.fmean(trial.value for trial in trials if trial.value is not None),
@@ -190,19 +191,32 @@ def _spec(
     return spec
 
 
-def _selected(storage: Storage, spec: FinalSpec) -> dict[str, ArmSummary]:
+def _selected(storage: Storage, spec: FinalSpec) -> dict[str, dict[str, float]]:
     """What the sources say of their arms, by the names that these have in the final evaluation."""
-    several, found = len(spec.sources) > 1, {}
+    several, found = len(spec.sources) > 1, dict[str, dict[str, float]]()
     for name in spec.sources:
         try:
-            arms = open_study(name, storage=storage).compare().arms
+            source = open_study(name, storage=storage)
         except StudyError:  # it has been deleted
             continue
-        found.update({(f"{name}: {arm.arm}" if several else arm.arm)[:ARM_LENGTH]: arm for arm in arms})
+        for arm in source.compare().arms:
+            found[_name(name, arm.arm, several=several)] = arm.mean
+        for candidate in _of_study(source, several=several):
+            # The objective may be of the best epoch, an arm's mean is of the last.
+            found[candidate.name] = {
+                **found[candidate.name],
+                source.spec.objective.metric: candidate.value,
+            }
     return found
 
 
-def _arm(name: str, trials: Sequence[Trial], selected: dict[str, ArmSummary], spec: FinalSpec) -> FinalArm:
+def _name(study: str, arm: str, *, several: bool) -> str:
+    return (f"{study}: {arm}" if several else arm)[:ARM_LENGTH]
+
+
+def _arm(
+    name: str, trials: Sequence[Trial], selected: dict[str, dict[str, float]], spec: FinalSpec
+) -> FinalArm:
     runs = [trial.metrics for trial in trials if trial.state == "complete"]
     gaps = {}
     for metric, (validation, test) in PAIRS.items():
@@ -210,7 +224,7 @@ def _arm(name: str, trials: Sequence[Trial], selected: dict[str, ArmSummary], sp
         if differences:
             interval = mean_interval(differences, alpha=spec.alpha, overlap=0.0)
             gaps[metric] = Gap(
-                selected=selected[name].mean.get(validation) if name in selected else None,
+                selected=selected.get(name, {}).get(validation),
                 validation=statistics.fmean(run[validation] for run in runs),
                 test=statistics.fmean(run[test] for run in runs),
                 gap=statistics.fmean(differences),

@@ -22,8 +22,9 @@ from typing import Any
 
 from hpo import Comparison, Study, Trial, compare_studies, create_study
 from hpo.compare import Verdict, compare
-from hpo.console import StudyProgress, text_of, with_spread
+from hpo.console import StudyProgress, text_of
 from hpo.final import FinalSummary, create_final, summarise_final
+from hpo.numbers import p_value, with_interval, with_spread
 from hpo.spec import FinalSpec
 
 FOLDER = Path(__file__).parent
@@ -69,7 +70,7 @@ def _page(
     yield "A ± is a standard deviation over seeds, *n* the number of training runs. Verdicts are of paired"
     yield "tests over seeds at level 0.05, adjusted over the arms of a study (Holm); *equivalent* is a"
     yield "difference smaller than what matters (0.005 of a share, 0.01 of a loss, a tenth of a time). The"
-    yield "report's figures, in parentheses, are of one run each."
+    yield "report's figures, in parentheses, are of one run each. Intervals are of 95 %."
     yield from _times(reference, studies)
     for one, study in zip(reference, studies, strict=True):
         yield from _section(one, study)
@@ -84,19 +85,25 @@ def _times(reference: Sequence[dict[str, Any]], studies: Sequence[Study]) -> Ite
     yield "included: of one seed, as the report ran it, and of training alone, summed over all runs."
     yield ""
     rows, total = [], 0.0
+    reported: set[tuple[str, float]] = set()
     for one, study in zip(reference, studies, strict=True):
         theirs = [arm["train_seconds"] for arm in one.get("arms", {}).values() if "train_seconds" in arm]
         trials = study.all_trials
         seconds = _seconds_of_one_seed(study, trials)
         total += seconds
+        reported.update((name, arm.get("train_seconds", 0.0)) for name, arm in one.get("arms", {}).items())
         trained = sum(run.get("train_seconds", 0.0) for trial in trials for run in trial.replicates)
         runs = sum(len(trial.replicates) for trial in trials)
         rows.append(
             [study.name, f"{sum(theirs):.0f}" if theirs else "-", f"{seconds:.0f}", runs, f"{trained:.0f}"]
         )
+    hours = sum(seconds for _, seconds in reported) / 3600
     rows.append(["all", "", f"{total:.0f}", "", ""])
     head = ["study", "the report, training", "one seed", "runs in all", "training in all"]
     yield from _table(head, rows)
+    yield ""
+    yield f"All eight studies at one seed took {total / 60:.0f} minutes. The report's runs of the first three"
+    yield f"alone took {hours:.1f} hours, each counted once."
 
 
 def _seconds_of_one_seed(study: Study, trials: Sequence[Trial]) -> float:
@@ -136,7 +143,7 @@ def _side_by_side(theirs: dict[str, dict[str, float]], comparison: Comparison) -
     for arm in comparison.arms:
         row: list[Any] = [arm.arm, ", ".join(f"{k} {text_of(v)}" for k, v in arm.differs.items()), arm.n]
         for metric in metrics:
-            ours = text_of(with_spread(arm.mean.get(metric), arm.sd.get(metric)))
+            ours = with_spread(arm.mean.get(metric), arm.sd.get(metric)) or "-"
             report = theirs.get(arm.arm, {}).get(metric)
             row.append(ours if report is None else f"{ours} ({text_of(report)})")
         rows.append(row)
@@ -159,12 +166,10 @@ def _claim(claim: dict[str, Any], study: Study) -> str:
 
 
 def _sentence(verdict: Verdict) -> str:
-    if verdict.difference is None or verdict.low is None or verdict.high is None:
+    if verdict.low is None:
         return str(verdict)
-    shown = "x {:.3g}".format if verdict.is_ratio else "{:+.4f}".format
-    interval = f"95 % interval {shown(verdict.low)} to {shown(verdict.high)}"
-    p = f"p = {verdict.p_adjusted:.2g}"
-    return f"{verdict}; {shown(verdict.difference)} ({interval}, {p}, {verdict.pairs} pairs)"
+    shown = with_interval(verdict.difference, verdict.low, verdict.high, is_ratio=verdict.is_ratio)
+    return f"{verdict}; {shown}, p {p_value(verdict.p_adjusted)}, {verdict.pairs} pairs"
 
 
 def _search(best: dict[str, Any], study: Study) -> Iterator[str]:
@@ -226,15 +231,19 @@ def _final(final: Study) -> Iterator[str]:
     yield "interval over seeds."
     yield ""
     rows = [
-        [arm.arm, metric, arm.n, gap.selected, gap.validation, gap.test, _gap(gap.gap, gap.low, gap.high)]
+        [
+            arm.arm,
+            metric,
+            arm.n,
+            gap.selected,
+            gap.validation,
+            gap.test,
+            with_interval(gap.gap, gap.low, gap.high),
+        ]
         for arm in summary.arms
         for metric, gap in arm.gaps.items()
     ]
     yield from _table(["arm", "metric", "n", "chosen by", "validation", "test", "gap"], rows)
-
-
-def _gap(gap: float, low: float | None, high: float | None) -> str:
-    return f"{gap:+.4f}" if low is None or high is None else f"{gap:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:

@@ -15,6 +15,7 @@ ORDER = [
     "__init__",
     "errors",
     "files",
+    "numbers",
     "spec",
     "data",
     "metrics",

@@ -24,9 +24,9 @@ import hpo
 from hpo.data import load_test
 from hpo.errors import DataError
 from hpo.final import create_final, summarise_final
+from hpo.numbers import with_spread
 from hpo.report import publish, write_report
 from hpo.report.rendering import escaped
-from hpo.report.wording import with_spread
 from tests.command import Done, Trained, quick
 from tests.recorded import comparison, created, record
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpo.cli.options import Output, StorageUrl
-from hpo.console import Format, counted, show
+from hpo.console import Format, show
+from hpo.numbers import counted
 
 if TYPE_CHECKING:
     from hpo.doctor import Finding

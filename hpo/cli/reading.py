@@ -9,17 +9,9 @@ import typer
 from rich.text import Text
 
 from hpo.cli.options import Output, StorageUrl, StudyName, open_storage, open_study
-from hpo.console import (
-    Format,
-    counted,
-    difference_of,
-    show,
-    show_fields,
-    states_of,
-    stdout,
-    with_spread,
-)
+from hpo.console import Format, show, show_fields, states_of, stdout
 from hpo.errors import HpoError
+from hpo.numbers import counted, p_value, with_interval, with_spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,7 +158,6 @@ def show_final(study: Study, output: Format) -> None:
 
 
 def _gap_row(record: dict[str, Any]) -> dict[str, Any]:
-    interval = f" ({record['low']:+.2g} to {record['high']:+.2g})" if record["low"] is not None else ""
     return {
         "arm": record["arm"],
         "metric": record["metric"],
@@ -174,7 +165,7 @@ def _gap_row(record: dict[str, Any]) -> dict[str, Any]:
         "chosen by": record["selected"],
         "validation": record["validation"],
         "test": record["test"],
-        "validation - test": f"{record['gap']:+.2g}{interval}",
+        "validation - test": with_interval(record["gap"], record["low"], record["high"]),
     }
 
 
@@ -199,10 +190,11 @@ def _show_verdicts(comparison: Comparison, *, several: bool) -> None:
 
 def _verdict_row(row: dict[str, Any], *, several: bool) -> dict[str, Any]:
     verdict = f"{row['decision']}: {row['because']}" if row["because"] else row["decision"]
+    difference = with_interval(row["difference"], row["low"], row["high"], is_ratio=row["is_ratio"])
     return {"study" if several else "metric": row["study" if several else "metric"]} | {
         "arm": row["arm"],
-        "difference": difference_of(row),
-        "p": None if row["p_adjusted"] is None else f"{row['p_adjusted']:.2g}",
+        "difference": difference or None,
+        "p": p_value(row["p_adjusted"]) or None,
         "verdict": verdict,
     }
 
@@ -255,5 +247,6 @@ def _arm_row(arm: ArmSummary, metrics: Sequence[str], *, several: bool) -> dict[
     row: dict[str, Any] = {"study": arm.study} if several else {}
     row |= {"arm": arm.arm, "n": f"{arm.n} ({arm.failed} failed)" if arm.failed else arm.n}
     for metric in metrics:
-        row[metric] = with_spread(arm.mean.get(metric), arm.sd.get(metric))
+        mean, sd = arm.mean.get(metric), arm.sd.get(metric)
+        row[metric] = mean if sd is None else with_spread(mean, sd)
     return row | arm.differs

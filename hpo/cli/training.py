@@ -22,8 +22,9 @@ from hpo.cli.options import (
     open_study,
 )
 from hpo.cli.reading import show_best, show_comparison, show_final
-from hpo.console import Format, StudyProgress, counted, states_of, stdout
+from hpo.console import Format, StudyProgress, states_of, stdout
 from hpo.errors import DataError, SpecError
+from hpo.numbers import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -206,6 +207,10 @@ def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
         show_comparison([study], Format.table, most=SHOWN_ARMS)
         stdout().print()
         show_best(study)
+    if summary.counts["complete"]:
+        from hpo.report import publish
+
+        publish(study)
     _conclude(study, summary)
 
 

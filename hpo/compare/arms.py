@@ -57,7 +57,7 @@ def compare(*studies: tuple[StudySpec, Sequence[Trial]]) -> Comparison:
         alpha,
         min_effect,
         tuple(summaries),
-        _notes(arms, metrics),
+        _notes(arms, list(verdicts)),
     )
 
 
@@ -107,8 +107,8 @@ def _summarise(
     )
 
 
-def _notes(arms: Sequence[Arm], metrics: Sequence[str]) -> tuple[str, ...]:
-    """What a reader must know beside the figures."""
+def _notes(arms: Sequence[Arm], judged_by: Sequence[str]) -> tuple[str, ...]:
+    """What a reader must know beside the figures and the verdicts."""
     notes = []
     for arm in arms:
         if arm.failed:
@@ -116,7 +116,7 @@ def _notes(arms: Sequence[Arm], metrics: Sequence[str]) -> tuple[str, ...]:
             why = f": {'; '.join(sorted(reasons))}" if reasons else ""
             notes.append(f"{arm.name}: {arm.failed} of {len(arm.trials)} trials failed{why}.")
     most = _side_by_side([trial for arm in arms for trial in arm.trials])
-    if most > 1 and RATIO_METRICS & set(metrics):
+    if most > 1 and RATIO_METRICS & set(judged_by):
         notes.append(
             f"Up to {most} trials were trained side by side on one machine, which makes each slower: "
             "their seconds are not those of a trial alone."

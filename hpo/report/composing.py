@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpo.errors import StudyError
+from hpo.numbers import counted
 from hpo.report.document import Block, Heading, Paragraph, table
 from hpo.report.finals import on_the_test_set
 from hpo.report.searches import ranking, search_pictures
@@ -17,7 +18,7 @@ from hpo.report.sections import (
     results,
     verdict_rows,
 )
-from hpo.report.wording import counted, one_seed
+from hpo.report.wording import one_seed
 from hpo.spec import SearchSpec
 from hpo.study import Study, compare_studies
 

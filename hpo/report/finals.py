@@ -14,8 +14,9 @@ from hpo import plots
 from hpo.data import Dataset, load_test
 from hpo.errors import DataError, StudyError
 from hpo.final import FinalArm, FinalSummary, Gap, finals_of, summarise_final
+from hpo.numbers import counted, estimate, number
 from hpo.report.document import Bar, Block, Command, Example, Examples, Heading, Paragraph, Picture, table
-from hpo.report.wording import counted, level, number, signed
+from hpo.report.wording import level
 from hpo.spec import FinalSpec
 from hpo.study import Study
 
@@ -95,11 +96,8 @@ def _gaps(summary: FinalSummary) -> list[Block]:
 
 
 def _gap(gap: Gap, alpha: float) -> dict[str, str]:
-    column = f"{level(alpha)} interval"
-    if gap.low is None or gap.high is None:
-        return {"gap": signed(gap.gap, None), column: ""}
-    mean, low, high = (signed(value, (gap.high - gap.low) / 2) for value in (gap.gap, gap.low, gap.high))
-    return {"gap": mean, column: f"{low} to {high}"}
+    mean, interval = estimate(gap.gap, gap.low, gap.high, is_ratio=False)
+    return {"gap": mean, f"{level(alpha)} interval": interval}
 
 
 def _predictions(final: Study, arm: FinalArm, test: Dataset, *, key: str) -> list[Block]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import optuna_dashboard
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 
+from hpo.numbers import counted
 from hpo.report.composing import about
 from hpo.report.document import Block, Paragraph, Picture, Table
 from hpo.report.rendering import as_markdown
-from hpo.report.wording import counted
 from hpo.study import Study
 
 LONGEST_TABLE = 20

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from hpo import plots
+from hpo.numbers import counted, number, with_spread
 from hpo.report.document import Block, Bullets, Command, Heading, Paragraph, Picture, table
 from hpo.report.sections import Subject, curves_pictures
-from hpo.report.wording import counted, number, with_spread
 from hpo.spec import SearchSpec
 from hpo.trial import Trial
 

@@ -14,19 +14,9 @@ import pandas as pd
 import hpo
 from hpo import plots
 from hpo.compare import ArmSummary, Comparison
+from hpo.numbers import counted, number, p_value, with_spread
 from hpo.report.document import Block, Bullets, Heading, Paragraph, Picture, table
-from hpo.report.wording import (
-    arm_name,
-    conclusions,
-    counted,
-    estimate,
-    level,
-    margin,
-    number,
-    one_seed,
-    p_value,
-    with_spread,
-)
+from hpo.report.wording import arm_name, conclusions, estimate_of, level, margin, one_seed
 from hpo.spec import EPOCH_METRICS, RATIO_METRICS, ComparisonSpec, StudySpec
 from hpo.study import CURVES_FILE, Study
 from hpo.trial import STATES, Trial
@@ -122,7 +112,7 @@ def verdict_rows(comparison: Comparison, metrics: Sequence[str]) -> list[dict[st
         for arm in comparison.arms:
             if (verdict := arm.verdicts.get(metric)) is None:
                 continue
-            difference, interval = estimate(verdict)
+            difference, interval = estimate_of(verdict)
             rows.append(
                 {
                     "metric": metric,

@@ -1,74 +1,23 @@
-"""Numbers and verdicts in words. Nothing is said of an arm that its verdict does not carry."""
+"""Verdicts in words. Nothing is said of an arm that its verdict does not carry."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
 from hpo.compare import ONE_SEED, ArmSummary, Comparison, Verdict
+from hpo.numbers import counted, estimate, p_value
 
-# Decimals beyond which a number is written with an exponent.
-MOST_DECIMALS = 6
 NO_CLAIM = "One seed: every verdict is undecided, and the figures show single runs."
 
 
-def number(value: Any) -> str:
-    """A value as tables show it: numbers to four significant digits or more."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(number, value))}]"
-    if not isinstance(value, int | float):
-        return str(value)
-    return f"{value:.0f}" if isinstance(value, int) or 1e4 <= abs(value) < 1e6 else f"{value:.4g}"
-
-
-def with_spread(mean: float | None, sd: float | None) -> str:
-    """`0.9716 ± 0.0012`: both to the second digit of the deviation."""
-    if mean is None or sd is None:
-        return number(mean)
-    return f"{_fixed(mean, sd)} ± {_fixed(sd, sd)}" if sd else f"{number(mean)} ± 0"
-
-
-def estimate(verdict: Verdict) -> tuple[str, str]:
-    """Difference and interval: `+0.0035`, `+0.0021 to +0.0049`; of seconds `x 1.3`, `x 1.2 to x 1.4`."""
-    if verdict.difference is None:
-        return "", ""
-    low, high = verdict.low, verdict.high
-    if low is None or high is None:
-        single = verdict.difference
-        return f"x {number(single)}" if verdict.is_ratio else signed(single, None), ""
-    shown = [
-        f"x {_fixed(value, (high - low) / 2)}" if verdict.is_ratio else signed(value, (high - low) / 2)
-        for value in (verdict.difference, low, high)
-    ]
-    return shown[0], f"{shown[1]} to {shown[2]}"
-
-
-def signed(value: float, spread: float | None) -> str:
-    """`+0.0035`, to the second digit of what it is spread by."""
-    text = _fixed(abs(value), spread) if spread else number(abs(value))
-    return f"{'-' if value < 0 else '+'}{text}"
-
-
-def p_value(p: float | None) -> str:
-    """`< 0.001`, `0.002`, `0.31`."""
-    if p is None:
-        return ""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+def estimate_of(verdict: Verdict) -> tuple[str, str]:
+    """A verdict's difference and its interval."""
+    return estimate(verdict.difference, verdict.low, verdict.high, is_ratio=verdict.is_ratio)
 
 
 def level(alpha: float) -> str:
     """The level of intervals: `95 %`."""
     return f"{100 * (1 - alpha):g} %"
-
-
-def counted(count: int, what: str) -> str:
-    """`1 trial`, `2 trials`."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def margin(metric: str, comparison: Comparison, *, is_ratio: bool) -> str:
@@ -122,7 +71,7 @@ def arm_name(arm: ArmSummary, comparison: Comparison) -> str:
 
 
 def _evidence(verdict: Verdict, alpha: float, folds: int | None) -> str:
-    difference, interval = estimate(verdict)
+    difference, interval = estimate_of(verdict)
     if not interval:
         return ""
     seeds = counted(verdict.pairs // (folds or 1), "seed")
@@ -141,20 +90,10 @@ def _in_short(metric: str, arms: Sequence[ArmSummary], comparison: Comparison) -
     for arm in arms:
         if (verdict := arm.verdicts.get(metric)) is None:
             continue
-        difference, _ = estimate(verdict)
+        difference, _ = estimate_of(verdict)
         if verdict.decision == "equivalent":
             detail = f" (within {margin(metric, comparison, is_ratio=verdict.is_ratio)})"
         else:
             detail = f" ({verdict.because or difference})"
         said.append(f"{arm_name(arm, comparison)} is {verdict.decision}{detail}")
     return f"By {metric}, against {comparison.baseline}: {'; '.join(said)}."
-
-
-def _fixed(value: float, spread: float) -> str:
-    """A value to the second significant digit of what it is spread by."""
-    if not spread or not math.isfinite(spread):
-        return number(value)
-    decimals = max(0, 1 - math.floor(math.log10(spread)))
-    if decimals > MOST_DECIMALS or abs(value) >= 1e6:
-        return number(value)
-    return f"{value:.{decimals}f}"
