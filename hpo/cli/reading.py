@@ -170,13 +170,11 @@ def _gap_row(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show_verdicts(comparison: Comparison, *, several: bool) -> None:
-    from hpo.compare import ONE_SEED
-
     rows = comparison.verdict_rows
     if several:
         # Of the metric that they are ranked by: all would be pages.
         rows = [row for row in rows if row["metric"] == comparison.metric]
-    if rows and all(row["because"] == ONE_SEED for row in rows):
+    if comparison.has_one_seed:
         print("\nNothing is decided by one seed. Train more: seeds = 5 in the study file.", file=sys.stderr)
     elif rows:
         whose = f" of {comparison.baseline_study}" if several else ""

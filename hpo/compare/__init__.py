@@ -2,6 +2,6 @@
 
 from hpo.compare.arms import DEFAULT_ALPHA, compare
 from hpo.compare.comparison import ArmSummary, Comparison, Verdict
-from hpo.compare.judging import ONE_SEED, doubts
+from hpo.compare.judging import doubts
 
-__all__ = ["DEFAULT_ALPHA", "ONE_SEED", "ArmSummary", "Comparison", "Verdict", "compare", "doubts"]
+__all__ = ["DEFAULT_ALPHA", "ArmSummary", "Comparison", "Verdict", "compare", "doubts"]

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+ONE_SEED = "one seed"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the paired runs say of one metric of an arm against the baseline.
@@ -74,6 +77,12 @@ class Comparison:
     min_effect: dict[str, float]
     arms: tuple[ArmSummary, ...]
     notes: tuple[str, ...]
+
+    @property
+    def has_one_seed(self) -> bool:
+        """Whether arms are judged, and all are undecided because there is one seed."""
+        verdicts = [verdict for arm in self.arms for verdict in arm.verdicts.values()]
+        return bool(verdicts) and all(verdict.because == ONE_SEED for verdict in verdicts)
 
     @property
     def table(self) -> pd.DataFrame:

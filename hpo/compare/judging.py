@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from hpo.compare.comparison import Verdict
+from hpo.compare.comparison import ONE_SEED, Verdict
 from hpo.spec import DIRECTIONS, RATIO_METRICS, ComparisonSpec, StudySpec
 from hpo.trial import Trial
 from hpo.verdicts import Decision, Design, detectable, judge, needed_seeds
 
-ONE_SEED = "one seed"
 # Standard deviations: seeds that find only larger differences than this find hardly any.
 HARDLY_DETECTABLE = 3.0
+FEWEST_SEEDS, MOST_ADVISED = 5, 50
 
 Run = Mapping[str, Any]
 Key = tuple[int | None, int | None]  # seed and fold
@@ -96,14 +96,22 @@ def doubts(spec: StudySpec) -> str | None:
     if not isinstance(spec, ComparisonSpec) or len(spec.arms) < 2:
         return None
     if spec.seeds == 1 and not spec.data.folds:
-        return "one seed: every verdict will be undecided. Set seeds to 5 or more"
+        return f"one seed: every verdict will be undecided. Set seeds to {FEWEST_SEEDS} or more"
     design = _design(spec, spec.objective.metric, alpha=spec.alpha, margin=1.0, resolution=0.0)
-    size = detectable(spec.seeds * spec.replicates, design, arms=len(spec.arms) - 1)
-    if size is None or size <= HARDLY_DETECTABLE:
+
+    def found(seeds: int) -> float:
+        return detectable(seeds * spec.replicates, design, arms=len(spec.arms) - 1) or math.inf
+
+    size = found(spec.seeds)
+    if size <= HARDLY_DETECTABLE:
         return None
+    # Folds share so much that for some comparisons no number is enough.
+    more = range(max(FEWEST_SEEDS, spec.seeds + 1), MOST_ADVISED)
+    enough = next((seeds for seeds in more if found(seeds) <= HARDLY_DETECTABLE), None)
+    remedy = f". Set seeds to {enough} or more" if enough else ""
     return (
         f"{spec.seeds} seeds: only a difference of {size:.1f} times its own standard deviation over seeds"
-        " would probably be told from none. Set seeds to 5 or more"
+        f" would probably be told from none{remedy}"
     )
 
 

@@ -18,7 +18,7 @@ from hpo.report.sections import (
     results,
     verdict_rows,
 )
-from hpo.report.wording import one_seed
+from hpo.report.wording import NO_CLAIM
 from hpo.spec import SearchSpec
 from hpo.study import Study, compare_studies
 
@@ -58,8 +58,8 @@ def together(studies: Sequence[Study]) -> list[Block]:
     rows = verdict_rows(comparison, [comparison.metric])[:SHOWN_ARMS]
     if not rows:
         return [*blocks, Paragraph(f"No verdicts: {studies[0].name} has no baseline.")]
-    if said := one_seed(comparison):
-        return [*blocks, Paragraph(said)]
+    if comparison.has_one_seed:
+        return [*blocks, Paragraph(NO_CLAIM)]
     whose = f"{comparison.baseline} of {comparison.baseline_study}"
     said = f"Against {whose}. p is adjusted over all these arms, so a verdict may not be that of its study."
     return [*blocks, Paragraph(said), *table("Differences", rows)]

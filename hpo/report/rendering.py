@@ -73,27 +73,21 @@ def _chapters(blocks: Sequence[Block]) -> list[str]:
 
 @cache
 def _markdown() -> Environment:
-    made = Environment(
-        loader=PackageLoader("hpo.report"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # Whatever a template prints is escaped, so nothing can be forgotten.
-        finalize=escaped,
-        autoescape=False,
-    )
+    # Whatever a template prints is escaped, so nothing can be forgotten.
+    made = _environment(finalize=escaped, autoescape=False)
     made.filters["raw"] = Raw
     return made
 
 
 @cache
 def _html() -> Environment:
-    made = Environment(
-        loader=PackageLoader("hpo.report"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-    )
+    made = _environment(autoescape=True)
     made.filters["figure_json"] = figure_json
     return made
+
+
+def _environment(**escaping: Any) -> Environment:
+    loader = PackageLoader("hpo.report")
+    return Environment(
+        loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, **escaping
+    )

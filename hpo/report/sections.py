@@ -16,12 +16,12 @@ from hpo import plots
 from hpo.compare import ArmSummary, Comparison
 from hpo.numbers import counted, number, p_value, with_spread
 from hpo.report.document import Block, Bullets, Heading, Paragraph, Picture, table
-from hpo.report.wording import arm_name, conclusions, estimate_of, level, margin, one_seed
+from hpo.report.wording import arm_name, conclusions, estimate_of, level, margin
 from hpo.spec import EPOCH_METRICS, RATIO_METRICS, ComparisonSpec, StudySpec
 from hpo.study import CURVES_FILE, Study
 from hpo.trial import STATES, Trial
 
-PACKAGES = ("optuna", "keras", "tensorflow", "numpy", "scipy", "statsmodels")
+PACKAGES = ("optuna", "keras", "tensorflow", "numpy", "scipy")
 SHOWN_MISSING = 10
 SMALL_METRICS = 2  # whose differences fit into a graph of optuna-dashboard
 MOST_RUNS = 10**6  # of a trial
@@ -79,7 +79,7 @@ def results(subject: Subject) -> list[Block]:
     )
     blocks += [Heading("Results"), Paragraph(first), *arms_table(comparison, comparison.arms)]
     rows = verdict_rows(comparison, comparison.metrics)
-    if rows and not one_seed(comparison):
+    if rows and not comparison.has_one_seed:
         blocks += [Heading(f"Differences to {comparison.baseline}"), *table("Differences", rows)]
     return blocks + notes(comparison)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hpo.compare import ONE_SEED, ArmSummary, Comparison, Verdict
+from hpo.compare import ArmSummary, Comparison, Verdict
 from hpo.numbers import counted, estimate, p_value
 
 NO_CLAIM = "One seed: every verdict is undecided, and the figures show single runs."
@@ -34,17 +34,11 @@ def conclusions(comparison: Comparison, *, folds: int | None) -> list[str]:
     judged = [arm for arm in comparison.arms if arm.verdicts]
     if not judged:
         return []
-    if said := one_seed(comparison):
-        return [said]
+    if comparison.has_one_seed:
+        return [NO_CLAIM]
     first = [sentence(arm, comparison.metric, comparison, folds=folds) for arm in judged]
     rest = [m for m in comparison.metrics if m != comparison.metric and any(m in a.verdicts for a in judged)]
     return [*first, *(_in_short(metric, judged, comparison) for metric in rest)]
-
-
-def one_seed(comparison: Comparison) -> str:
-    """What is to be said if all that is judged has one seed; else nothing."""
-    verdicts = [verdict for arm in comparison.arms for verdict in arm.verdicts.values()]
-    return NO_CLAIM if verdicts and all(verdict.because == ONE_SEED for verdict in verdicts) else ""
 
 
 def sentence(arm: ArmSummary, metric: str, comparison: Comparison, *, folds: int | None) -> str:
