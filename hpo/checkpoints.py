@@ -10,17 +10,16 @@ import io
 import json
 import logging
 import time
-import zipfile
 from typing import Any, Protocol
 
 import numpy as np
 
+from hpo.data.archive import DAMAGE
 from hpo.storage import ArtifactFolder, Claim, LeaseLostError, Patience, new_checkpoint
 
 logger = logging.getLogger(__name__)
 
 SECONDS = 30.0
-DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 class Checkpoints(Protocol):

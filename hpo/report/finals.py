@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hpo import plots
 from hpo.data import Dataset, load_test
+from hpo.data.archive import DAMAGE
 from hpo.errors import DataError, StudyError
 from hpo.final import FinalArm, FinalSummary, Gap, finals_of, summarise_final
 from hpo.numbers import counted, estimate, number
@@ -106,7 +107,7 @@ def _predictions(final: Study, arm: FinalArm, test: Dataset, *, key: str) -> lis
     for number_ in arm.trials:
         try:
             found.append((number_, final.predictions(number_)))
-        except (StudyError, OSError, ValueError, KeyError):
+        except (StudyError, *DAMAGE):
             continue
     found = [(n, p) for n, p in found if p.shape == (len(test.y), test.classes)]
     if not found:
