@@ -592,6 +592,66 @@ def test_patience_ends(url, tmp_path, how):
 # ------------------------------------------------------------------------------------------------ trials
 
 
+def of_every_kind() -> list[FrozenTrial]:
+    """A trial of each state, with and without parameters, attributes and values that are no numbers."""
+    plain = {"distributions": SPACE, "params": PARAMS}
+    odd = {1: 0.1 + 0.2, 2: math.inf, 3: -math.inf, 4: math.nan, 2**31 - 1: 5e-324, 0: -0.0}
+    texts = {"text": "' ; ü {%s}", "nothing": None, "nested": {"a": [1, 2.5, True, math.inf]}, "": []}
+    return [
+        create_trial(state=TrialState.COMPLETE, values=[0.1, math.inf], intermediate_values=odd, **plain),
+        create_trial(state=TrialState.COMPLETE, values=[-math.inf, 1e-320], user_attrs=texts),
+        create_trial(state=TrialState.PRUNED, intermediate_values={7: 1.0}, system_attrs=texts, **plain),
+        create_trial(state=TrialState.PRUNED, values=[3.0, 4.0]),
+        create_trial(state=TrialState.FAIL, user_attrs={"b": 1, "a": 2}, system_attrs={"b": 1, "a": 2}),
+        create_trial(state=TrialState.RUNNING, intermediate_values={2: 0.5, 1: 0.25}, **plain),
+        create_trial(state=TrialState.WAITING),
+    ]
+
+
+def printed(trials: list[FrozenTrial]) -> list[str]:
+    """Trials as text, in which nan is equal to itself; what Optuna has in no order is sorted."""
+    for trial in trials:
+        for unordered in (trial.intermediate_values, trial._user_attrs, trial._system_attrs):
+            items = sorted(unordered.items())
+            unordered.clear()
+            unordered.update(items)
+    return [repr(trial) for trial in trials]
+
+
+def test_trials_are_read_in_bulk_as_optuna_reads_them(storage):
+    study = optuna.create_study(storage=storage.optuna, directions=["minimize", "maximize"])
+    other = new_study(storage, trials=2, name="other")
+    study.add_trials(of_every_kind() * 2)
+    theirs, key = RDBStorage(storage.url), study._study_id
+    for states in (None, [TrialState.COMPLETE, TrialState.WAITING], [TrialState.FAIL], []):
+        found = storage.rdb.get_all_trials(key, states=states)
+        assert printed(found) == printed(theirs.get_all_trials(key, states=states))
+    assert len(storage.rdb.get_all_trials(other._study_id)) == 2
+    with pytest.raises(KeyError):
+        storage.rdb.get_all_trials(max(key, other._study_id) + 1)
+
+
+def test_what_has_changed_since_is_all_that_is_read_again(storage):
+    study = new_study(storage, trials=400)
+    assert len(storage.optuna.get_all_trials(study._study_id, deepcopy=False)) == 400
+    mine = claim(storage, study)
+    with mine.fenced():
+        storage.rdb.set_trial_intermediate_value(mine.trial_id, 1, 0.5)
+    first, *rest = storage.optuna.get_all_trials(study._study_id, deepcopy=False)
+    assert (first.state, first.intermediate_values) == (TrialState.RUNNING, {1: 0.5})
+    assert all(trial.state == TrialState.WAITING for trial in rest)
+    assert mine.finish(TrialState.COMPLETE, value=1.0)
+    study.add_trial(create_trial(value=2.0))
+    study.add_trial(waiting())
+    read = storage.rdb._get_trials(study._study_id, None, [first._trial_id], rest[-1]._trial_id)
+    assert [(trial.number, trial.state) for trial in read] == [
+        (0, TrialState.COMPLETE),
+        (len(rest) + 1, TrialState.COMPLETE),
+        (len(rest) + 2, TrialState.WAITING),
+    ]
+    assert storage.optuna.get_all_trials(study._study_id)[0].value == 1.0
+
+
 def test_added_trials_are_those_that_optuna_would_add(storage):
     ours, theirs = new_study(storage, name="ours"), new_study(storage, name="theirs")
     templates = [waiting(index=0), create_trial(state=TrialState.WAITING), waiting(arm="A", seed=1)]

@@ -12,7 +12,7 @@ from optuna.storages._rdb import models
 
 from hpo.storage.artifacts import ArtifactFolder
 from hpo.storage.leases import Lease, new_token, take
-from hpo.storage.opening import READING
+from hpo.storage.reading import READING
 from hpo.storage.retries import reason
 
 # The lease is given up by the transaction that takes it, long before.

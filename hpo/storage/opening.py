@@ -20,6 +20,7 @@ from sqlalchemy import orm
 from hpo.errors import StorageError
 from hpo.storage import leases
 from hpo.storage.claims import check_fence
+from hpo.storage.reading import READING, BulkReadingStorage
 from hpo.storage.retries import reason
 
 DEFAULT_URL = "sqlite:///hpo.db"
@@ -32,7 +33,6 @@ POSTGRESQL_OPTIONS = {
     "connect_timeout": "10",
     "options": "-c idle_in_transaction_session_timeout=30s -c lock_timeout=30s",
 }
-READING: dict[str, Any] = {"hpo_reading": True}
 
 
 def resolved(url: str) -> str:
@@ -159,7 +159,7 @@ def _begin_immediate(connection: sa.Connection) -> None:
 
 def optuna_storage(url: str, engine: sa.Engine) -> RDBStorage:
     """Optuna's storage on an engine of ours, whose sessions heed `Claim.fenced`."""
-    rdb = RDBStorage(as_template(url), skip_table_creation=True)
+    rdb = BulkReadingStorage(as_template(url), skip_table_creation=True)
     rdb.scoped_session.remove()
     rdb.engine.dispose()
     rdb.engine = engine

@@ -26,6 +26,7 @@ from hpo.storage import opening
 from hpo.storage.artifacts import artifacts_at, artifacts_of
 from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, UNFINISHED, Claim, claim_first, held, trial_key
 from hpo.storage.leases import Lease, acquire, leases, new_token
+from hpo.storage.reading import READING
 
 LOCK_SECONDS = 60.0
 
@@ -70,7 +71,7 @@ class Storage:
                 opening.create_schema(self.url)
             self.engine = opening.make_engine(self.url)
             # Readers need not wait for those who write.
-            self.reading = self.engine.execution_options(**opening.READING)
+            self.reading = self.engine.execution_options(**READING)
             opening.check_schema(self.engine, place=self.place, create=create)
 
     @cached_property
