@@ -170,11 +170,11 @@ def _write_csv(records: Sequence[Row], columns: Sequence[str]) -> None:
     rows = [dict(_flat(record)) for record in records]
     names = dict.fromkeys([*columns, *(name for row in rows for name in row)])
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(_defused(name) for name in names)
-    writer.writerows([_defused(row.get(name, "")) for name in names] for row in rows)
+    writer.writerow(defused(name) for name in names)
+    writer.writerows([defused(row.get(name, "")) for name in names] for row in rows)
 
 
-def _defused(value: Any) -> Any:
+def defused(value: Any) -> Any:
     """A text that a spreadsheet would run, behind an apostrophe; numbers and all else as they are."""
     if not isinstance(value, str):
         return value

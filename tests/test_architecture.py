@@ -44,9 +44,9 @@ ORDER = [
     "prediction",
     "latex",
     "console",
-    "dashboard",
     "plots",
     "report",
+    "dashboard",
     "cli",
     "__main__",
 ]

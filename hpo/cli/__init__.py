@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli import data, maintenance, models, reading, report, specs, training
+from hpo.cli import dashboard, data, maintenance, models, reading, report, specs, training
 from hpo.errors import HpoError, WorkerError
 
 ENVIRONMENT = (
@@ -42,7 +42,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "report": report.report,
         "export": models.export,
         "predict": models.predict,
-        "dashboard": reading.dashboard,
+        "dashboard": dashboard.dashboard,
         "delete": reading.delete,
     },
     "Maintenance": {"doctor": maintenance.doctor, "backup": maintenance.backup},

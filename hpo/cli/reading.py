@@ -1,4 +1,4 @@
-"""Commands on what the storage holds: list, show, trials, best, compare, dashboard, delete."""
+"""Commands on what the storage holds: list, show, trials, best, compare, delete."""
 
 from __future__ import annotations
 
@@ -87,22 +87,6 @@ def compare(
     """What every arm reached, and verdicts against the baseline; of several studies, in one ranking."""
     opened = open_storage(storage)
     show_comparison([open_study(name, opened) for name in studies], output)
-
-
-def dashboard(
-    storage: StorageUrl = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on loopback; 0 takes a free one.")] = 8080,
-    browser: Annotated[bool, typer.Option(help="Open a browser, on a desktop.")] = True,
-) -> None:
-    """Look at studies in optuna-dashboard, on this machine."""
-    from hpo.dashboard import serve
-
-    serve(
-        open_storage(storage),
-        port=port,
-        open_browser=browser,
-        announce=lambda line: print(line, file=sys.stderr),
-    )
 
 
 def delete(

@@ -8,6 +8,7 @@ from hpo.storage.artifacts import DEFAULT_ARTIFACT_DIR, ArtifactFolder, new_chec
 from hpo.storage.claims import RETRIES_ATTRIBUTE, Claim, LeaseLostError
 from hpo.storage.leases import Lease, new_token
 from hpo.storage.opening import DEFAULT_URL
+from hpo.storage.reading import BulkReadingStorage
 from hpo.storage.retries import Patience, passes, reason
 from hpo.storage.storage import Storage, StudyRow
 
@@ -16,6 +17,7 @@ __all__ = [
     "DEFAULT_URL",
     "RETRIES_ATTRIBUTE",
     "ArtifactFolder",
+    "BulkReadingStorage",
     "Claim",
     "Lease",
     "LeaseLostError",

@@ -157,9 +157,11 @@ def _begin_immediate(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-def optuna_storage(url: str, engine: sa.Engine) -> RDBStorage:
+def optuna_storage(
+    url: str, engine: sa.Engine, kind: type[BulkReadingStorage] = BulkReadingStorage
+) -> BulkReadingStorage:
     """Optuna's storage on an engine of ours, whose sessions heed `Claim.fenced`."""
-    rdb = BulkReadingStorage(as_template(url), skip_table_creation=True)
+    rdb = kind(as_template(url), skip_table_creation=True)
     rdb.scoped_session.remove()
     rdb.engine.dispose()
     rdb.engine = engine

@@ -26,7 +26,7 @@ from hpo.storage import opening
 from hpo.storage.artifacts import artifacts_at, artifacts_of
 from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, UNFINISHED, Claim, claim_first, held, trial_key
 from hpo.storage.leases import Lease, acquire, leases, new_token
-from hpo.storage.reading import READING
+from hpo.storage.reading import READING, BulkReadingStorage
 
 LOCK_SECONDS = 60.0
 
@@ -84,6 +84,12 @@ class Storage:
     def optuna(self) -> BaseStorage:
         """The storage to hand to Optuna: finished trials are read once."""
         return optuna.storages.get_storage(self.rdb)
+
+    def opened_as(self, kind: type[BulkReadingStorage], *, reading: bool) -> BaseStorage:
+        """The same storage by Optuna's of this kind; only to read, it never makes writers wait."""
+        with opening.explained(self.place):
+            engine = self.reading if reading else self.engine
+            return optuna.storages.get_storage(opening.optuna_storage(self.url, engine, kind))
 
     # Leases
 
