@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,14 @@ def save(model: keras.Model, card: Card, path: Path) -> None:
     model.save(path)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(CARD_MEMBER, card.model_dump_json(indent=2))
+
+
+def model_bytes(model: keras.Model, card: Card) -> bytes:
+    """What `save` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"model{SUFFIX}"
+        save(model, card, path)
+        return path.read_bytes()
 
 
 def load(path: Path) -> Classifier:

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -18,10 +19,13 @@ from hpo.callbacks import EarlyStopping, PruningCallback, TrialProgress
 from hpo.checkpoints import Checkpoints
 from hpo.data import Dataset, stratified_folds, stratified_split
 from hpo.epochs import Samples
-from hpo.metrics import classification_metrics
+from hpo.metrics import classification_metrics, confusion_matrix
 from hpo.model import Network, build, compile_key
+from hpo.model_file import model_bytes
 from hpo.outcome import Outcome, Replicate, StoppedError
+from hpo.pictures import confusion_svg, curves_svg
 from hpo.spec import Hyperparameters, StudySpec
+from hpo.stock import card_of, stock_model
 from hpo.training import Run
 
 # XLA keeps what it has compiled (about 20 MiB a key) for the life of the process. So forgetting a network
@@ -87,7 +91,8 @@ class Objective:
             progress.failure = self._measure(replicates)
         metrics = _mean_metrics(replicates)
         metrics["compile_seconds"] = clock.compile_seconds
-        return self._outcome(progress, metrics, replicates)
+        keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
+        return self._outcome(progress, metrics, replicates, keepsakes)
 
     def train(self, hyperparameters: Hyperparameters, *, seed: int | None = None) -> Training:
         """Train the first replicate of a trial to its end and measure it, with no trial to report to.
@@ -111,7 +116,11 @@ class Objective:
             )
 
     def _outcome(
-        self, progress: TrialProgress, metrics: dict[str, float], replicates: list[Training]
+        self,
+        progress: TrialProgress,
+        metrics: dict[str, float],
+        replicates: list[Training],
+        keepsakes: Callable[[], dict[str, bytes]],
     ) -> Outcome:
         if progress.failure is not None:
             return Outcome(TrialState.FAIL, None, progress.failure, metrics, replicates)
@@ -121,7 +130,23 @@ class Objective:
         objective = self.spec.objective
         best = max if objective.direction == "maximize" else min
         value = best(progress.reported) if objective.at == "best" else metrics[objective.metric]
-        return Outcome(TrialState.COMPLETE, value, None, metrics, replicates)
+        return Outcome(TrialState.COMPLETE, value, None, metrics, replicates, keepsakes)
+
+    def _keepsakes(
+        self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, replicates: list[Training]
+    ) -> dict[str, bytes]:
+        """Pictures of a trial's curves and confusion matrix, and the model of its first replicate."""
+        first, arm = replicates[0], trial.user_attrs.get("arm")
+        title = f"{self.spec.name} #{trial.number}"
+        if arm is not None:
+            title += f", arm {arm}, seed {first.seed}"
+        found = {"curves.svg": curves_svg([r.curve for r in replicates], title)}
+        counts = np.sum([r.confusion for r in replicates if r.confusion is not None], axis=0)
+        if confusion := confusion_svg(counts, self.dataset.names, f"{title}: validation samples"):
+            found["confusion.svg"] = confusion
+        card = card_of(self.spec, self.dataset, trial.number, arm, hyperparameters, first)
+        model = model_bytes(stock_model(first.run.model, hyperparameters), card)
+        return {name: text.encode() for name, text in found.items()} | {"model.keras": model}
 
     def _network(self, hyperparameters: Hyperparameters) -> Network:
         key = compile_key(hyperparameters)
@@ -203,6 +228,7 @@ class Objective:
                 of_test = replicate.run.evaluate(self._test)
                 measured |= {f"test_{name}": value for name, value in of_test.items()}
                 replicate.test_probabilities = replicate.run.predict(self._test)
+            replicate.confusion = confusion_matrix(self.dataset.y[validation.rows], probabilities)
             replicate.metrics = {name: value for name, value in measured.items() if math.isfinite(value)}
             for name, value in measured.items():
                 if not math.isfinite(value):

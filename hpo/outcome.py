@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ class StoppedError(Exception):
 class Replicate:
     """One training run of a trial: its seed, its fold (None without folds), its curve and final metrics.
 
+    `confusion`: (classes, classes) counts of validation samples by true and predicted class.
     `test_probabilities`: (test samples, classes), float32, of a final evaluation.
     """
 
@@ -25,18 +26,23 @@ class Replicate:
     fold: int | None
     curve: list[dict[str, float]] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
+    confusion: np.ndarray[Any, Any] | None = None
     test_probabilities: np.ndarray[Any, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended. `value` is the objective's; `metrics` are means over the replicates."""
+    """How a trial ended. `value` is the objective's; `metrics` are means over the replicates.
+
+    `keepsakes` makes what is kept of a trial that is the best so far: content by file name.
+    """
 
     state: TrialState
     value: float | None
     reason: str | None
     metrics: dict[str, float]
     replicates: Sequence[Replicate]
+    keepsakes: Callable[[], dict[str, bytes]] | None = None
 
     @property
     def curves(self) -> list[dict[str, Any]]:

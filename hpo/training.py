@@ -212,6 +212,12 @@ class Run:
     def _resumable(self) -> list[Any]:
         return [callback for callback in self._callbacks.callbacks if hasattr(callback, "get_state")]
 
+    @property
+    def model(self) -> keras.Model:
+        """The trainer's model with this run's present weights; another run may take its turn in it."""
+        self._enter()
+        return self.trainer.model
+
     def evaluate(self, samples: Samples) -> Logs:
         """Loss and metrics of this run's present weights."""
         self._enter()

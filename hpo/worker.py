@@ -27,7 +27,7 @@ from hpo.leased import Keeper, LeasedTrial
 from hpo.outcome import Outcome, StoppedError
 from hpo.planning import hyperparameters_of, suggest
 from hpo.spec import DIRECTIONS, Hyperparameters, SearchSpec
-from hpo.storage import Claim, LeaseLostError, Patience, Storage, new_token, passes, reason
+from hpo.storage import Attachment, Claim, LeaseLostError, Patience, Storage, new_token, passes, reason
 from hpo.study import (
     CURVES_FILE,
     PREDICTIONS_FILE,
@@ -212,7 +212,7 @@ class Worker:
         optuna_study = self._retry(lambda: study.optuna_for(claim.number))
         trial = LeasedTrial(optuna_study, claim, self._retry)
         outcome = self._outcome(study, trial, claim, keeper, checkpoints)
-        if outcome is None or not self._record(claim, trial, outcome):
+        if outcome is None or not self._record(study, claim, trial, outcome):
             return False
         checkpoints.discard()
         return True
@@ -271,7 +271,26 @@ class Worker:
 
         return Objective(study.spec, study.load_data(), test=study.load_test_data())
 
-    def _record(self, claim: Claim, trial: LeasedTrial, outcome: Outcome) -> bool:
+    def _keepsakes(self, study: Study, outcome: Outcome) -> list[Attachment]:
+        """What is kept of a trial that is better than all that have ended; without it, the result stands.
+
+        Of two that end at the same time both may be.
+        """
+        if outcome.keepsakes is None or outcome.value is None:
+            return []
+        direction, value = study.spec.objective.direction, outcome.value
+        best = self._retry(lambda: self._storage.best_value(study.id, direction=direction))
+        if best is not None and (value <= best if direction == "maximize" else value >= best):
+            return []
+        kept: list[Attachment] = []
+        try:
+            for name, content in outcome.keepsakes().items():
+                kept.append(self._storage.artifacts.attach(name, content))
+        except Exception as error:
+            logger.warning("of the best trial so far not all is kept: %s", error)
+        return kept
+
+    def _record(self, study: Study, claim: Claim, trial: LeasedTrial, outcome: Outcome) -> bool:
         """Write how a trial ended; False if another worker has it now."""
         attributes: dict[str, Any] = {
             name: outcome.metrics[name] for name in DIRECTIONS if name in outcome.metrics
@@ -288,6 +307,7 @@ class Worker:
                 content = predictions_file(replicate.test_probabilities)
                 attach = partial(self._storage.artifacts.attach, PREDICTIONS_FILE, content)
                 attachments.append(self._retry(attach))
+        attachments += self._keepsakes(study, outcome)
         # As Optuna does, a pruned trial's value is the last that it reported.
         value = trial.last_reported if outcome.state == TrialState.PRUNED else outcome.value
         recorded = self._retry(

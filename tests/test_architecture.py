@@ -28,6 +28,8 @@ ORDER = [
     "storage",
     "planning",
     "outcome",
+    "pictures",
+    "stock",
     "trial",
     "verdicts",
     "compare",
@@ -50,7 +52,7 @@ ORDER = [
     "cli",
     "__main__",
 ]
-TENSORFLOW = {"epochs", "training", "model", "model_file", "callbacks", "objective", "export"}
+TENSORFLOW = {"epochs", "training", "model", "model_file", "stock", "callbacks", "objective", "export"}
 LONGEST = 400
 
 

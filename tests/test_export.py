@@ -21,11 +21,11 @@ from optuna.trial import TrialState
 import hpo.export
 from hpo import HpoError, Study, StudyError
 from hpo.data import load_test
-from hpo.export import stock_model
 from hpo.model import build
 from hpo.model_file import load
 from hpo.objective import Objective, Training
 from hpo.spec import Hyperparameters
+from hpo.stock import stock_model
 from tests.command import environment
 from tests.command import hpo as run_hpo
 from tests.workers import new_studies, worker_of

@@ -37,6 +37,11 @@ class Dataset:
     class_names: tuple[str, ...] = ()
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The classes' names, or their numbers."""
+        return self.class_names or tuple(map(str, range(self.classes)))
+
+    @property
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one sample."""
         return self.x.shape[1:]

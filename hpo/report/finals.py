@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from hpo.data import Dataset, load_test
 from hpo.data.archive import DAMAGE
 from hpo.errors import DataError, StudyError
 from hpo.final import FinalArm, FinalSummary, Gap, finals_of, summarise_final
+from hpo.metrics import confusion_matrix
 from hpo.numbers import counted, estimate, number
 from hpo.report.document import Bar, Block, Command, Example, Examples, Heading, Paragraph, Picture, table
 from hpo.report.wording import level
@@ -112,8 +112,8 @@ def _predictions(final: Study, arm: FinalArm, test: Dataset, *, key: str) -> lis
     found = [(n, p) for n, p in found if p.shape == (len(test.y), test.classes)]
     if not found:
         return [Paragraph(f"{arm.arm}: there are no predictions for this test set.")]
-    names = class_names(test)
-    counts = sum(matrix(test.y, probabilities, test.classes) for _, probabilities in found)
+    names = test.names
+    counts = sum(confusion_matrix(test.y, probabilities) for _, probabilities in found)
     caption = (
         f"Confusion matrix of {arm.arm} on the test set, {counted(len(found), 'seed')} together: per cent of"
         " each true class."
@@ -126,12 +126,6 @@ def _predictions(final: Study, arm: FinalArm, test: Dataset, *, key: str) -> lis
         *_examples(f"Right: {which}", right),
         *_examples(f"The worst mistakes, wrong with the highest probability: {which}", wrong),
     ]
-
-
-def matrix(targets: Array, probabilities: Array, classes: int) -> Array:
-    """Samples by true and predicted class: (classes, classes) counts."""
-    flat = targets * classes + probabilities.argmax(axis=1)
-    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
 
 
 def examples(test: Dataset, probabilities: Array) -> tuple[list[Example], list[Example]]:
@@ -147,13 +141,8 @@ def examples(test: Dataset, probabilities: Array) -> tuple[list[Example], list[E
     )
 
 
-def class_names(test: Dataset) -> Sequence[str]:
-    """The classes' names, or their numbers."""
-    return test.class_names or [str(index) for index in range(test.classes)]
-
-
 def _example(test: Dataset, probabilities: Array, index: int) -> Example:
-    names, shares = class_names(test), probabilities[index]
+    names, shares = test.names, probabilities[index]
     true, predicted = int(test.y[index]), int(shares.argmax())
     shown = np.argsort(-shares, kind="stable")[:SHOWN_BARS]
     shown = np.sort(shown if true in shown else np.append(shown[:-1], true))

@@ -4,7 +4,7 @@ Optuna decides what a trial is; a lease decides who trains it. All that goes aro
 or depends on one kind of database, is in this package.
 """
 
-from hpo.storage.artifacts import DEFAULT_ARTIFACT_DIR, ArtifactFolder, new_checkpoint
+from hpo.storage.artifacts import DEFAULT_ARTIFACT_DIR, ArtifactFolder, Attachment, new_checkpoint
 from hpo.storage.claims import RETRIES_ATTRIBUTE, Claim, LeaseLostError
 from hpo.storage.leases import Lease, new_token
 from hpo.storage.opening import DEFAULT_URL
@@ -17,6 +17,7 @@ __all__ = [
     "DEFAULT_URL",
     "RETRIES_ATTRIBUTE",
     "ArtifactFolder",
+    "Attachment",
     "BulkReadingStorage",
     "Claim",
     "Lease",

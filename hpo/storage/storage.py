@@ -165,6 +165,12 @@ class Storage:
         with self.reading.connect() as connection:
             return list(connection.execute(found.order_by(study.study_id)).scalars())
 
+    def best_value(self, study_id: int, *, direction: str) -> float | None:
+        """The best value of the study's complete trials, of its first objective; None if it has none."""
+        with self.reading.connect() as connection:
+            ends = connection.execute(_extremes().where(models.TrialModel.study_id == study_id)).first()
+        return None if ends is None else ends[2 if direction == "maximize" else 1]
+
     def study_attribute(self, study_id: int, key: str) -> Any:
         """One user attribute of a study; None if it has none."""
         own = models.StudyUserAttributeModel

@@ -1,0 +1,153 @@
+"""Curves and counts to SVG, in about a millisecond: a plotting library takes longer than a short trial."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+Curve = Sequence[Mapping[str, float]]
+Point = tuple[int, float]
+
+PANELS = (("loss", "loss", "val_loss"), ("accuracy", "accuracy", "val_accuracy"))
+# Pixels of a panel's inner part, of a cell, and of what is around them.
+WIDTH, HEIGHT, CELL, MARGIN, TOP = 340, 220, 34, 60, 50
+TICKS = 5
+MOST_POINTS = 400
+# Beyond so many classes nobody can read the cells, and there would be a thousand of them.
+MOST_CLASSES = 25
+LONGEST_NAME = 14
+# What XML has no way to write.
+UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values from `low` to `high` on `length` pixels, with ticks at round values."""
+
+    low: float
+    high: float
+    length: float
+    ticks: tuple[float, ...]
+
+    @classmethod
+    def around(cls, low: float, high: float, length: float, *, whole: bool = False) -> Scale:
+        """The scale from round value to round value that holds these."""
+        if high <= low:
+            low, high = low - 0.5, high + 0.5
+        step = _round_step((high - low) / TICKS)
+        if whole:
+            step = max(1.0, step)
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        ticks = tuple(step * index for index in range(first, last + 1))
+        return cls(ticks[0], ticks[-1], length, ticks)
+
+    def at(self, value: float) -> float:
+        """Pixels from the lower end."""
+        return (value - self.low) / (self.high - self.low) * self.length
+
+
+def curves_svg(curves: Sequence[Curve], title: str) -> str:
+    """Loss and accuracy by epoch, training and validation; the mean over the runs that come to an epoch.
+
+    `curves` has for each run its epochs' metrics, from epoch 1. Values that are not finite leave a gap.
+    """
+    epochs = max(map(len, curves), default=0)
+    x = Scale.around(min(1, epochs), epochs, WIDTH, whole=True)
+    return _render(
+        "curves.svg.jinja",
+        title=_written(title),
+        panels=[_panel(curves, name, keys, x) for name, *keys in PANELS],
+        x=x,
+        width=WIDTH,
+        height=HEIGHT,
+        margin=MARGIN,
+        top=TOP,
+    )
+
+
+def confusion_svg(counts: np.ndarray[Any, Any], names: Sequence[str], title: str) -> str | None:
+    """Counts by true (row) and predicted (column) class, coloured by their share of the row.
+
+    None for more than `MOST_CLASSES` classes.
+    """
+    if len(names) > MOST_CLASSES:
+        return None
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return _render(
+        "confusion.svg.jinja",
+        title=_written(title),
+        names=[_written(_short(name)) for name in names],
+        counts=counts.tolist(),
+        shares=shares.tolist(),
+        cell=CELL,
+        margin=max(MARGIN, 30 + 7 * max(map(len, map(_short, names)), default=0)),
+        top=TOP,
+    )
+
+
+def _panel(curves: Sequence[Curve], name: str, keys: Sequence[str], x: Scale) -> dict[str, Any]:
+    lines = {key: _mean(curves, key) for key in keys}
+    values = [value for line in lines.values() for _, value in line if math.isfinite(value)]
+    y = Scale.around(min(values, default=0.0), max(values, default=1.0), HEIGHT)
+    ticks = [(f"{tick:.10g}", HEIGHT - y.at(tick)) for tick in y.ticks]
+    return {"name": name, "ticks": ticks, "lines": {key: _path(line, x, y) for key, line in lines.items()}}
+
+
+def _mean(curves: Sequence[Curve], key: str) -> list[Point]:
+    """Epoch and mean; of a long curve some epochs, and the last."""
+    epochs = max(map(len, curves), default=0)
+    step = max(1, math.ceil(epochs / MOST_POINTS))
+    shown = sorted({*range(0, epochs, step), *([epochs - 1] if epochs else [])})
+    points = []
+    for epoch in shown:
+        values = [curve[epoch].get(key, math.nan) for curve in curves if epoch < len(curve)]
+        points.append(
+            (epoch + 1, math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.nan)
+        )
+    return points
+
+
+def _path(line: Sequence[Point], x: Scale, y: Scale) -> str:
+    """The line as SVG draws it: a new stroke after each gap."""
+    strokes, drawn = [], False
+    for epoch, value in line:
+        if math.isfinite(value):
+            strokes.append(f"{'L' if drawn else 'M'}{x.at(epoch):.1f},{HEIGHT - y.at(value):.1f}")
+            if not drawn:
+                # A stroke of one point would not be seen.
+                strokes.append("h0.1")
+        drawn = math.isfinite(value)
+    return "".join(strokes)
+
+
+def _round_step(least: float) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that is not below."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= least * (1 - 1e-9))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def _written(text: str) -> str:
+    return UNWRITABLE.sub("\ufffd", text)
+
+
+def _render(name: str, **values: Any) -> str:
+    return str(_environment().get_template(name).render(values))
+
+
+@cache
+def _environment() -> Environment:
+    loader = PackageLoader("hpo.pictures")
+    return Environment(
+        loader=loader, undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
