@@ -46,6 +46,7 @@ ORDER = [
     "prediction",
     "latex",
     "console",
+    "notes",
     "plots",
     "report",
     "dashboard",

@@ -27,14 +27,16 @@ from werkzeug.test import Client
 import hpo as library
 from hpo.dashboard.details import as_json
 from hpo.outcome import Outcome
+from hpo.report import publish, summary_of
 from hpo.spec import loads
 from hpo.storage import Storage
 from hpo.worker import Worker
 from tests.command import SEARCH, Trained, quick
 from tests.dashboards import Dashboard, dashboard
 from tests.databases import Crowd
+from tests.recorded import comparison, created, record
 from tests.test_storage import of_every_kind
-from tests.workers import states
+from tests.workers import eventually, states
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +204,47 @@ def test_a_metric_has_its_name_and_a_study_its_note_and_graphs(
     assert "## comparison" in found["note"]["body"]
     assert {graph["id"] for graph in found["plotly_graph_objects"]} >= {"hpo-curves", "hpo-times"}
     assert all(trial["note"]["body"] == "" for trial in found["trials"])
+
+
+def recorded_study(folder: Path) -> library.Study:
+    """A comparison whose trials have ended, of which no summary was written."""
+    study = created(comparison(["slow", "fast"]), folder)
+    record(
+        study,
+        lambda arm, seed: {
+            "val_accuracy": (0.9 if arm == "fast" else 0.8) + 0.001 * seed,
+            "val_loss": 0.5 + 0.01 * seed,
+            "train_seconds": 1.0 + 0.1 * seed,
+        },
+    )
+    return study
+
+
+def test_a_study_that_nobody_has_published_is_summarised_and_nothing_is_written(tmp_path: Path) -> None:
+    study = recorded_study(tmp_path)
+    before = study.storage.rdb.get_study_system_attrs(study.id)
+    with dashboard(tmp_path) as running:
+        path = f"/api/studies/{study.id}"
+        eventually(lambda: "## " in running.json(path)["note"]["body"], within=60)
+        found = running.json(path)
+    assert found["note"]["body"] == summary_of(study)[0]
+    assert {graph["id"] for graph in found["plotly_graph_objects"]} == summary_of(study)[1].keys()
+    assert study.storage.rdb.get_study_system_attrs(study.id) == before
+
+
+def test_a_note_of_a_person_s_is_kept_and_shown(tmp_path: Path) -> None:
+    study = recorded_study(tmp_path)
+    publish(study)
+    with dashboard(tmp_path, "--read-write") as running:
+        path = f"/api/studies/{study.id}"
+        eventually(lambda: len(running.json(path)["plotly_graph_objects"]) > 0, within=60)
+        version = running.json(path)["note"]["version"]
+        note = {"version": version + 1, "body": "my own words"}
+        assert running.send("PUT", f"{path}/note", body=note).status == 204
+        assert running.json(path)["note"]["body"] == "my own words"
+        publish(study)
+        time.sleep(1.1)
+        assert running.json(path)["note"] == note
 
 
 def test_a_comparison_has_no_importances_and_that_is_no_error(

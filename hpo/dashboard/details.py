@@ -19,6 +19,7 @@ from optuna_dashboard._serializer import serialize_frozen_trial
 from werkzeug import Request, Response
 
 from hpo.dashboard.handling import Handler, with_query
+from hpo.dashboard.summaries import Summaries
 
 PATH = re.compile(r"/api/studies/(\d{1,9})/?")
 # More trials than any study has: optuna-dashboard then serializes none.
@@ -28,10 +29,10 @@ OF_TRIAL = re.compile(r"dashboard:(?:artifacts:)?(\d+):")
 
 
 class Details:
-    """Answers `GET /api/studies/ID?after=N`: all of it by optuna-dashboard, but the trials by itself."""
+    """Answers `GET /api/studies/ID?after=N`: as optuna-dashboard does, but trials and summaries by itself."""
 
-    def __init__(self, dashboard: Handler, storage: BaseStorage) -> None:
-        self._dashboard, self._storage = dashboard, storage
+    def __init__(self, dashboard: Handler, storage: BaseStorage, summaries: Summaries) -> None:
+        self._dashboard, self._storage, self._summaries = dashboard, storage, summaries
         self._finished: dict[int, bytes] = {}
 
     def __call__(self, request: Request) -> Response:
@@ -47,6 +48,7 @@ class Details:
             attributes = self._storage.get_study_system_attrs(study_id)
         except KeyError:  # it has been deleted in between
             return self._dashboard(request)
+        self._summaries.put_on(study_id, attributes, found)
         texts = self._texts(study_id, trials[int(after) :], attributes)
         found["trials"] = orjson.Fragment(b"[" + b",".join(texts) + b"]")
         answer.set_data(orjson.dumps(found))

@@ -23,6 +23,7 @@ from hpo.dashboard.asking import sensible
 from hpo.dashboard.details import Details
 from hpo.dashboard.guard import Guard, Rules
 from hpo.dashboard.handling import handler_of
+from hpo.dashboard.summaries import Summaries
 from hpo.dashboard.tokens import Token, new_token, token_in
 from hpo.dashboard.viewing import ViewedStorage
 from hpo.dashboard.writing import deleting
@@ -79,7 +80,7 @@ class Server:
             self.dashboard = optuna_dashboard.wsgi(
                 viewed, artifact_store=FileSystemArtifactStore(storage.artifacts.path)
             )
-            handler = harmless(Details(handler_of(self.dashboard), viewed))
+            handler = harmless(Details(handler_of(self.dashboard), viewed, Summaries(storage)))
             if settings.may_write:
                 handler = deleting(handler, storage)
             guard = Guard(Shared(sensible(handler, viewed)), self._rules(), log=log)

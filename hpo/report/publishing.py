@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import optuna_dashboard
+import plotly.io
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 
+from hpo.notes import write_note
 from hpo.numbers import counted
 from hpo.report.composing import about
 from hpo.report.document import Block, Paragraph, Picture, Table
@@ -16,6 +18,11 @@ from hpo.study import Study
 LONGEST_TABLE = 20
 
 
+def summary_of(study: Study) -> tuple[str, dict[str, str]]:
+    """The note of a study, and its graphs by their ids, as plotly's JSON."""
+    return _summary(about(study), study.name)
+
+
 def publish(study: Study) -> None:
     """Put the summary of a study on it. What is there already and has not changed is not written again."""
     publish_blocks(study, about(study))
@@ -23,17 +30,21 @@ def publish(study: Study) -> None:
 
 def publish_blocks(study: Study, blocks: Sequence[Block]) -> None:
     """Put these blocks about a study on it."""
-    note = as_markdown("", [_shortened(block, study.name) for block in blocks])
-    pictures = [block for block in blocks if isinstance(block, Picture) and block.key]
+    note, graphs = _summary(blocks, study.name)
     # Notes and graphs lie in pieces of 2 kB: two writers at once would mix them.
     with study.storage.lock(f"publish:{study.name}"):
-        if optuna_dashboard.get_note(study.optuna) != note:
-            optuna_dashboard.save_note(study.optuna, note)
+        write_note(study.optuna, note)
         there = get_plotly_graph_objects(study.storage.optuna.get_study_system_attrs(study.id))
-        for picture in pictures:
-            figure = picture.figure if picture.small is None else picture.small
-            if there.get(picture.key) != figure.to_json():
-                optuna_dashboard.save_plotly_graph_object(study.optuna, figure, graph_object_id=picture.key)
+        for key, graph in graphs.items():
+            if there.get(key) != graph:
+                figure = plotly.io.from_json(graph)
+                optuna_dashboard.save_plotly_graph_object(study.optuna, figure, graph_object_id=key)
+
+
+def _summary(blocks: Sequence[Block], name: str) -> tuple[str, dict[str, str]]:
+    note = as_markdown("", [_shortened(block, name) for block in blocks])
+    pictures = [block for block in blocks if isinstance(block, Picture) and block.key]
+    return note, {p.key: (p.figure if p.small is None else p.small).to_json() for p in pictures}
 
 
 def _shortened(block: Block, name: str) -> Block:

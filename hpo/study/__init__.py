@@ -8,6 +8,7 @@ from hpo.study.study import (
     Study,
     StudySummary,
     compare_studies,
+    is_ours,
     predictions_file,
 )
 
@@ -19,6 +20,7 @@ __all__ = [
     "StudySummary",
     "compare_studies",
     "create_study",
+    "is_ours",
     "list_studies",
     "open_study",
     "predictions_file",
