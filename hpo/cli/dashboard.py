@@ -24,7 +24,9 @@ def dashboard(
     host: Annotated[
         str, typer.Option(help="Where to listen; others than this machine need the token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port; 0 takes a free one.")
+    ] = 8080,
     read_write: Annotated[
         bool,
         typer.Option("--read-write", help="Let people change notes, upload artifacts and delete studies."),
@@ -38,7 +40,9 @@ def dashboard(
         list[str] | None,
         typer.Option(metavar="NAME", help="A name by which browsers may call it, as a reverse proxy's."),
     ] = None,
-    browser: Annotated[bool, typer.Option(help="Open a browser, on a desktop.")] = True,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Open no browser; else one is opened on a desktop.")
+    ] = False,
     access_log: Annotated[bool, typer.Option("--access-log", help="Print a line for each request.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Start, request every GET route of a study, and exit.")
@@ -63,7 +67,7 @@ def dashboard(
     service.serve(
         opened,
         settings,
-        open_browser=browser,
+        open_browser=not no_browser,
         announce=_say,
         log=_say if access_log else None,
     )
