@@ -88,11 +88,7 @@ for line in sys.stdin:
     for descriptor, path in enumerate([os.devnull, request["out"], request["err"]]):
         os.dup2(os.open(path, os.O_RDWR), descriptor)
     sys.argv = ["hpo", *request["arguments"]]
-    try:
-        hpo.cli.main()
-    except SystemExit as end:
-        sys.stdout.flush(), sys.stderr.flush()
-        os._exit(end.code or 0)  # to take everything down that was imported takes a second
+    hpo.cli.main()
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -88,3 +89,6 @@ def main() -> None:
             raise
         print(f"storage: cannot be used now: {reason(error)}. Try again", file=sys.stderr)
         sys.exit(1)
+    finally:
+        # Python would look for cycles among all that was imported: a second if TensorFlow is among it.
+        gc.freeze()
