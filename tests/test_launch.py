@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -225,7 +226,7 @@ def test_a_run_whose_workers_die_again_and_again_fails(tmp_path):
 
 
 def test_a_dead_worker_s_trial_goes_on_at_once_in_the_one_that_takes_its_place(tmp_path):
-    study = registered(tmp_path, LONG)
+    study = registered(tmp_path, LONG | {"seeds": 1})
     arguments = ("run", "long.toml", "--workers", "1", "--checkpoint-seconds", "0")
     started = time.monotonic()
     with running(tmp_path, *arguments) as run:
@@ -235,8 +236,8 @@ def test_a_dead_worker_s_trial_goes_on_at_once_in_the_one_that_takes_its_place(t
         _, err = run.communicate(timeout=180)
         assert run.returncode == 0
     assert f"-{worker.pid} died (SIGKILL): another one takes its place" in err
-    assert states(study) == ["complete"] * 4
-    assert [trial.retries for trial in study.all_trials] == [1, 0, 0, 0]
+    assert states(study) == ["complete"] * 2
+    assert [trial.retries for trial in study.all_trials] == [1, 0]
     # Nobody waited for the dead worker's lease.
     trial = study.all_trials[0]
     assert (trial.finished - trial.started).total_seconds() < 60 or time.monotonic() - started < 60
@@ -244,16 +245,15 @@ def test_a_dead_worker_s_trial_goes_on_at_once_in_the_one_that_takes_its_place(t
 
 def test_a_worker_that_outgrows_its_memory_is_replaced_and_said(tmp_path):
     study = registered(tmp_path, LONG)
-    # No worker can have so little: in the end that is said.
+    # No worker can have so little.
     with running(tmp_path, "run", "long.toml", "--workers", "1", "--max-worker-memory", "50") as run:
-        _, err = run.communicate(timeout=240)
-        assert run.returncode == 1
-    lines = err.strip().splitlines()
-    assert re.search(r"worker \S+ uses \d+ MiB, more than its 50: replaced after its epoch", err)
-    assert re.search(r"worker \S+ outgrew its memory: another one takes its place", err)
-    assert re.fullmatch(
-        r"6 workers were lost in 60 s, the last one outgrew its memory; trials left: [1-4]", lines[-1]
-    )
+        assert run.stderr is not None
+        said = list(itertools.islice(run.stderr, 2))
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=180)
+        assert run.returncode == 130
+    assert re.fullmatch(r"worker \S+ uses \d+ MiB, more than its 50: replaced after its epoch\n", said[0])
+    assert re.fullmatch(r"worker \S+ outgrew its memory: another one takes its place\n", said[1])
     assert set(states(study)) <= {"waiting", "complete"}
     assert leases(study.storage) == 0
 
@@ -262,8 +262,8 @@ def test_a_worker_that_outgrows_its_memory_is_replaced_and_said(tmp_path):
 
 
 def test_hpo_stop_ends_a_run_from_anywhere_and_resume_goes_on(tmp_path):
-    study = registered(tmp_path, LONG)
-    with running(tmp_path, *RUN) as run:
+    study = registered(tmp_path, LONG | {"seeds": 4})
+    with running(tmp_path, "run", "long.toml", "--workers", "1") as run:
         eventually(lambda: bool(training(study)))
         with running(tmp_path, "stop", "long") as stop:
             assert last_line(stop) == "long is stopped. Go on with: hpo resume long"
@@ -274,8 +274,8 @@ def test_hpo_stop_ends_a_run_from_anywhere_and_resume_goes_on(tmp_path):
     with worker_process(study.storage, "long") as refused:
         assert refused.wait(60) == 0
     assert "waiting" in states(study)
-    with running(tmp_path, "resume", "long", "--workers", "2") as resumed:
-        assert last_line(resumed) == "long: 4 complete."
+    with running(tmp_path, "resume", "long", "--workers", "1") as resumed:
+        assert last_line(resumed) == "long: 8 complete."
 
 
 def test_a_worker_that_is_told_to_stop_gives_up_an_epoch_that_takes_too_long(tmp_path):
