@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pickle
+from pathlib import Path
 
 import pytest
 
@@ -27,8 +30,23 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A folder whose database holds a search and a comparison, both trained by `hpo run` with two workers."""
-    folder = tmp_path_factory.mktemp("trained")
+    """A folder whose database holds a search and a comparison, both trained by `hpo run` with two workers.
+
+    The first of pytest's processes that needs it trains it for all of them: tests only read it.
+    """
+    is_one_of_several = "PYTEST_XDIST_WORKER" in os.environ
+    shared = tmp_path_factory.getbasetemp().parent if is_one_of_several else tmp_path_factory.mktemp("shared")
+    kept = shared / "trained.pickle"
+    with (shared / "trained.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(_trained(shared / "trained")))
+        found: Trained = pickle.loads(kept.read_bytes())
+        return found
+
+
+def _trained(folder: Path) -> Trained:
+    folder.mkdir()
     (folder / "search.toml").write_text(SEARCH)
     (folder / "comparison.toml").write_text(COMPARISON)
     search = hpo_on_terminal("run", "search.toml", "--workers", "2", folder=folder, columns=60)
