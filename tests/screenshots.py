@@ -9,12 +9,12 @@ import argparse
 import shutil
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import sync_playwright
 
 from tests.dashboards import dashboard
 
 PICTURES = Path(__file__).parent.parent / "studies" / "pictures"
-VIEWPORT = {"width": 1280, "height": 800}
+VIEWPORT = {"width": 1280, "height": 960}
 # Plotly draws for a moment after its data have come.
 SETTLED_MS = 2000
 
@@ -32,18 +32,16 @@ def main() -> None:
         page = browser.new_page(viewport=VIEWPORT)  # type: ignore[arg-type]
         page.goto(running.link)
         page.wait_for_url(f"{running.address}/dashboard")
-        for name, path in {
-            "study": f"studies/{search}",
-            "trial": f"studies/{search}/trials?numbers={best}",
-            "note": f"studies/{comparison}/note",
-        }.items():
+        # What to show, and a text that must be in sight.
+        for name, path, text in (
+            ("study", f"studies/{comparison}", "seconds of training"),
+            ("trial", f"studies/{search}/trials?numbers={best}", "curves.csv"),
+            ("note", f"studies/{comparison}/note", "Conclusions"),
+        ):
             page.goto(f"{running.address}/dashboard/{path}", wait_until="networkidle")
-            _take(page, name)
-
-
-def _take(page: Page, name: str) -> None:
-    page.wait_for_timeout(SETTLED_MS)
-    page.screenshot(path=PICTURES / f"dashboard-{name}.png")
+            page.get_by_text(text).first.scroll_into_view_if_needed()
+            page.wait_for_timeout(SETTLED_MS)
+            page.screenshot(path=PICTURES / f"dashboard-{name}.png")
 
 
 if __name__ == "__main__":
