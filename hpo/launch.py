@@ -131,7 +131,12 @@ class _Worker:
         return not self.runs and (self.told or self.process.returncode != 0)
 
     def stop(self) -> None:
-        """Let it put its trial back after its epoch; told again, it ends at once."""
+        """Let it put its trial back after its epoch; it may have been told to already."""
+        if not self.told:
+            self.insist()
+
+    def insist(self) -> None:
+        """As `stop`; one that has been told ends at once."""
         if self.runs:
             self.told = True
             self.process.terminate()
@@ -183,7 +188,8 @@ class _Crew:
             for worker in self._workers:
                 worker.process.wait()
         except KeyboardInterrupt:
-            self.stop()
+            for worker in self._workers:
+                worker.insist()
             for worker in self._workers:
                 worker.process.wait()
 
