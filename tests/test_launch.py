@@ -262,20 +262,21 @@ def test_a_worker_that_outgrows_its_memory_is_replaced_and_said(tmp_path):
 
 
 def test_hpo_stop_ends_a_run_from_anywhere_and_resume_goes_on(tmp_path):
-    study = registered(tmp_path, LONG | {"seeds": 4})
+    # Enough to be stopped in, all of the same program.
+    arms = [{"name": str(rate), "learning_rate": rate} for rate in (0.01, 0.1)]
+    study = registered(tmp_path, LONG | {"seeds": 3, "arms": arms})
     with running(tmp_path, "run", "long.toml", "--workers", "1") as run:
         eventually(lambda: bool(training(study)))
-        with running(tmp_path, "stop", "long") as stop:
-            assert last_line(stop) == "long is stopped. Go on with: hpo resume long"
+        stop = quick("stop", "long", folder=tmp_path)
+        assert (stop.returncode, stop.stderr) == (0, "long is stopped. Go on with: hpo resume long\n")
         assert last_line(run).endswith("waiting. Stopped by hpo stop. Go on with: hpo resume long")
         assert run.returncode == 0
     assert set(states(study)) <= {"waiting", "complete"}
     assert leases(study.storage) == 0
-    with worker_process(study.storage, "long") as refused:
-        assert refused.wait(60) == 0
+    worker_of(study).run(exit_when_idle=True)
     assert "waiting" in states(study)
     with running(tmp_path, "resume", "long", "--workers", "1") as resumed:
-        assert last_line(resumed) == "long: 8 complete."
+        assert last_line(resumed) == "long: 6 complete."
 
 
 def test_a_worker_that_is_told_to_stop_gives_up_an_epoch_that_takes_too_long(tmp_path):
