@@ -5,35 +5,35 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from hpo.versions import __version__ as __version__
+
 if TYPE_CHECKING:
-    from hpo.compare import Comparison
+    from hpo.analysis import Comparison
     from hpo.errors import DataError, HpoError, SpecError, StorageError, StudyError, WorkerError
     from hpo.prediction import predict
     from hpo.spec import StudySpec
-    from hpo.study import Study, StudySummary, compare_studies, create_study, list_studies, open_study
-    from hpo.training import fit
-    from hpo.trial import Trial
-
-__version__ = "0.1.0"
+    from hpo.studies import Study, StudySummary, compare_studies, create_study, list_studies, open_study
+    from hpo.training.fit import fit
+    from hpo.trials import Trial
 
 # Loaded at first use: TensorFlow alone takes seconds to import.
 _HOMES = {
-    "Comparison": "compare",
+    "Comparison": "analysis",
     "DataError": "errors",
     "HpoError": "errors",
     "SpecError": "errors",
     "StorageError": "errors",
-    "Study": "study",
+    "Study": "studies",
     "StudyError": "errors",
     "StudySpec": "spec",
-    "StudySummary": "study",
-    "Trial": "trial",
+    "StudySummary": "studies",
+    "Trial": "trials",
     "WorkerError": "errors",
-    "compare_studies": "study",
-    "create_study": "study",
-    "fit": "training",
-    "list_studies": "study",
-    "open_study": "study",
+    "compare_studies": "studies",
+    "create_study": "studies",
+    "fit": "training.fit",
+    "list_studies": "studies",
+    "open_study": "studies",
     "predict": "prediction",
 }
 

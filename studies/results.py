@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from hpo import Comparison, Study, Trial, compare_studies, create_study
-from hpo.compare import Verdict, compare
-from hpo.console import StudyProgress, text_of
-from hpo.final import FinalSummary, create_final, summarise_final
-from hpo.numbers import p_value, with_interval, with_spread
+from hpo.analysis import Verdict, compare
+from hpo.cli.console import StudyProgress, text_of
 from hpo.spec import FinalSpec
+from hpo.studies.final import FinalSummary, create_final, summarise_final
+from hpo.tables.numbers import p_value, with_interval, with_spread
 
 FOLDER = Path(__file__).parent
 OPPOSITE = {"better": "worse", "worse": "better"}

@@ -74,7 +74,7 @@ def environment(**variables: str) -> dict[str, str]:
 # Each line of its input is a command, which it runs in a fork of itself; it answers with the exit code.
 WARM = """
 import json, os, sys
-import hpo.cli, hpo.dashboard, hpo.worker, pandas, sklearn.datasets, sklearn.model_selection
+import hpo.cli, hpo.dashboard, hpo.workers, pandas, sklearn.datasets, sklearn.model_selection
 from optuna.storages import RDBStorage
 
 for line in sys.stdin:

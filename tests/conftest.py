@@ -13,7 +13,7 @@ import pytest
 
 from tests.command import COMPARISON, SEARCH, Trained, hpo, hpo_on_terminal
 from tests.databases import crowd, empty_database, new_database, new_postgresql, postgresql_server, url
-from tests.workers import own_data
+from tests.tiny_studies import own_data
 
 __all__ = [
     "crowd",

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 import hpo
 from hpo.spec import StudySpec, loads
 from hpo.storage import Storage
-from hpo.study import CURVES_FILE, PREDICTIONS_FILE, predictions_file
+from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, predictions_file
 
 Run = Mapping[str, float]
 # Metrics of each run of a trial, by its arm (None in a search) and its seed or number; None: it failed.

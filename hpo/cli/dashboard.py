@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpo.cli.console import Format, show
 from hpo.cli.options import Output, StorageUrl, open_storage
-from hpo.console import Format, show
-from hpo.numbers import counted
+from hpo.tables.numbers import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

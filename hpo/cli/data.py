@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpo.cli.console import Format, show, show_fields, show_picture
 from hpo.cli.options import Output, fetch
-from hpo.console import Format, show, show_fields, show_picture
 from hpo.errors import DataError
 
 if TYPE_CHECKING:

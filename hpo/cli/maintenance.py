@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpo.cli.console import Format, show
 from hpo.cli.options import Output, StorageUrl
-from hpo.console import Format, show
-from hpo.numbers import counted
+from hpo.tables.numbers import counted
 
 if TYPE_CHECKING:
     from hpo.doctor import Finding
@@ -27,7 +27,7 @@ def doctor(
     from dataclasses import asdict
 
     from hpo.doctor import examine
-    from hpo.storage.opening import located
+    from hpo.storage.engine import located
 
     findings = examine(storage, repair=repair)
     _, place = located(storage)

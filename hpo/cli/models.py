@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpo.cli.console import Format, show
 from hpo.cli.options import Output, StorageUrl, StudyName, fetch, open_study
-from hpo.console import Format, show
 
 if TYPE_CHECKING:
     from hpo.prediction import Predictions

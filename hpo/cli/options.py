@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpo.console import Format, downloads
+from hpo.cli.console import Format, downloads
 
 if TYPE_CHECKING:
     from hpo.storage import Storage
-    from hpo.study import Study
+    from hpo.studies import Study
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A study file.")]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name.")]
@@ -59,7 +59,7 @@ def open_storage(url: str | None) -> Storage:
 
 def open_study(name: str, storage: Storage | str | None) -> Study:
     """A study of that storage."""
-    from hpo.study import open_study
+    from hpo.studies import open_study
 
     return open_study(name, storage=storage)
 

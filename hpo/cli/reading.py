@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from hpo.cli.console import Format, show, show_fields, states_of, stdout
 from hpo.cli.options import Output, StorageUrl, StudyName, open_storage, open_study
-from hpo.console import Format, show, show_fields, states_of, stdout
 from hpo.errors import HpoError
-from hpo.numbers import counted, p_value, with_interval, with_spread
+from hpo.tables.numbers import counted, p_value, with_interval, with_spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hpo.compare import ArmSummary, Comparison
-    from hpo.study import Study, StudySummary
-    from hpo.trial import Trial
+    from hpo.analysis import ArmSummary, Comparison
+    from hpo.studies import Study, StudySummary
+    from hpo.trials.record import Trial
 
 
 def studies(storage: StorageUrl = None, output: Output = Format.table) -> None:
     """The studies in the storage."""
-    from hpo.study import list_studies
-    from hpo.trial import STATES
+    from hpo.studies import list_studies
+    from hpo.trials.record import STATES
 
     summaries = list_studies(storage=open_storage(storage))
     counts = (f"counts.{state}" for state in STATES.values())
@@ -107,7 +107,7 @@ def delete(
 
 def show_comparison(studies: Sequence[Study], output: Format, *, most: int | None = None) -> None:
     """Print the arms of studies, of a table the first `most`, and the verdicts on them."""
-    from hpo.study import compare_studies
+    from hpo.studies import compare_studies
 
     comparison, names = compare_studies(studies), [study.name for study in studies]
     show(
@@ -126,7 +126,7 @@ def show_final(study: Study, output: Format) -> None:
     """Print what a final evaluation has shown."""
     from dataclasses import asdict
 
-    from hpo.final import summarise_final
+    from hpo.studies.final import summarise_final
 
     summary = summarise_final(study)
     found = [(arm, metric, gap) for arm in summary.arms for metric, gap in arm.gaps.items()]

@@ -19,8 +19,12 @@ def report(
     """Write report.md and report.html, and put the summary on the studies in optuna-dashboard."""
     opened = open_storage(storage)
     found = [open_study(name, opened) for name in dict.fromkeys(studies)]
-    from hpo.report import write_report
+    from hpo.dashboard.publishing import publish_blocks
+    from hpo.report import compose
 
-    for path in write_report(found, out, published=True):
+    made = compose(found)
+    for path in made.write(out):
         print(path)
+    for study, blocks in zip(made.studies, made.parts, strict=True):
+        publish_blocks(study, blocks)
     print("The summary is the studies' note in: hpo dashboard", file=sys.stderr)

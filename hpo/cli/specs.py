@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpo.cli.console import Format, show
 from hpo.cli.options import Output
-from hpo.console import Format, show
 from hpo.errors import HpoError, SpecError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def validate(
     output: Output = Format.table,
 ) -> None:
     """Check study files; print what each would run."""
-    from hpo.compare import doubts
+    from hpo.analysis import doubts
     from hpo.spec import load
 
     rows, errors = [], []
@@ -62,7 +62,7 @@ def validate(
 
 def _workload(path: Path, spec: StudySpec) -> dict[str, Any]:
     from hpo.data import train_samples
-    from hpo.planning import workload
+    from hpo.search import workload
 
     try:
         samples = train_samples(spec.data.name)

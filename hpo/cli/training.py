@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpo.cli.console import Format, StudyProgress, states_of, stdout
 from hpo.cli.options import (
     CheckpointSeconds,
     MaxWorkerMemory,
@@ -22,14 +23,13 @@ from hpo.cli.options import (
     open_study,
 )
 from hpo.cli.reading import show_best, show_comparison, show_final
-from hpo.console import Format, StudyProgress, states_of, stdout
 from hpo.errors import DataError, SpecError
-from hpo.numbers import counted
+from hpo.tables.numbers import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hpo.study import Study, StudySummary
+    from hpo.studies import Study, StudySummary
 
 # A search may have hundreds of configurations; `hpo compare` shows them all.
 SHOWN_ARMS = 10
@@ -104,7 +104,7 @@ def final(
     checkpoint_seconds: CheckpointSeconds = 30.0,
 ) -> None:
     """Train the best configurations on fresh seeds and evaluate them, once, on the test set."""
-    from hpo.final import create_final
+    from hpo.studies.final import create_final
 
     opened = open_storage(storage)
     chosen = [open_study(name, opened) for name in studies]
@@ -142,7 +142,7 @@ def worker(
     stop_on_end_of_input: Annotated[bool, typer.Option("--stop-on-end-of-input", hidden=True)] = False,
 ) -> None:
     """Train trials of studies, one after the other, until told to stop (Ctrl-C, SIGTERM, `hpo stop`)."""
-    from hpo.worker import Worker
+    from hpo.workers.worker import Worker
 
     opened = open_storage(storage)
     served = Worker(opened, studies or (), threads=threads, checkpoint_seconds=checkpoint_seconds)
@@ -177,7 +177,7 @@ def _create(path: Path, storage: str | None, trials: int | None) -> Study:
                 "--trials", f"is for a search, and {path} is a comparison", remedy="Set seeds instead."
             )
         spec = parse(to_json(spec) | {"trials": trials}, source="--trials")
-    from hpo.study import create_study  # takes longer than to find a mistake in the file
+    from hpo.studies import create_study  # takes longer than to find a mistake in the file
 
     try:
         fetch(spec.data.name)
@@ -208,7 +208,7 @@ def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
         stdout().print()
         show_best(study)
     if summary.counts["complete"]:
-        from hpo.report import publish
+        from hpo.dashboard.publishing import publish
 
         publish(study)
     _conclude(study, summary)

@@ -1,6 +1,6 @@
 """optuna-dashboard as a service: its own application behind a guard, on studies that open at once."""
 
-from hpo.dashboard.checking import Checked, check
-from hpo.dashboard.serving import HOST, PORT, Settings, serve
+from hpo.dashboard.selfcheck import Checked, check
+from hpo.dashboard.server import HOST, PORT, Settings, serve
 
 __all__ = ["HOST", "PORT", "Checked", "Settings", "check", "serve"]

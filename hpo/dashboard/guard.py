@@ -16,9 +16,9 @@ from markupsafe import escape
 from werkzeug import Request, Response
 from werkzeug.exceptions import HTTPException
 
-from hpo.dashboard.handling import Handler, said
+from hpo.dashboard.changes import refusal
+from hpo.dashboard.handlers import Handler, said
 from hpo.dashboard.tokens import Token, WrongTokens
-from hpo.dashboard.writing import refusal
 
 logger = logging.getLogger(__name__)
 

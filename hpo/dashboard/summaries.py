@@ -13,9 +13,10 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from hpo.notes import is_people_s
+from hpo.dashboard.notes import is_people_s
+from hpo.registry import SPEC_ATTRIBUTE, is_ours
 from hpo.storage import Storage, StudyRow
-from hpo.study import SPEC_ATTRIBUTE, is_ours, open_study
+from hpo.studies import open_study
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Summaries:
         begun = time.monotonic()
         try:
             # Pandas, SciPy and plotly take a second, which the first page need not wait for.
-            from hpo.report import summary_of
+            from hpo.dashboard.publishing import summary_of
 
             note, graphs = summary_of(open_study(name, storage=self._storage))
         except Exception:

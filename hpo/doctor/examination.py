@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
-from hpo.doctor.files import file_faults, of_hpo, trial_place
+from hpo.doctor.artifacts import file_faults, of_hpo, trial_place
 from hpo.doctor.findings import Examination, Finding
 from hpo.doctor.schema import OPTUNA_TABLES, damage, schema_faults
-from hpo.storage import opening
+from hpo.storage import engine as opening
 from hpo.storage.artifacts import artifacts_at
 from hpo.storage.claims import RETRIES_ATTRIBUTE, UNFINISHED, held, key_of, upsert_attributes
 from hpo.storage.leases import leases

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from optuna.storages._rdb import models
 
 from hpo.storage.artifacts import ArtifactFolder
+from hpo.storage.bulk import READING
 from hpo.storage.leases import Lease, new_token, take
-from hpo.storage.reading import READING
-from hpo.storage.retries import reason
+from hpo.storage.patience import reason
 
 # The lease is given up by the transaction that takes it, long before.
 LEASE_SECONDS = 60.0

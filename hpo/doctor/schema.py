@@ -17,9 +17,9 @@ from optuna.storages import RDBStorage, _rdb
 from optuna.storages._rdb import models
 
 from hpo.doctor.findings import Examination, Finding
-from hpo.storage import opening
+from hpo.storage import engine as opening
 from hpo.storage.leases import leases
-from hpo.storage.retries import reason
+from hpo.storage.patience import reason
 
 SQLITE_CORRUPT = 11
 REVISIONS = "alembic_version"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 
-from hpo.compare import Comparison, Verdict
+from hpo.analysis import Comparison, Verdict
 from hpo.plots.frame import (
     FAINT,
     INK,

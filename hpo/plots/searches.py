@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from hpo.plots.frame import COLOURS, POINT, Layout, axes, axis, escaped, framed, panels, shorts, single
 from hpo.spec import Dimension, Range, SearchSpec
 from hpo.spec.base import plain
-from hpo.trial import Trial
+from hpo.trials.record import Trial
 
 
 def history(trials: Sequence[Trial], metric: str, direction: str) -> go.Figure:

@@ -14,12 +14,12 @@ import numpy as np
 from hpo.data.archive import DAMAGE, explain, read_arrays
 from hpo.errors import DataError, HpoError
 from hpo.prediction.images import image_files, is_image_shape, read_images
-from hpo.tensorflow_setup import prepare_tensorflow
+from hpo.training.device import prepare_tensorflow
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpo.model_file import Classifier
+    from hpo.models.file import Classifier
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def predictions(model: Path | str, data: Data) -> Predictions:
     if not model.is_file():
         raise HpoError(str(model), "must be a model file, and does not exist")
     prepare_tensorflow(1)
-    from hpo.model_file import load
+    from hpo.models.file import load
 
     classifier = load(model)
     samples = _samples(given, classifier)

@@ -1,9 +1,10 @@
-"""Reports of studies: Markdown, one page of HTML, and the note and graphs of a study in optuna-dashboard.
+"""Reports of studies: Markdown and one page of HTML.
 
 What they state of arms comes from verdicts alone; the rest are figures and counts.
 """
 
-from hpo.report.publishing import publish, summary_of
-from hpo.report.writing import write_report
+from hpo.report.folder import Report, compose
+from hpo.report.outline import about
+from hpo.report.renderers import as_markdown
 
-__all__ = ["publish", "summary_of", "write_report"]
+__all__ = ["Report", "about", "as_markdown", "compose"]

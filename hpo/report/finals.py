@@ -13,13 +13,13 @@ from hpo import plots
 from hpo.data import Dataset, load_test
 from hpo.data.archive import DAMAGE
 from hpo.errors import DataError, StudyError
-from hpo.final import FinalArm, FinalSummary, Gap, finals_of, summarise_final
-from hpo.metrics import confusion_matrix
-from hpo.numbers import counted, estimate, number
 from hpo.report.document import Bar, Block, Command, Example, Examples, Heading, Paragraph, Picture, table
-from hpo.report.wording import level
+from hpo.report.sentences import level
 from hpo.spec import FinalSpec
-from hpo.study import Study
+from hpo.studies import Study
+from hpo.studies.final import FinalArm, FinalSummary, Gap, finals_of, summarise_final
+from hpo.tables.numbers import counted, estimate, number
+from hpo.trials.metrics import confusion_matrix
 
 SHOWN_ARMS = 3
 SHOWN_RIGHT, SHOWN_WRONG = 4, 8

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from hpo import plots
-from hpo.numbers import counted, number, with_spread
 from hpo.report.document import Block, Bullets, Command, Heading, Paragraph, Picture, table
 from hpo.report.sections import Subject, curves_pictures
 from hpo.spec import SearchSpec
-from hpo.trial import Trial
+from hpo.tables.numbers import counted, number, with_spread
+from hpo.trials.record import Trial
 
 SHOWN_CONFIGURATIONS = 25
 SHOWN_CURVES = 10

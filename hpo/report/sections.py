@@ -6,22 +6,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import pandas as pd
 
-import hpo
 from hpo import plots
-from hpo.compare import ArmSummary, Comparison
-from hpo.numbers import counted, number, p_value, with_spread
+from hpo.analysis import ArmSummary, Comparison
 from hpo.report.document import Block, Bullets, Heading, Paragraph, Picture, table
-from hpo.report.wording import arm_name, conclusions, estimate_of, level, margin
+from hpo.report.sentences import arm_name, conclusions, estimate_of, level, margin
 from hpo.spec import EPOCH_METRICS, RATIO_METRICS, ComparisonSpec, StudySpec
-from hpo.study import CURVES_FILE, Study
-from hpo.trial import STATES, Trial
+from hpo.studies import Study
+from hpo.tables.numbers import counted, number, p_value, with_spread
+from hpo.trials import CURVES_FILE
+from hpo.trials.record import STATES, Trial
+from hpo.versions import versions
 
-PACKAGES = ("optuna", "keras", "tensorflow", "numpy", "scipy")
 SHOWN_MISSING = 10
 SMALL_METRICS = 2  # whose differences fit into a graph of optuna-dashboard
 MOST_RUNS = 10**6  # of a trial
@@ -202,8 +201,8 @@ def method(subject: Subject) -> list[Block]:
     ]
     if any(arm.verdicts for arm in comparison.arms):
         lines.append(_tests(comparison))
-    with_ = ", ".join(_versions())
-    lines.append(f"Reported by hpo {hpo.__version__} with {with_}, as installed where this was written.")
+    mine, *others = (f"{name} {version}" for name, version in versions().items())
+    lines.append(f"Reported by {mine} with {', '.join(others)}, as installed where this was written.")
     return [Heading("How it was done"), Bullets(tuple(lines))]
 
 
@@ -216,16 +215,6 @@ def _tests(comparison: Comparison) -> str:
         " intervals are those of each arm alone, so one may leave out zero where the verdict is undecided."
         f" The smallest differences that matter: {effects}."
     )
-
-
-def _versions() -> list[str]:
-    found = []
-    for name in PACKAGES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _results(trials: Sequence[Trial], metric: str) -> list[plots.Result]:

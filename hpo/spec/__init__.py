@@ -3,8 +3,8 @@
 from hpo.spec.changes import Change, changes
 from hpo.spec.comparison import Arm, ComparisonSpec
 from hpo.spec.example import example
-from hpo.spec.files import from_json, json_schema, load, loads, to_json, to_toml
 from hpo.spec.final import FinalSpec
+from hpo.spec.formats import from_json, json_schema, load, loads, to_json, to_toml
 from hpo.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters
 from hpo.spec.parts import (
     DIRECTIONS,

@@ -5,11 +5,12 @@ or depends on one kind of database, is in this package.
 """
 
 from hpo.storage.artifacts import DEFAULT_ARTIFACT_DIR, ArtifactFolder, Attachment, new_checkpoint
+from hpo.storage.bulk import BulkReadingStorage
 from hpo.storage.claims import RETRIES_ATTRIBUTE, Claim, LeaseLostError
+from hpo.storage.engine import DEFAULT_URL
+from hpo.storage.leased import LeasedTrial, last_step
 from hpo.storage.leases import Lease, new_token
-from hpo.storage.opening import DEFAULT_URL
-from hpo.storage.reading import BulkReadingStorage
-from hpo.storage.retries import Patience, passes, reason
+from hpo.storage.patience import Patience, passes, reason
 from hpo.storage.storage import Storage, StudyRow
 
 __all__ = [
@@ -22,9 +23,11 @@ __all__ = [
     "Claim",
     "Lease",
     "LeaseLostError",
+    "LeasedTrial",
     "Patience",
     "Storage",
     "StudyRow",
+    "last_step",
     "new_checkpoint",
     "new_token",
     "passes",

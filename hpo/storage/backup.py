@@ -14,7 +14,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from hpo.errors import StorageError
-from hpo.storage import opening
+from hpo.storage import engine as opening
 from hpo.storage.artifacts import sync_folder
 
 COUNTED = ("studies", "trials")

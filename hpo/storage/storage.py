@@ -22,11 +22,11 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import orm
 
-from hpo.storage import opening
+from hpo.storage import engine as opening
 from hpo.storage.artifacts import artifacts_at, artifacts_of
+from hpo.storage.bulk import READING, BulkReadingStorage
 from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, UNFINISHED, Claim, claim_first, held, trial_key
 from hpo.storage.leases import Lease, acquire, leases, new_token
-from hpo.storage.reading import READING, BulkReadingStorage
 
 LOCK_SECONDS = 60.0
 

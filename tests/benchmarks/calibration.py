@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hpo.verdicts import Design, Effect, judge
+from hpo.analysis.verdicts import Design, Effect, judge
 from tests.benchmarks.machine import machine
 
 ALPHA = 0.05

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import hpo
-from hpo.report import write_report
+from hpo.report import compose
 from tests.benchmarks.machine import machine
 from tests.recorded import comparison, created, record
 
@@ -34,7 +34,7 @@ def main() -> None:
         out = Path(folder, "report")
         steps: dict[str, Callable[[], object]] = {
             "compare": lambda: hpo.open_study(study.name, storage=study.storage).compare(),
-            "report": lambda: write_report([hpo.open_study(study.name, storage=study.storage)], out),
+            "report": lambda: compose([hpo.open_study(study.name, storage=study.storage)]).write(out),
         }
         for name, step in steps.items():
             step()  # imports what it needs

@@ -32,12 +32,13 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
-from hpo.outcome import Outcome, Replicate
-from hpo.planning import plan
+from hpo.registry import served_studies
+from hpo.search import plan
 from hpo.spec import FINAL_METRICS, SearchSpec
 from hpo.storage import Storage
-from hpo.study import Study, create_study, served_studies
-from hpo.worker import Worker
+from hpo.studies import Study, create_study
+from hpo.trials.outcome import Outcome, Replicate
+from hpo.workers.worker import Worker
 from tests.benchmarks.bench import CROWD, Bench
 
 REPORTS = 50

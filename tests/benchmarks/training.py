@@ -152,10 +152,10 @@ def _arrays(case: Case, samples: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _measure_compiled(case: Case) -> float:
     """Median over three epochs, after the one that compiles."""
-    from hpo.epochs import Samples
-    from hpo.model import build
+    from hpo.models.mlp import build
     from hpo.spec import Hyperparameters
-    from hpo.training import Run
+    from hpo.training.epochs import Samples
+    from hpo.training.runs import Run
 
     hyperparameters = Hyperparameters(
         hidden_units=HIDDEN,

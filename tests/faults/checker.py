@@ -11,13 +11,14 @@ import pandas as pd
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.outcome import Outcome
-from hpo.planning import hyperparameters_of
+from hpo.search import hyperparameters_of
 from hpo.spec import ComparisonSpec, SearchSpec, StudySpec
 from hpo.storage import Storage
 from hpo.storage.artifacts import CHECKPOINT_SUFFIX, artifacts_of
 from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, FINISHED_BY_ATTRIBUTE
-from hpo.study import CURVES_FILE, Study, open_study
+from hpo.studies import Study, open_study
+from hpo.trials import CURVES_FILE
+from hpo.trials.outcome import Outcome
 from tests.faults.ledger import Event, of_kind
 from tests.faults.monitor import Seen, content
 from tests.faults.studies import chains, outcome, reported, size_of, spec_of

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from hpo.storage import Storage
-from hpo.study import Study, open_study
+from hpo.studies import Study, open_study
 from tests.faults.planner import OF_THE_STORAGE
 from tests.faults.studies import STUDIES
 

@@ -15,8 +15,8 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.outcome import Outcome, Replicate
 from hpo.spec import ComparisonSpec, Hyperparameters, SearchSpec, StudySpec
+from hpo.trials.outcome import Outcome, Replicate
 
 MANY_RETRIES = 1000
 ARM_EPOCHS = (4, 25, 9, 14, 6)

@@ -1,4 +1,4 @@
-"""The process under test: hpo's worker, an objective without TensorFlow, and a ledger of what it was told.
+"""The process under test: hpo's worker, a runner without TensorFlow, and a ledger of what it was told.
 
     python -m tests.faults.worker --ledger FILE --name NAME [STUDY ...]
 
@@ -21,14 +21,14 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from hpo.checkpoints import Checkpoints
 from hpo.errors import StorageError, WorkerError
-from hpo.outcome import Outcome, StoppedError
+from hpo.registry import StoredStudy
 from hpo.spec import Hyperparameters, StudySpec
 from hpo.storage import Claim, Storage, passes
 from hpo.storage.artifacts import Attachment
-from hpo.study import Study
-from hpo.worker import Worker
+from hpo.trials.checkpoints import Checkpoints
+from hpo.trials.outcome import Outcome, StoppedError
+from hpo.workers.worker import Worker
 from tests.faults.ledger import Ledger
 from tests.faults.studies import Chain, chains, outcome, reported
 
@@ -98,7 +98,7 @@ class WitnessedStorage(Storage):
         return self.claimed
 
 
-class Objective:
+class Runner:
     """Trains chains as hpo trains networks: resumes, reports, prunes, saves, stops.
 
     `poison` is the arm with whose seed 0 the process dies in its second epoch.
@@ -163,8 +163,8 @@ def worker_of(
 ) -> Worker:
     """A worker that trains chains."""
 
-    def objective(study: Study) -> Objective:
-        return Objective(study.spec, lambda: storage.claimed, poison=poison)
+    def runner(study: StoredStudy) -> Runner:
+        return Runner(study.spec, lambda: storage.claimed, poison=poison)
 
     return Worker(
         storage,
@@ -172,7 +172,7 @@ def worker_of(
         name=name,
         lease_seconds=lease_seconds,
         checkpoint_seconds=checkpoint_seconds,
-        objective=objective,
+        runner=runner,
     )
 
 

@@ -1,0 +1,126 @@
+"""What happens to optuna-dashboard's answers on their way: shared, compressed, and made harmless."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cached_property
+
+from werkzeug import Request, Response
+from werkzeug.datastructures import Headers
+
+from hpo.dashboard.handlers import Handler, changed
+from hpo.tables.cells import defused
+
+# Clients that poll at the same time get one answer: at most so much older than if each had its own.
+SHARED_SECONDS = 1.0
+COMPRESSED_BYTES = 1024
+# A quarter longer than by the usual level, in a third of the time.
+LEVEL = 1
+TEXTS = ("application/json", "text/", "image/svg+xml")
+# What somebody has uploaded runs nothing, even if a browser opens it.
+HARMLESS = "sandbox; default-src 'none'; style-src 'unsafe-inline'"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole response, which many clients may get."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+    @cached_property
+    def compressed(self) -> bytes:
+        """The body by gzip."""
+        return gzip.compress(self.body, LEVEL, mtime=0)
+
+    def response(self, request: Request) -> Response:
+        """The answer for one client, compressed if that is worth it and the client takes it."""
+        headers, body = self.headers.copy(), self.body
+        if (
+            len(body) >= COMPRESSED_BYTES
+            and "Content-Encoding" not in headers
+            and headers.get("Content-Type", "").startswith(TEXTS)
+        ):
+            headers.add("Vary", "Accept-Encoding")
+            if request.accept_encodings.quality("gzip") > 0:
+                headers["Content-Encoding"], body = "gzip", self.compressed
+        headers["Content-Length"] = str(len(body))
+        return Response(body, self.status, headers)
+
+
+class Shared:
+    """Asks once for what several clients ask of the API at the same time."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self._lock = threading.Lock()
+        self._asked: dict[str, tuple[float, Future[Answer]]] = {}
+
+    def __call__(self, request: Request) -> Response:
+        if request.method == "HEAD":
+            # The body is left out when the answer is sent.
+            request = changed(request, REQUEST_METHOD="GET")
+        if request.method != "GET":
+            try:
+                return self._handler(request)
+            finally:
+                with self._lock:
+                    self._asked.clear()
+        if request.path.startswith("/artifacts/"):
+            return self._handler(request)
+        if not request.path.startswith("/api/"):
+            return self._ask(request).response(request)
+        with self._lock:
+            oldest = time.monotonic() - SHARED_SECONDS
+            for key, (begun, asked) in list(self._asked.items()):
+                if begun < oldest and asked.done():
+                    del self._asked[key]
+            is_first = request.full_path not in self._asked
+            if is_first:
+                self._asked[request.full_path] = time.monotonic(), Future()
+            _, future = self._asked[request.full_path]
+        if is_first:
+            try:
+                future.set_result(self._ask(request))
+            except BaseException as error:
+                future.set_exception(error)
+        return future.result().response(request)
+
+    def _ask(self, request: Request) -> Answer:
+        response = self._handler(request)
+        return Answer(response.status_code, response.headers, response.get_data())
+
+
+def harmless(handler: Handler) -> Handler:
+    """Artifacts are downloads that no page of another site reads, tables are no programs."""
+
+    def handle(request: Request) -> Response:
+        response = handler(request)
+        if request.path.startswith("/artifacts/"):
+            # A file that is gone is no fault of the server's.
+            if response.status_code >= 500:
+                response.close()
+                return Response("Not found.\n", 404, content_type="text/plain")
+            response.headers.pop("Access-Control-Allow-Origin", None)
+            response.headers["Content-Disposition"] = "attachment"
+            response.headers["Content-Security-Policy"] = HARMLESS
+        elif request.path.startswith("/csv/") and response.status_code == 200:
+            response.set_data(_defused_table(response.get_data(as_text=True)))
+            response.content_type = "text/csv; charset=utf-8"
+        return response
+
+    return handle
+
+
+def _defused_table(text: str) -> str:
+    written = io.StringIO()
+    rows = csv.reader(io.StringIO(text, newline=""))
+    csv.writer(written, lineterminator="\n").writerows([defused(cell) for cell in row] for row in rows)
+    return written.getvalue()

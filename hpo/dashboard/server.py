@@ -1,0 +1,210 @@
+"""The parts of the dashboard, put together and served."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import ipaddress
+import logging
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import optuna_dashboard
+import waitress
+from optuna.artifacts import FileSystemArtifactStore
+
+from hpo.dashboard.attributes import ViewedStorage
+from hpo.dashboard.changes import deleting
+from hpo.dashboard.guard import Guard, Rules
+from hpo.dashboard.handlers import handler_of
+from hpo.dashboard.responses import Shared, harmless
+from hpo.dashboard.study_details import Details
+from hpo.dashboard.summaries import Summaries
+from hpo.dashboard.tokens import Token, new_token, token_in
+from hpo.dashboard.validation import sensible
+from hpo.errors import HpoError, StorageError
+from hpo.storage import Storage
+
+HOST, PORT = "127.0.0.1", 8080
+THREADS = 8
+# A body is an artifact in base64, or, read-only, nothing that anybody would read.
+BODY_BYTES, NO_BODY_BYTES = 64 * 2**20, 2**16
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a dashboard listens, who gets in and what may be changed.
+
+    `port` 0 takes a free one. The token is random, or that in `token_file`; `needs_token` is False to do
+    without, which is for loopback alone. `allowed_hosts` are names by which others call this machine.
+    """
+
+    host: str = HOST
+    port: int = PORT
+    may_write: bool = False
+    needs_token: bool = True
+    token_file: Path | None = None
+    allowed_hosts: tuple[str, ...] = field(default=())
+
+
+class Server:
+    """A dashboard that listens from the moment it is made; `run` answers.
+
+    waitress serves it: in one process, so that all clients share what was read of the database once, which
+    gunicorn's workers would each read for themselves; and wherever Python runs.
+
+    `log` is called with a line for each request.
+
+    Raises:
+        HpoError: nobody can listen there, or the token file cannot be used.
+        StorageError: the artifact folder cannot be made.
+    """
+
+    def __init__(
+        self, storage: Storage, settings: Settings, *, log: Callable[[str], None] | None = None
+    ) -> None:
+        self.token = _token(settings)
+        self._settings = settings
+        with contextlib.ExitStack() as undo:
+            listening = undo.enter_context(_listen(settings))
+            # For who is on this machine.
+            self.reachable: tuple[str, int] = listening.getsockname()[:2]
+            self.port = self.reachable[1]
+            _make(storage.artifacts.path)
+            viewed = storage.opened_as(ViewedStorage, reading=not settings.may_write)
+            self.dashboard = optuna_dashboard.wsgi(
+                viewed, artifact_store=FileSystemArtifactStore(storage.artifacts.path)
+            )
+            handler = harmless(Details(handler_of(self.dashboard), viewed, Summaries(storage)))
+            if settings.may_write:
+                handler = deleting(handler, storage)
+            guard = Guard(Shared(sensible(handler, viewed)), self._rules(), log=log)
+            # That some clients wait for others is no news.
+            logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+            self._server = waitress.create_server(
+                guard,
+                sockets=[listening],
+                threads=THREADS,
+                ident=None,
+                max_request_body_size=BODY_BYTES if settings.may_write else NO_BODY_BYTES,
+            )
+            undo.pop_all()
+
+    @property
+    def address(self) -> str:
+        """Where a browser finds it, without the token."""
+        host = self._settings.host
+        if host in ("0.0.0.0", "::"):
+            host = socket.gethostname()
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def link(self) -> str:
+        """What opens it: with the token, unless that is in a file."""
+        if self.token is None or self._settings.token_file is not None:
+            return f"{self.address}/dashboard"
+        return f"{self.address}/?token={self.token.text}"
+
+    def run(self) -> None:
+        """Answer until interrupted."""
+        with contextlib.suppress(KeyboardInterrupt):
+            self._server.run()
+
+    def close(self) -> None:
+        """Stop answering; `run` returns."""
+        self._server.task_dispatcher.shutdown()
+        self._server.close()
+
+    def _rules(self) -> Rules:
+        settings = self._settings
+        own = [] if is_loopback(settings.host) else [settings.host, socket.gethostname(), socket.getfqdn()]
+        return Rules(
+            token=self.token,
+            hosts=frozenset(name.lower() for name in (*settings.allowed_hosts, *own)),
+            may_write=settings.may_write,
+            # Browsers keep the cookies of all ports together.
+            cookie=f"hpo-{self.port}",
+        )
+
+
+def serve(
+    storage: Storage,
+    settings: Settings,
+    *,
+    open_browser: bool,
+    announce: Callable[[str], None],
+    log: Callable[[str], None] | None = None,
+) -> None:
+    """Serve optuna-dashboard until interrupted, and `announce` what people must know; see `Server`."""
+    server = Server(storage, settings, log=log)
+    how = "" if settings.may_write else ", read-only"
+    where = f"; the token is in {settings.token_file}" if settings.token_file is not None else ""
+    announce(f"optuna-dashboard of {storage.place}{how}: {server.link} (Ctrl-C ends it{where})")
+    if not is_loopback(settings.host):
+        announce(
+            "Others on the network can reach it, and what they send can be read: put TLS in front of it."
+        )
+    if open_browser and _on_desktop():
+        threading.Thread(target=webbrowser.open, args=(server.link,), daemon=True).start()
+    _collect_seldom()
+    server.run()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _token(settings: Settings) -> Token | None:
+    if settings.needs_token:
+        return Token(new_token() if settings.token_file is None else token_in(settings.token_file))
+    if not is_loopback(settings.host):
+        rule = f"is for this machine alone, but got --host {settings.host}"
+        raise HpoError("--no-token", rule, remedy="Leave out one of them.")
+    return None
+
+
+def _listen(settings: Settings) -> socket.socket:
+    host, port = settings.host, settings.port
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=128)
+    except (OSError, UnicodeError) as error:
+        place = f"port {port}" if host == HOST else f"host {host}, port {port}"
+        code = getattr(error, "errno", None) or 0
+        # Python adds the address to what the system says.
+        why = os.strerror(code) if code > 0 else "there is no such host"
+        raise HpoError(place, f"cannot be used: {why}", remedy="Choose another: --port.") from None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"artifact folder {folder}", f"cannot be made: {error.strerror}") from None
+
+
+def _collect_seldom() -> None:
+    """Have Python look for cycles less often: it did so for a third of the time that a large study takes.
+
+    What is read of a study is a million values without a cycle, which stay.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def _on_desktop() -> bool:
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )

@@ -1,0 +1,156 @@
+"""Hyperparameters to a compiled Keras MLP whose strengths are variables.
+
+What changes the program's shape is the compile key. Learning rate, momentum, schedule, dropout rate, L2
+strength and seed are values of variables: one model, and so one compilation, serves every trial of a key.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from hpo.models.layers import GRADIENT_PIECES, L2, WIDE_INPUT, Dropout, MomentumSGD, Schedule, WideDense
+from hpo.spec import Hyperparameters
+from hpo.training.epochs import Array
+from hpo.training.runs import Trainer, variables_of
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trainer of an MLP with the variables that trials set."""
+
+    trainer: Trainer
+    dropouts: tuple[Dropout | None, ...]
+    penalties: tuple[L2 | None, ...]
+    blank: list[Array]
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the state of one run."""
+        return sum(array.nbytes for array in self.blank)
+
+    def initial_state(self, hyperparameters: Hyperparameters, *, seed: int, steps: int) -> list[Array]:
+        """The trainer's state that a fresh build with these hyperparameters and this seed would have.
+
+        Sets the strengths too, which all runs of a trial share, so ask for the states of every run before
+        the first one starts. `steps` is the number of steps of the whole run: the default length of a
+        cosine. The hyperparameters must be of the network's compile key.
+        """
+        self.trainer.vacate()
+        self.trainer.state = self.blank
+        self._set_strengths(hyperparameters, steps)
+        model = self.trainer.model
+        kernels = [layer.kernel for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+        counters = [layer.counter for layer in self.dropouts if layer is not None]
+        # Keras initializers and the counters take signed 32-bit integers.
+        seeds = [
+            int(s) for s in np.random.SeedSequence(seed).generate_state(len(kernels) + len(counters)) >> 1
+        ]
+        for kernel, kernel_seed in zip(kernels, seeds, strict=False):
+            kernel.assign(keras.initializers.GlorotUniform(kernel_seed)(kernel.shape))
+        for counter, counter_seed in zip(counters, seeds[len(kernels) :], strict=True):
+            counter.assign([counter_seed, 0])
+        return self.trainer.state
+
+    def _set_strengths(self, h: Hyperparameters, steps: int) -> None:
+        for dropout, rate in zip(self.dropouts, h.per_layer("dropout"), strict=True):
+            if dropout is not None:
+                dropout.rate.assign(rate)
+        for penalty, strength in zip(self.penalties, h.per_layer("l2"), strict=True):
+            if penalty is not None:
+                penalty.strength.assign(strength)
+        optimizer = self.trainer.model.optimizer
+        if isinstance(optimizer, MomentumSGD):
+            optimizer.strength.assign(h.momentum)
+        schedule = optimizer._learning_rate
+        if isinstance(schedule, Schedule):
+            schedule.learning_rate.assign(h.learning_rate)
+            schedule.decay_rate.assign(h.decay_rate or 1.0)
+            schedule.decay_steps.assign(float(h.decay_steps or steps))
+        else:
+            optimizer.learning_rate = h.learning_rate
+
+
+def compile_key(hyperparameters: Hyperparameters) -> Hashable:
+    """What of the hyperparameters changes the shape of the compiled program."""
+    h = hyperparameters
+    return (
+        h.hidden_units,
+        h.activation,
+        h.batch_norm,
+        h.optimizer,
+        h.schedule,
+        h.nesterov,
+        h.momentum if h.optimizer == "rmsprop" else h.momentum > 0,
+        tuple(rate > 0 for rate in h.per_layer("dropout")),
+        tuple(strength > 0 for strength in h.per_layer("l2")),
+        h.batch_size,
+    )
+
+
+def build(
+    hyperparameters: Hyperparameters, *, sample_shape: tuple[int, ...], classes: int, scale: float
+) -> Network:
+    """Build and compile the MLP: raw samples of `sample_shape` in, probabilities of `classes` out.
+
+    The first layers flatten and multiply by `scale`, so the model carries its preprocessing. Then for each
+    of `hidden_units`: dense, batch normalization (before the activation, Ioffe and Szegedy 2015),
+    activation, dropout. Loss: sparse categorical cross-entropy; metric: accuracy.
+    """
+    h = hyperparameters
+    dropouts = tuple(Dropout() if rate > 0 else None for rate in h.per_layer("dropout"))
+    penalties = tuple(L2() if strength > 0 else None for strength in h.per_layer("l2"))
+    layers: list[keras.layers.Layer] = [
+        keras.layers.Input(sample_shape),
+        keras.layers.Flatten(),
+        keras.layers.Rescaling(scale),
+    ]
+    width = math.prod(sample_shape)
+    for units, dropout, penalty in zip(h.hidden_units, dropouts, penalties, strict=True):
+        layers.append(_dense(width, units, kernel_regularizer=penalty))
+        if h.batch_norm:
+            layers.append(keras.layers.BatchNormalization())
+        layers.append(keras.layers.Activation(h.activation))
+        if dropout is not None:
+            layers.append(dropout)
+        width = units
+    layers.append(_dense(width, classes))
+    layers.append(keras.layers.Activation("softmax"))
+    model = keras.Sequential(layers)
+    model.compile(
+        optimizer=_optimizer(h),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    model.optimizer.build(model.trainable_variables)
+    return Network(Trainer(model), dropouts, penalties, [np.array(v.numpy()) for v in variables_of(model)])
+
+
+def _dense(width: int, units: int, **options: Any) -> keras.layers.Dense:
+    wide = width >= WIDE_INPUT and width % GRADIENT_PIECES == 0
+    return (WideDense if wide else keras.layers.Dense)(units, **options)
+
+
+def _optimizer(h: Hyperparameters) -> keras.optimizers.Optimizer:
+    rate = h.learning_rate if h.schedule == "constant" else Schedule(h.schedule)
+    if h.optimizer == "sgd":
+        return (
+            MomentumSGD(learning_rate=rate, nesterov=h.nesterov)
+            if h.momentum > 0
+            else keras.optimizers.SGD(rate)
+        )
+    if h.optimizer == "rmsprop":
+        return keras.optimizers.RMSprop(rate, momentum=h.momentum)
+    kinds = {
+        "adam": keras.optimizers.Adam,
+        "adamax": keras.optimizers.Adamax,
+        "nadam": keras.optimizers.Nadam,
+        "adagrad": keras.optimizers.Adagrad,
+    }
+    return kinds[h.optimizer](rate)

@@ -1,0 +1,70 @@
+"""A trained network as a model of Keras's own layers, which any Keras reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from hpo.models.layers import Dropout, Schedule
+from hpo.spec import Hyperparameters
+
+OPTIMIZERS = {
+    "sgd": keras.optimizers.SGD,
+    "adam": keras.optimizers.Adam,
+    "adamax": keras.optimizers.Adamax,
+    "nadam": keras.optimizers.Nadam,
+    "adagrad": keras.optimizers.Adagrad,
+    "rmsprop": keras.optimizers.RMSprop,
+}
+
+
+def stock_model(trained: keras.Model, hyperparameters: Hyperparameters) -> keras.Model:
+    """A compiled model of Keras's own layers with the weights of one that `hpo.models.mlp` built.
+
+    The optimizer begins anew: its slots are not copied.
+    """
+    h = hyperparameters
+    rates = iter([rate for rate in h.per_layer("dropout") if rate > 0])
+    strengths = iter([*h.per_layer("l2"), 0.0])  # the output layer has none
+    layers: list[keras.layers.Layer] = [keras.layers.Input(trained.input_shape[1:])]
+    for layer in trained.layers:
+        if isinstance(layer, Dropout):
+            layers.append(keras.layers.Dropout(next(rates)))
+        elif isinstance(layer, keras.layers.Dense):
+            strength = next(strengths)
+            penalty = keras.regularizers.L2(strength) if strength > 0 else None
+            layers.append(keras.layers.Dense(layer.units, kernel_regularizer=penalty))
+        else:
+            layers.append(type(layer).from_config(layer.get_config()))
+    model = keras.Sequential(layers, name=trained.name)
+    for ours, theirs in zip(model.layers, trained.layers, strict=True):
+        if not isinstance(theirs, Dropout):
+            ours.set_weights(theirs.get_weights())
+    model.compile(
+        optimizer=_optimizer(trained, h), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _optimizer(trained: keras.Model, h: Hyperparameters) -> keras.optimizers.Optimizer:
+    options: dict[str, Any] = {"learning_rate": _learning_rate(trained, h)}
+    if h.momentum > 0:
+        options["momentum"] = h.momentum
+        if h.optimizer == "sgd":
+            options["nesterov"] = h.nesterov
+    return OPTIMIZERS[h.optimizer](**options)
+
+
+def _learning_rate(trained: keras.Model, h: Hyperparameters) -> Any:
+    schedule = trained.optimizer._learning_rate
+    if not isinstance(schedule, Schedule):
+        return h.learning_rate
+    # Of the trained one: a cosine's default is the length of the run.
+    steps = round(float(schedule.decay_steps.numpy()))
+    schedules = keras.optimizers.schedules
+    if h.schedule == "cosine":
+        return schedules.CosineDecay(h.learning_rate, steps)
+    kind = schedules.ExponentialDecay if h.schedule == "exponential" else schedules.InverseTimeDecay
+    return kind(h.learning_rate, steps, h.decay_rate)

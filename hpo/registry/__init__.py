@@ -1,0 +1,22 @@
+"""What a storage holds of studies: registered, extended, found, planned, stopped.
+
+The life of a study: `register` stores its specification, `StoredStudy.plan` adds the trials that it still
+lacks, workers train them, `stop` and `go_on` say whether they may. Imports storage, search and trials; trains
+nothing and draws no conclusion.
+"""
+
+from hpo.registry.registration import checked_data, find, register, served_studies, summaries
+from hpo.registry.stored import SPEC_ATTRIBUTE, StoredStudy, StudySummary, is_ours, place_of
+
+__all__ = [
+    "SPEC_ATTRIBUTE",
+    "StoredStudy",
+    "StudySummary",
+    "checked_data",
+    "find",
+    "is_ours",
+    "place_of",
+    "register",
+    "served_studies",
+    "summaries",
+]

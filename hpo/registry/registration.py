@@ -1,0 +1,124 @@
+"""Studies put into a storage, extended and found there."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import UTC, datetime
+
+import optuna
+
+from hpo.data import Dataset, load_train, stratified_folds, stratified_split
+from hpo.errors import DataError, StudyError
+from hpo.registry.stored import (
+    ATTRIBUTES,
+    CREATED_ATTRIBUTE,
+    DIGEST_ATTRIBUTE,
+    SPEC_ATTRIBUTE,
+    STOPPED_ATTRIBUTE,
+    StoredStudy,
+    StudySummary,
+    is_ours,
+    place_of,
+    summarise,
+)
+from hpo.spec import StudySpec, changes, to_json
+from hpo.storage import Storage
+
+
+def checked_data(spec: StudySpec) -> Dataset:
+    """The training data of a study.
+
+    Raises:
+        DataError: it cannot be had, or cannot be split as declared.
+    """
+    dataset, data = load_train(spec.data.name), spec.data
+    if data.folds is not None:
+        stratified_folds(dataset.y, folds=data.folds, seed=data.seed)
+    elif data.validation is not None:
+        stratified_split(dataset.y, fraction=data.validation, seed=data.seed)
+    return dataset
+
+
+def register(spec: StudySpec, digest: str, storage: Storage) -> optuna.Study:
+    """Store a specification, whose data has this digest, or extend the study of its name; plans nothing.
+
+    Raises:
+        DataError: the study that is there began with other data.
+        StudyError: the name is taken by a study with another specification.
+    """
+    with storage.lock(f"create:{spec.name}"):
+        found = optuna.create_study(
+            study_name=spec.name,
+            storage=storage.optuna,
+            direction=spec.objective.direction,
+            load_if_exists=True,
+        )
+        if _is_half_registered(found, spec):
+            _register(found, spec, digest)
+        else:
+            _extend(StoredStudy(storage, found), spec, digest)
+    return found
+
+
+def find(name: str, storage: Storage) -> optuna.Study:
+    """The study of that name.
+
+    Raises:
+        StudyError: there is none.
+    """
+    try:
+        return optuna.load_study(study_name=name, storage=storage.optuna)
+    except KeyError:
+        names = [row.name for row in storage.overview() if is_ours(row.attributes)]
+        remedy = f"There are: {', '.join(names)}." if names else "It holds no study yet."
+        raise StudyError(
+            place_of(name), f"there is no such study in {storage.place}", remedy=remedy
+        ) from None
+
+
+def summaries(storage: Storage) -> list[StudySummary]:
+    """The studies that hpo created, oldest first."""
+    found = [summarise(row) for row in storage.overview() if is_ours(row.attributes)]
+    return sorted(found, key=lambda summary: summary.created)
+
+
+def served_studies(storage: Storage) -> list[int]:
+    """Ids of the studies that workers may train: those of hpo, without those that are stopped."""
+    return storage.studies_with(SPEC_ATTRIBUTE, without=STOPPED_ATTRIBUTE)
+
+
+def _is_half_registered(study: optuna.Study, spec: StudySpec) -> bool:
+    """Whether it is what `create_study` leaves if it is killed: a new study, or one that looks like it."""
+    return (
+        not is_ours(study.user_attrs)
+        and study.user_attrs.keys() <= ATTRIBUTES
+        and [direction.name.lower() for direction in study.directions] == [spec.objective.direction]
+        and not study.get_trials(deepcopy=False)
+    )
+
+
+def _register(study: optuna.Study, spec: StudySpec, digest: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([spec.objective.metric])
+    study.set_user_attr(CREATED_ATTRIBUTE, datetime.now(UTC).isoformat(timespec="seconds"))
+    study.set_user_attr(DIGEST_ATTRIBUTE, digest)
+    # Last: what has a specification is whole.
+    study.set_user_attr(SPEC_ATTRIBUTE, to_json(spec))
+
+
+def _extend(study: StoredStudy, spec: StudySpec, digest: str) -> None:
+    """Store a specification that only adds to the study's own."""
+    found = changes(study.spec, spec)
+    # The same data may come from another place.
+    moved = {"data.name"} if digest == study.data_digest else set()
+    refused = [change for change in found if not change.extends and change.key not in moved]
+    if refused:
+        lines = "; ".join(f"{change.key} was {change.old!r} and is {change.new!r}" for change in refused)
+        remedy = f"Give it a new name, or delete the old study: hpo delete {study.name} --yes."
+        raise StudyError(place_of(study.name), f"is taken by another specification: {lines}", remedy=remedy)
+    if digest != study.data_digest:
+        rule = "must be the data that the study began with, and has changed since"
+        raise DataError(f"data {spec.data.name}", rule, remedy="Give the study a new name.")
+    if found:
+        study.optuna.set_user_attr(SPEC_ATTRIBUTE, to_json(spec))

@@ -1,0 +1,190 @@
+"""One study as its storage holds it: specification, data digest, trials, what is planned and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from hpo.data import Dataset, load_test, load_train
+from hpo.errors import DataError, StudyError
+from hpo.search import make_pruner, make_sampler, plan
+from hpo.spec import FinalSpec, from_json
+from hpo.storage import Storage, StudyRow
+from hpo.trials import STATES, Trial
+
+SPEC_ATTRIBUTE = "spec"
+DIGEST_ATTRIBUTE = "data_digest"
+CREATED_ATTRIBUTE = "created"
+STOPPED_ATTRIBUTE = "stopped"
+ATTRIBUTES = frozenset({SPEC_ATTRIBUTE, DIGEST_ATTRIBUTE, CREATED_ATTRIBUTE})
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """One line about a study. `counts` has an entry for every state of a trial."""
+
+    name: str
+    kind: str
+    metric: str
+    direction: str
+    planned: int
+    counts: dict[str, int]
+    best_value: float | None
+    created: datetime
+
+
+class StoredStudy:
+    """A study in its storage: what planners and workers need of it. Training and reading are `Study`'s."""
+
+    def __init__(self, storage: Storage, optuna_study: optuna.Study) -> None:
+        self.storage, self.optuna = storage, optuna_study
+        if not is_ours(optuna_study.user_attrs):
+            raise StudyError(place_of(optuna_study.study_name), "must have been created by hpo, and was not")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the specification again: somebody may have extended the study.
+
+        Raises:
+            StudyError: somebody has deleted it.
+        """
+        try:
+            attributes = self.optuna.user_attrs
+        except KeyError:
+            raise _deleted(self.optuna.study_name) from None
+        self.spec = from_json(attributes[SPEC_ATTRIBUTE])
+        self.data_digest: str = attributes[DIGEST_ATTRIBUTE]
+
+    @property
+    def name(self) -> str:
+        """The study's name, unique in its storage."""
+        return self.spec.name
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop` was called after the study was last created, run or resumed."""
+        return self.storage.study_attribute(self.id, STOPPED_ATTRIBUTE) is not None
+
+    @property
+    def id(self) -> int:
+        """Optuna's key of the study in its storage."""
+        return self.optuna._study_id
+
+    @property
+    def frozen_trials(self) -> list[FrozenTrial]:
+        """Every trial, by number, as Optuna has it. Not to be changed.
+
+        Raises:
+            StudyError: the study has been deleted.
+        """
+        try:
+            return self.optuna.get_trials(deepcopy=False)
+        except KeyError:
+            raise _deleted(self.name) from None
+
+    @property
+    def all_trials(self) -> list[Trial]:
+        """Every trial, by number."""
+        return [Trial.of(self.spec, frozen) for frozen in self.frozen_trials]
+
+    @property
+    def summary(self) -> StudySummary:
+        """How far the study is."""
+        for row in self.storage.overview():
+            if row.study_id == self.id:
+                return summarise(row)
+        raise _deleted(self.name)
+
+    def plan(self) -> int:
+        """Add the trials that the study still lacks; returns how many it has to train in all."""
+        self.refresh()
+        held = self.frozen_trials
+        while missing := plan(self.spec, held):
+            if self.storage.add_trials(self.id, missing, after=len(held)):
+                break
+            # Somebody else has added some at the same time.
+            held = self.storage.rdb.get_all_trials(self.id, deepcopy=False)
+        return len(self.storage.unfinished(self.id))
+
+    def stop(self) -> None:
+        """Let the study's workers, wherever they are, end after their epoch and put their trials back.
+
+        Nobody trains the study until it is created, run or resumed again.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.optuna.set_user_attr(STOPPED_ATTRIBUTE, now)
+
+    def go_on(self) -> None:
+        """Let workers train the study again after a `stop`."""
+        if self.is_stopped:
+            self.optuna.set_user_attr(STOPPED_ATTRIBUTE, None)
+
+    def load_data(self) -> Dataset:
+        """The training part of the study's data set.
+
+        Raises:
+            DataError: it cannot be had, or is not the data that the study began with.
+        """
+        dataset = load_train(self.spec.data.name)
+        if dataset.digest != self.data_digest:
+            rule = "must be the data that the study began with, and has changed since"
+            raise DataError(f"data {self.spec.data.name}", rule, remedy="Give the study a new name.")
+        return dataset
+
+    def load_test_data(self) -> Dataset | None:
+        """The test part of the study's data set, for a final evaluation; None for any other study.
+
+        Raises:
+            DataError: there is none.
+        """
+        return load_test(self.spec.data.name) if isinstance(self.spec, FinalSpec) else None
+
+    def optuna_for(self, number: int) -> optuna.Study:
+        """The Optuna study with the sampler and the pruner of trial `number`."""
+        sampler, pruner = make_sampler(self.spec, number), make_pruner(self.spec)
+        return optuna.study.Study(self.name, self.storage.optuna, sampler=sampler, pruner=pruner)
+
+    def delete(self) -> None:
+        """Remove the study with its trials and artifacts.
+
+        Raises:
+            StudyError: a worker is training it.
+        """
+        if busy := len(self.storage.in_training(self.id)):
+            rule = f"cannot be deleted while workers train it (trials in training: {busy})"
+            raise StudyError(place_of(self.name), rule, remedy="Stop them first.")
+        self.storage.delete_study(self.id)
+
+
+def is_ours(attributes: Mapping[str, Any]) -> bool:
+    """Whether user attributes are those of a study that hpo created."""
+    return attributes.keys() >= ATTRIBUTES
+
+
+def summarise(row: StudyRow) -> StudySummary:
+    """The summary of a study that hpo created."""
+    spec = from_json(row.attributes[SPEC_ATTRIBUTE])
+    return StudySummary(
+        name=spec.name,
+        kind=spec.kind,
+        metric=spec.objective.metric,
+        direction=spec.objective.direction,
+        planned=spec.planned,
+        counts={name: row.counts.get(state, 0) for state, name in STATES.items()},
+        best_value=row.best_value,
+        created=datetime.fromisoformat(row.attributes[CREATED_ATTRIBUTE]),
+    )
+
+
+def _deleted(name: str) -> StudyError:
+    return StudyError(place_of(name), "has been deleted")
+
+
+def place_of(name: str) -> str:
+    """A study, as error messages name it."""
+    return f"study {name!r}"

@@ -1,0 +1,248 @@
+"""Opening a database: which URLs are taken, the engine's settings, the schema."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy as sa
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from sqlalchemy import orm
+
+from hpo.errors import StorageError
+from hpo.storage import leases
+from hpo.storage.bulk import READING, BulkReadingStorage
+from hpo.storage.claims import check_fence
+from hpo.storage.patience import reason
+
+DEFAULT_URL = "sqlite:///hpo.db"
+SQLITE_BUSY_SECONDS = 60.0
+SQLITE_DRIVERS = ("sqlite", "sqlite+pysqlite")
+# One for what trains or reads, one for the thread that keeps the lease.
+CONNECTIONS = 2
+# A worker that is suspended inside a transaction would keep its locks, and so its trial, for good.
+POSTGRESQL_OPTIONS = {
+    "connect_timeout": "10",
+    "options": "-c idle_in_transaction_session_timeout=30s -c lock_timeout=30s",
+}
+
+
+def resolved(url: str) -> str:
+    """The URL, or the first line of FILE for `@FILE`, which keeps a password out of the list of processes.
+
+    Raises:
+        StorageError: the file cannot be read.
+    """
+    if not url.startswith("@"):
+        return url
+    path = Path(url[1:]).expanduser()
+    try:
+        lines = path.read_text(encoding="utf-8").strip().splitlines()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise StorageError(f"storage @{path}", f"the file with the URL cannot be read: {why}") from None
+    if not lines:
+        raise StorageError(f"storage @{path}", "must be a file with a database URL, and is empty")
+    return lines[0].strip()
+
+
+def located(url: str | None) -> tuple[str, str]:
+    """The URL of a storage, by default `HPO_STORAGE`, then `sqlite:///hpo.db`, and how messages name it.
+
+    Raises:
+        StorageError: the file with the URL cannot be read.
+    """
+    url = resolved(url or os.environ.get("HPO_STORAGE") or DEFAULT_URL)
+    return url, f"storage {masked(url)}"
+
+
+def masked(url: str) -> str:
+    """The URL without its password, for messages."""
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        return re.sub(r"^(.*?//)?.*@", r"\1***@", url, flags=re.DOTALL)
+    secrets = [key for key in parsed.query if "password" in key]
+    if parsed.password is None and not secrets:
+        return url
+    return parsed.difference_update_query(secrets).render_as_string(hide_password=True)
+
+
+def checked(url: str, *, place: str, create: bool) -> str:
+    """The URL with its driver. Raises StorageError; creates nothing."""
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        remedy = "Example: sqlite:///hpo.db, or postgresql+psycopg://user@host/database."
+        raise StorageError("storage", "must be a database URL", got=masked(url), remedy=remedy) from None
+    if parsed.get_backend_name() == "postgresql":
+        # Which driver stands behind the bare name depends on SQLAlchemy's version.
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+    elif parsed.drivername in SQLITE_DRIVERS:
+        _check_file(parsed, place=place, create=create)
+    else:
+        raise StorageError(place, "must be sqlite or postgresql", got=parsed.drivername)
+    return parsed.render_as_string(hide_password=False)
+
+
+def _check_file(url: sa.URL, *, place: str, create: bool) -> None:
+    if url.database in (None, "", ":memory:") or url.query:
+        rule = "must name a file, which workers can share, and nothing more"
+        raise StorageError(place, rule, remedy=f"Example: {DEFAULT_URL}.")
+    path = Path(str(url.database))
+    if path.is_dir():
+        raise StorageError(place, "must name a file, and this is a folder")
+    if not path.parent.is_dir():
+        raise StorageError(place, f"the folder {path.parent} does not exist", remedy="Create it first.")
+    if path.exists() and path.stat().st_size == 0:
+        # SQLite takes it for an empty database and would write to it.
+        raise StorageError(place, "must be a database of studies, and is empty", remedy="Name another file.")
+    if not path.exists() and not create:
+        raise StorageError(place, "there is no such database", remedy="Create a study with: hpo run SPEC.")
+
+
+@contextlib.contextmanager
+def explained(place: str) -> Iterator[None]:
+    """Turns what a database, its driver or Optuna raise into a StorageError."""
+    try:
+        yield
+    except ImportError as error:
+        remedy = "Install it with: pip install 'hpo-studies[postgres]'."
+        raise StorageError(place, f"its driver is not installed ({error})", remedy=remedy) from None
+    except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        # Whoever waits for the database must see what it was.
+        raise StorageError(place, f"cannot be used: {reason(error)}") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise StorageError(place, f"cannot be used: {why}") from None
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).split(". ")[0].rstrip(".")
+        raise StorageError(place, f"is of another version of Optuna: {why}") from None
+
+
+def make_engine(url: str) -> sa.Engine:
+    """An engine whose transactions are exclusive from their begin (SQLite) and survive lost connections."""
+    parsed = sa.make_url(url)
+    pool: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 0}
+    if parsed.get_backend_name() != "sqlite":
+        settings = {key: value for key, value in POSTGRESQL_OPTIONS.items() if key not in parsed.query}
+        return sa.create_engine(url, pool_pre_ping=True, connect_args=settings, **pool)
+    engine = sa.create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, **pool)
+    sa.event.listen(engine, "connect", _set_up_sqlite)
+    sa.event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    # The driver would begin transactions by itself, too late: see _begin_immediate.
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys = ON")
+    # With a write-ahead log FULL makes every commit durable, NORMAL only the last checkpoint.
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    # Optuna reads a trial's state and then writes it. A deferred transaction takes the write lock only at
+    # the write, so two workers read WAITING and both take the trial, or one fails with "database is locked".
+    reading = connection.get_execution_options().get("hpo_reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def optuna_storage(
+    url: str, engine: sa.Engine, kind: type[BulkReadingStorage] = BulkReadingStorage
+) -> BulkReadingStorage:
+    """Optuna's storage on an engine of ours, whose sessions heed `Claim.fenced`."""
+    rdb = kind(as_template(url), skip_table_creation=True)
+    rdb.scoped_session.remove()
+    rdb.engine.dispose()
+    rdb.engine = engine
+    sessions = orm.sessionmaker(bind=engine)
+    sa.event.listen(sessions, "before_commit", check_fence)
+    rdb.scoped_session = orm.scoped_session(sessions)
+    return rdb
+
+
+def create_schema(url: str) -> None:
+    """Create what is missing, whole or not at all, however many processes ask for it at the same time.
+
+    An SQLite file that is there is left as it is: it may be another program's.
+    """
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        _create_postgresql(url)
+    elif not Path(str(parsed.database)).exists():
+        _create_sqlite(Path(str(parsed.database)))
+
+
+def check_schema(engine: sa.Engine, *, place: str, create: bool) -> None:
+    """Raises StorageError unless the database is one of Optuna's; with `create` adds the table of leases."""
+    # Readers need not wait for those who write.
+    reading = engine.execution_options(**READING)
+    with reading.connect() as connection:
+        is_optuna_s = connection.dialect.has_table(connection, "version_info")
+        is_ours = connection.dialect.has_table(connection, leases.leases.name)
+    if is_optuna_s and is_ours:
+        return
+    if is_optuna_s and create:
+        with engine.begin() as connection:
+            leases.create_table(connection)
+        return
+    if is_optuna_s:
+        rule = f"lacks the table {leases.leases.name}, which studies of hpo need"
+        raise StorageError(place, rule, remedy="Add it with: hpo doctor --repair.")
+    if engine.dialect.name == "sqlite":
+        rule = "must be a database of studies, and is another one"
+        raise StorageError(place, rule, remedy="Name another file.")
+    raise StorageError(place, "holds no study yet", remedy="Create one with: hpo run SPEC.")
+
+
+def create_tables(url: str) -> None:
+    """Create what the schema of an Optuna database with leases lacks, in several transactions."""
+    # SQLite would give the number of a deleted study or trial to the next one, while workers and caches
+    # still take it for the old one.
+    for model in (models.StudyModel, models.TrialModel):
+        model.__table__.dialect_options["sqlite"]["autoincrement"] = True
+    rdb = RDBStorage(as_template(url))
+    with rdb.engine.begin() as connection:
+        leases.create_table(connection)
+    rdb.scoped_session.remove()
+    rdb.engine.dispose()
+
+
+def _create_sqlite(path: Path) -> None:
+    """Make the schema beside its place and link it there: nobody ever sees half of it."""
+    draft = path.with_name(f".hpo-{uuid.uuid4().hex}")
+    try:
+        create_tables(sa.URL.create("sqlite", database=str(draft)).render_as_string())
+        with contextlib.closing(sqlite3.connect(draft)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        for leftover in path.parent.glob(f"{draft.name}*"):
+            leftover.unlink()
+
+
+def _create_postgresql(url: str) -> None:
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SELECT pg_advisory_lock(7240116)")
+        try:
+            create_tables(url)
+        finally:
+            connection.exec_driver_sql("SELECT pg_advisory_unlock(7240116)")
+    engine.dispose()
+
+
+def as_template(url: str) -> str:
+    """The URL for Optuna, which formats URLs."""
+    return url.replace("{", "{{").replace("}", "}}")

@@ -1,0 +1,69 @@
+"""A claimed trial as Optuna has it: its calls outlast what passes, and write only while it is claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import optuna
+from optuna.distributions import BaseDistribution
+
+from hpo.storage.claims import Claim
+from hpo.storage.patience import Patience
+
+Result = TypeVar("Result")
+
+
+class LeasedTrial(optuna.trial.Trial):
+    """Optuna's trial, whose calls outlast what passes of the database and write only while it is claimed.
+
+    They raise LeaseLostError once another worker may have the trial.
+    """
+
+    def __init__(self, study: optuna.Study, claim: Claim, retry: Patience) -> None:
+        self._claim, self._retry = claim, retry
+        begin = super().__init__
+        retry(lambda: begin(study, claim.trial_id))
+
+    @property
+    def last_reported(self) -> float | None:
+        """The value of the last step that was reported."""
+        reported = self._cached_frozen_trial.intermediate_values
+        return reported[max(reported)] if reported else None
+
+    def report(self, value: float, step: int) -> None:
+        """See Optuna."""
+        report = super().report
+        self._kept(lambda: report(value, step))
+
+    def should_prune(self) -> bool:
+        """See Optuna."""
+        return self._kept(super().should_prune)
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        suggest, begun = super()._suggest, False
+
+        def attempt() -> Any:
+            nonlocal begun
+            if begun:
+                # The reply to the first attempt's COMMIT may have been lost: what is stored is drawn.
+                self._cached_frozen_trial = self.storage.get_trial(self._trial_id)
+            begun = True
+            return suggest(name, distribution)
+
+        return self._kept(attempt)
+
+    def _kept(self, action: Callable[[], Result]) -> Result:
+        def attempt() -> Result:
+            with self._claim.fenced():
+                return action()
+
+        return self._retry(attempt)
+
+
+def last_step(trial: optuna.trial.Trial) -> int:
+    """The last epoch that was reported before this object of the trial was made; 0 without any.
+
+    To ask the database again could fail.
+    """
+    return max(trial._cached_frozen_trial.intermediate_values, default=0)

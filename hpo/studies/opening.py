@@ -1,0 +1,70 @@
+"""Studies from Python: create, open, list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hpo.registry import StudySummary, checked_data, find, register, summaries
+from hpo.spec import StudySpec, load
+from hpo.storage import Storage
+from hpo.studies.study import Study
+
+
+def create_study(
+    spec: StudySpec | str | Path,
+    *,
+    storage: Storage | str | None = None,
+    artifact_dir: str | Path | None = None,
+) -> Study:
+    """Register a study and plan its trials, or open the one that is there.
+
+    A specification that only adds to the one stored (more trials, seeds or arms, or what tables show)
+    extends the study.
+
+    Args:
+        spec: a specification, or the path of a study file.
+        storage: a database URL; by default `HPO_STORAGE`, then `sqlite:///hpo.db`.
+        artifact_dir: by default `HPO_ARTIFACT_DIR`, then `hpo-artifacts`.
+
+    Raises:
+        SpecError: the file breaks a rule.
+        DataError: the data cannot be had, or cannot be split as declared.
+        StorageError: the database cannot be opened.
+        StudyError: the name is taken by a study with another specification.
+    """
+    if not isinstance(spec, StudySpec):
+        spec = load(spec)
+    # First: a study that cannot be trained creates no database.
+    digest = checked_data(spec).digest
+    opened = (
+        storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir, create=True)
+    )
+    study = Study(opened, register(spec, digest, opened))
+    study.go_on()
+    study.plan()
+    return study
+
+
+def open_study(
+    name: str, *, storage: Storage | str | None = None, artifact_dir: str | Path | None = None
+) -> Study:
+    """The study of that name.
+
+    Raises:
+        StorageError: the database cannot be opened.
+        StudyError: there is no study of that name.
+    """
+    opened = storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir)
+    return Study(opened, find(name, opened))
+
+
+def list_studies(
+    *, storage: Storage | str | None = None, artifact_dir: str | Path | None = None
+) -> list[StudySummary]:
+    """What studies there are, oldest first; studies that hpo did not create are left out.
+
+    Raises:
+        StorageError: the database cannot be opened.
+    """
+    opened = storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir)
+    return summaries(opened)

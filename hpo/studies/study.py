@@ -1,0 +1,183 @@
+"""One study: its specification, its trials, what runs and reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial
+
+from hpo.analysis import Comparison, compare
+from hpo.errors import StudyError
+from hpo.files import check_new_file
+from hpo.registry import StoredStudy, StudySummary, place_of
+from hpo.training.device import prepare_tensorflow
+from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, Trial
+from hpo.workers import run_workers
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+class Study(StoredStudy):
+    """A study in its storage. Get one from `create_study` or `open_study`."""
+
+    def trials(self) -> pd.DataFrame:
+        """One row a trial, indexed by number; params, metrics and hyperparameters in columns of their own."""
+        import pandas as pd
+
+        rows = [trial.to_json() for trial in self.all_trials]
+        table = (
+            pd.json_normalize(rows, sep=".") if rows else pd.DataFrame(columns=["number", "state", "value"])
+        )
+        return table.drop(columns=["replicates", "curve"], errors="ignore").set_index("number")
+
+    @property
+    def best(self) -> Trial:
+        """The complete trial with the best value.
+
+        Raises:
+            StudyError: no trial is complete.
+        """
+        complete = [trial for trial in self.all_trials if trial.value is not None]
+        if not complete:
+            raise StudyError(
+                place_of(self.name), "has no complete trial yet", remedy=f"Run: hpo resume {self.name}."
+            )
+        better = max if self.spec.objective.direction == "maximize" else min
+        return better(complete, key=lambda trial: trial.value or 0.0)
+
+    def curves(self, number: int) -> pd.DataFrame:
+        """The learning curves of a trial: seed, fold, epoch and its metrics, a row an epoch and replicate.
+
+        Raises:
+            StudyError: there is no such trial, or it has not finished.
+        """
+        import pandas as pd
+
+        path = self._artifact(number, CURVES_FILE)
+        if path is None:
+            raise StudyError(place_of(self.name), f"there are no learning curves of trial {number}")
+        return pd.read_csv(path)
+
+    def predictions(self, number: int) -> np.ndarray[Any, Any]:
+        """What a trial of a final evaluation predicts for the test set: (samples, classes), float32.
+
+        Raises:
+            StudyError: there is no such trial, or it has no predictions.
+        """
+        import numpy as np
+
+        path = self._artifact(number, PREDICTIONS_FILE)
+        if path is None:
+            raise StudyError(place_of(self.name), f"there are no predictions of trial {number}")
+        with np.load(path, allow_pickle=False) as archive:
+            found: np.ndarray[Any, Any] = archive["probabilities"]
+        return found
+
+    def compare(self) -> Comparison:
+        """What every arm, or every configuration, has reached, and the verdicts on a comparison's arms."""
+        return compare_studies([self])
+
+    def _artifact(self, number: int, filename: str) -> Path | None:
+        frozen = next((t for t in self.frozen_trials if t.number == number), None)
+        path = self.storage.artifact(frozen, filename) if frozen is not None else None
+        return path if path is not None and path.exists() else None
+
+    def run(
+        self,
+        *,
+        workers: int | None = None,
+        timeout: float | None = None,
+        max_worker_memory: float | None = None,
+        checkpoint_seconds: float = 30.0,
+        watch: Callable[[Sequence[FrozenTrial]], None] | None = None,
+        log: Callable[[str], None] | None = None,
+    ) -> StudySummary:
+        """Train what is left in child processes and wait until they end.
+
+        Args:
+            workers: how many; by default one for each core.
+            timeout: seconds, after which the workers stop and their trials go back into the queue.
+            max_worker_memory: MiB, beyond which a worker is replaced; by default its share of four fifths of
+                the machine's memory.
+            checkpoint_seconds: how often a trial's state is saved, to go on from if its worker dies.
+            watch: called about twice a second with the study's trials.
+            log: called with each line that a worker writes; by default it goes to standard error.
+
+        Raises:
+            WorkerError: workers died again and again, and trials are left.
+        """
+
+        def look() -> None:
+            if watch is not None:
+                watch(self.frozen_trials)
+
+        self.go_on()
+        self.plan()
+        run_workers(
+            self.storage,
+            self.name,
+            left=lambda: len(self.storage.unfinished(self.id)),
+            workers=workers,
+            timeout=timeout,
+            max_worker_memory=max_worker_memory,
+            checkpoint_seconds=checkpoint_seconds,
+            look=look,
+            log=log,
+        )
+        return self.summary
+
+    def export(self, path: Path | str, *, trial: int | None = None, force: bool = False) -> Path:
+        """Train a complete trial again and write its model, with its preprocessing, as a .keras file.
+
+        Weights are not kept with trials. The same seed, data and number of threads give the same ones again,
+        bit for bit on the same kind of machine; a warning says if the recorded metrics are not met.
+
+        Args:
+            path: the file, which ends in .keras.
+            trial: its number; by default the best. Of several replicates the first one is exported.
+            force: replace a file that is there.
+
+        Raises:
+            HpoError: the file cannot be written, or is there already.
+            StudyError: there is no such trial, or it is not complete.
+            DataError: the data cannot be had, or has changed.
+        """
+        chosen, path = self._exported(trial), Path(path)
+        check_new_file(path, suffix=".keras", force=force)
+        dataset = self.load_data()
+        prepare_tensorflow(chosen.threads or 1)
+        from hpo.studies.export import export
+
+        export(self.spec, chosen, dataset, path, force=force)
+        return path
+
+    def _exported(self, number: int | None) -> Trial:
+        number = self.best.number if number is None else number
+        place, chosen = f"{place_of(self.name)}: trial", {t.number: t for t in self.all_trials}.get(number)
+        if chosen is None:
+            remedy = f"See: hpo trials {self.name}."
+            raise StudyError(place, "must be one of the study's", got=number, remedy=remedy)
+        if chosen.state != "complete":
+            rule = "must be complete, trained to its end, to be exported"
+            raise StudyError(f"{place} {number}", rule, got=chosen.state)
+        if not chosen.replicates:
+            raise StudyError(f"{place} {number}", "must have been trained by hpo, and was not")
+        return chosen
+
+
+def compare_studies(studies: Sequence[Study]) -> Comparison:
+    """The arms of studies in one ranking, judged against the baseline of the first.
+
+    Raises:
+        StudyError: their data or its split are not the same.
+    """
+    first = studies[0]
+    for other in studies[1:]:
+        if other.data_digest != first.data_digest:
+            rule = f"cannot be compared with {place_of(first.name)}, whose data is {first.spec.data.name!r}"
+            raise StudyError(f"{place_of(other.name)}: data", rule, got=other.spec.data.name)
+    return compare(*((study.spec, study.all_trials) for study in studies))

@@ -1,0 +1,54 @@
+"""TensorFlow imported as this package needs it: so many threads, kept programs, no chatter."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import sys
+from collections.abc import Iterator
+
+from hpo.training import program_cache
+
+
+def prepare_tensorflow(threads: int) -> None:
+    """Import TensorFlow with a number of threads, and without what it prints about its own build.
+
+    Changes nothing if it has been imported already.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    program_cache.enable()
+    # Not sys.stderr's, which a notebook replaces by an object without one.
+    with _silenced(2), _uncollected():
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without looking for cycles among modules, which stay: a fifth of the time that imports take."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
+
+
+@contextlib.contextmanager
+def _silenced(descriptor: int) -> Iterator[None]:
+    kept = os.dup(descriptor)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, descriptor)
+        yield
+    finally:
+        os.dup2(kept, descriptor)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,237 @@
+"""Training runs of any compiled Keras model, on compiled epochs.
+
+A trainer holds the model and its programs; runs take turns on it, an epoch at a time, with Keras callbacks
+between epochs.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from hpo.training.epochs import Array, CompilationError, CompiledEpochs, Logs, PlainEpochs, Samples
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+BatchSize = int | Literal["full"]
+
+
+class Trainer:
+    """One compiled Keras model with its compiled programs, shared by any number of runs.
+
+    Everything that training changes is in `state`, so several runs can take turns on one trainer. A model
+    that XLA cannot compile is trained by plain `fit`, and a warning says so.
+    """
+
+    def __init__(self, model: keras.Model, *, compiled: bool = True) -> None:
+        if not model.compiled:
+            raise ValueError("model must be compiled: call model.compile(optimizer, loss, metrics) first")
+        self.model = model
+        compiled = compiled and not model.run_eagerly
+        self.epochs: CompiledEpochs | PlainEpochs = CompiledEpochs(model) if compiled else PlainEpochs(model)
+        self._occupant: Run | None = None
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """All that training changes: weights, moving averages, random counters, optimizer slots."""
+        return variables_of(self.model)
+
+    @property
+    def state(self) -> list[Array]:
+        """A copy of the values of `variables`, in their order."""
+        return [np.array(variable.numpy()) for variable in self.variables]
+
+    @state.setter
+    def state(self, values: Sequence[Array]) -> None:
+        for variable, value in zip(self.variables, values, strict=True):
+            variable.assign(value)
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds spent compiling so far."""
+        return self.epochs.compile_seconds
+
+    def build(self, samples: Samples) -> None:
+        """Create every variable of model, metrics and optimizer, since a program cannot create any."""
+
+        def batch(tensor: tf.Tensor) -> keras.KerasTensor:
+            return keras.KerasTensor((None, *tensor.shape[1:]), tensor.dtype.name)
+
+        self.model._symbolic_build(data_batch=tf.nest.map_structure(batch, (samples.x, samples.y)))
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
+
+    def train(self, samples: Samples, order: Array, batch: int) -> Logs:
+        """One epoch; see `CompiledEpochs.train`."""
+        return self._attempt(lambda: self.epochs.train(samples, order, batch))
+
+    def evaluate(self, samples: Samples) -> Logs:
+        """Loss and metrics of the present weights."""
+        return self._attempt(lambda: self.epochs.evaluate(samples))
+
+    def predict(self, samples: Samples) -> Array:
+        """The present model's outputs, shape (samples, *output shape)."""
+        return self._attempt(lambda: self.epochs.predict(samples))
+
+    def average(self) -> None:
+        """Replace the weights by their averages over the steps, if the optimizer keeps such."""
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+
+    def vacate(self) -> None:
+        """Free the model for another use: the run whose state it holds keeps its state aside."""
+        if self._occupant is not None:
+            self._occupant.state = self.state
+            self._occupant = None
+
+    def seat(self, run: Run) -> None:
+        """Make `run` the one whose state the model holds."""
+        if self._occupant is run:
+            return
+        self.vacate()
+        if run.state is not None:
+            self.state = run.state
+            run.state = None
+        self._occupant = run
+
+    def _attempt(self, action: Callable[[], Result]) -> Result:
+        try:
+            return action()
+        except CompilationError as error:
+            logger.warning("XLA cannot compile this model, so plain fit trains it: %s", error)
+            self.epochs = PlainEpochs(self.model, compile_seconds=self.compile_seconds)
+            return action()
+
+
+class Run:
+    """One training run on a trainer, advanced an epoch at a time, so that runs can go in lockstep.
+
+    `callbacks` are Keras callbacks; those of a batch are not called. Each epoch's order is drawn from
+    (`seed`, epoch). With `initial_state` the run starts there, else from the state the trainer holds.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        samples: Samples,
+        *,
+        validation: Samples | None = None,
+        batch_size: BatchSize = 32,
+        epochs: int = 1,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        seed: int = 0,
+        initial_state: Sequence[Array] | None = None,
+    ) -> None:
+        self.trainer, self.samples, self.validation = trainer, samples, validation
+        self.batch = len(samples) if batch_size == "full" else min(batch_size, len(samples))
+        self.epochs, self.seed = epochs, seed
+        self.epoch = 0
+        self.finished = False
+        self.train_seconds = 0.0
+        self.state: Sequence[Array] | None = initial_state
+        self._logs: Logs = {}
+        self._enter()
+        self.history = keras.callbacks.History()
+        self._callbacks = keras.callbacks.CallbackList(
+            [*callbacks, self.history],
+            model=trainer.model,
+            epochs=epochs,
+            steps=-(-len(samples) // self.batch),
+            verbose=0,
+        )
+        trainer.model.stop_training = False
+        self._callbacks.on_train_begin()
+
+    def advance(self) -> Logs:
+        """Train one epoch, evaluate, call the callbacks; returns the epoch's logs (`val_` for validation)."""
+        if self.finished:
+            raise RuntimeError(f"the run has finished after {self.epoch} epochs")
+        self._enter()
+        model = self.trainer.model
+        model.stop_training = False
+        self._callbacks.on_epoch_begin(self.epoch)
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.samples.rows)
+        compiling = self.trainer.compile_seconds
+        started = time.perf_counter()
+        logs = self.trainer.train(self.samples, order, self.batch)
+        elapsed = time.perf_counter() - started
+        self.train_seconds += elapsed - (self.trainer.compile_seconds - compiling)
+        if self.validation is not None:
+            validation = self.trainer.evaluate(self.validation)
+            logs |= {f"val_{name}": value for name, value in validation.items()}
+        self._callbacks.on_epoch_end(self.epoch, dict(logs))
+        self.epoch += 1
+        self._logs = logs
+        if model.stop_training or self.epoch >= self.epochs:
+            self.stop()
+        return logs
+
+    def stop(self) -> None:
+        """End the run as early stopping would: the callbacks end their training."""
+        if not self.finished:
+            self._enter()
+            self.trainer.average()
+            self._callbacks.on_train_end(dict(self._logs))
+            self.finished = True
+
+    def snapshot(self) -> dict[str, Any]:
+        """What `restore` needs to go on from here: a tree of numbers, strings and arrays.
+
+        Of the callbacks, those that have `get_state` and `set_state` are kept.
+        """
+        self._enter()
+        return {
+            "epoch": self.epoch,
+            "finished": self.finished,
+            "train_seconds": self.train_seconds,
+            "state": self.trainer.state,
+            "logs": self._logs,
+            "history": self.history.history,
+            "callbacks": [callback.get_state() for callback in self._resumable],
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go on from a snapshot of a run that was made in the same way; the callbacks have begun already."""
+        self._enter()
+        self.epoch, self.finished = snapshot["epoch"], snapshot["finished"]
+        self.train_seconds = snapshot["train_seconds"]
+        self.trainer.state = snapshot["state"]
+        self._logs = snapshot["logs"]
+        self.history.history = snapshot["history"]
+        self.history.epoch = list(range(self.epoch))
+        for callback, state in zip(self._resumable, snapshot["callbacks"], strict=True):
+            callback.set_state(state)
+
+    @property
+    def _resumable(self) -> list[Any]:
+        return [callback for callback in self._callbacks.callbacks if hasattr(callback, "get_state")]
+
+    @property
+    def model(self) -> keras.Model:
+        """The trainer's model with this run's present weights; another run may take its turn in it."""
+        self._enter()
+        return self.trainer.model
+
+    def evaluate(self, samples: Samples) -> Logs:
+        """Loss and metrics of this run's present weights."""
+        self._enter()
+        return self.trainer.evaluate(samples)
+
+    def predict(self, samples: Samples) -> Array:
+        """Outputs of this run's present weights, shape (samples, *output shape)."""
+        self._enter()
+        return self.trainer.predict(samples)
+
+    def _enter(self) -> None:
+        self.trainer.seat(self)
+
+
+def variables_of(model: keras.Model) -> list[keras.Variable]:
+    """Every variable that training a compiled and built model changes, except its metrics'."""
+    return [*model.variables, *model.optimizer.variables]

@@ -1,0 +1,26 @@
+"""One claimed trial, from hyperparameters to its result.
+
+A worker hands a trial to the `runner`, which trains its replicates in lockstep, an epoch each: `progress`
+reports their mean and hears whether to prune, `checkpoints` keep what the next worker goes on from, `metrics`
+measure the final model. How it ended is an `Outcome`, which the worker records; what people then read of it
+is the record, `Trial`. `runner` and `progress` need TensorFlow and are imported by whoever trains.
+"""
+
+from hpo.trials.attachments import CURVES_FILE, PREDICTIONS_FILE, predictions_file
+from hpo.trials.checkpoints import CHECKPOINT_SECONDS, Checkpoints, TrialCheckpoints
+from hpo.trials.outcome import Outcome, Replicate, StoppedError
+from hpo.trials.record import STATES, Trial
+
+__all__ = [
+    "CHECKPOINT_SECONDS",
+    "CURVES_FILE",
+    "PREDICTIONS_FILE",
+    "STATES",
+    "Checkpoints",
+    "Outcome",
+    "Replicate",
+    "StoppedError",
+    "Trial",
+    "TrialCheckpoints",
+    "predictions_file",
+]

@@ -1,0 +1,21 @@
+"""The files that a finished trial leaves as artifacts: how they are named, written and read."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CURVES_FILE = "curves.csv"
+PREDICTIONS_FILE = "test-predictions.npz"
+
+
+def predictions_file(probabilities: np.ndarray[Any, Any]) -> bytes:
+    """The content of an artifact from which `Study.predictions` reads: (samples, classes), float32."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, probabilities=probabilities.astype(np.float32))
+    return buffer.getvalue()

@@ -1,0 +1,36 @@
+"""What is known of a trained model, for the file that it is written to."""
+
+from __future__ import annotations
+
+from hpo.data import Dataset
+from hpo.models.file import Card
+from hpo.spec import Hyperparameters, StudySpec
+from hpo.trials.outcome import Replicate
+from hpo.versions import versions
+
+
+def card_of(
+    spec: StudySpec,
+    dataset: Dataset,
+    number: int,
+    arm: str | None,
+    hyperparameters: Hyperparameters,
+    replicate: Replicate,
+) -> Card:
+    """The card of the model of a replicate of trial `number`."""
+    return Card(
+        study=spec.name,
+        trial=number,
+        arm=arm,
+        seed=replicate.seed,
+        fold=replicate.fold,
+        hyperparameters=hyperparameters.model_dump(mode="json"),
+        metrics=replicate.metrics,
+        data=dataset.name,
+        data_digest=dataset.digest,
+        class_names=dataset.names,
+        sample_shape=dataset.sample_shape,
+        dtype=str(dataset.x.dtype),  # type: ignore[arg-type]
+        scale=dataset.scale,
+        versions=versions("keras", "tensorflow"),
+    )

@@ -1,0 +1,100 @@
+"""Keras callbacks of a trial's runs: report to its Optuna trial, prune, notice divergence, stop early."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import optuna
+
+from hpo.storage import last_step
+from hpo.training.epochs import Logs
+
+
+class TrialProgress:
+    """What the replicates of one trial, trained in lockstep, have reported together.
+
+    Each epoch's mean of `metric` over the replicates goes to Optuna as the step of that epoch, counted from
+    1; a replicate that has stopped early stands with its last epoch. What a worker that lost the trial has
+    reported stays, and the epochs that it went beyond are not judged again.
+    """
+
+    def __init__(self, trial: optuna.trial.Trial, metric: str, *, replicates: int, epochs: int) -> None:
+        self.reported: list[float] = []
+        self.pruned = False
+        self.failure: str | None = None
+        self._trial, self._metric, self._epochs = trial, metric, epochs
+        self._latest = [math.nan] * replicates
+        self._training = set(range(replicates))
+        self._begun = last_step(trial)
+
+    @property
+    def ended(self) -> bool:
+        """Whether every replicate must stop now, however many epochs it has left."""
+        return self.pruned or self.failure is not None
+
+    def record(self, replicate: int, epoch: int, logs: Logs, *, stopping: bool) -> None:
+        """Take one replicate's epoch, its last if `stopping`; the last one of an epoch makes the report."""
+        for name, value in logs.items():
+            if not math.isfinite(value):
+                self.failure = f"{name} is {value} at epoch {epoch}"
+                return
+        self._latest[replicate] = logs[self._metric]
+        if replicate != max(self._training):
+            return
+        self.reported.append(float(np.mean(self._latest)))
+        if epoch > self._begun:
+            self._trial.report(self.reported[-1], step=epoch)
+        # A trial whose replicates all end here is complete: there is nothing left to save.
+        ending = epoch >= self._epochs or (stopping and self._training == {replicate})
+        self.pruned = not ending and epoch >= self._begun and self._trial.should_prune()
+
+    def leave(self, replicate: int) -> None:
+        """A replicate has finished training."""
+        self._training.discard(replicate)
+
+    def get_state(self) -> dict[str, Any]:
+        """What `set_state` needs to go on from here, between two epochs of a trial that goes on."""
+        return {"reported": self.reported, "latest": self._latest, "training": sorted(self._training)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.reported, self._latest = state["reported"], state["latest"]
+        self._training = set(state["training"])
+
+
+class PruningCallback(keras.callbacks.Callback):
+    """Reports one replicate's epochs and stops its training once the trial is pruned or has diverged.
+
+    It sets `model.stop_training` instead of raising, so that the other callbacks end as they should. It comes
+    after those that stop training by themselves.
+    """
+
+    def __init__(self, progress: TrialProgress, replicate: int = 0) -> None:
+        super().__init__()
+        self._progress, self._replicate = progress, replicate
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self._progress.record(self._replicate, epoch + 1, logs or {}, stopping=self.model.stop_training)
+        if self._progress.ended:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self._progress.leave(self._replicate)
+
+
+class EarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras's, whose state a checkpoint can keep."""
+
+    KEPT = ("wait", "best", "best_epoch", "best_weights", "stopped_epoch")
+
+    def get_state(self) -> dict[str, Any]:
+        """What `set_state` needs to go on from here."""
+        return {name: getattr(self, name) for name in self.KEPT}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        for name in self.KEPT:
+            setattr(self, name, state[name])

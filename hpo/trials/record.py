@@ -1,0 +1,92 @@
+"""One trial as people and programs read it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.errors import SpecError
+from hpo.search import decode, hyperparameters_of
+from hpo.spec import DIRECTIONS, SearchSpec, StudySpec
+
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial of a study; what it does not have yet is None or empty.
+
+    `params` are the hyperparameters that the search varied, `hyperparameters` all effective ones, `metrics`
+    the final metrics as means over the replicates, `replicates` the metrics of each with its seed and fold.
+    Times are local, as Optuna keeps them; `curve` is what each epoch reported, from epoch 1. `threads` are
+    TensorFlow's in its worker, `retries` counts the workers that were lost while they trained it.
+    """
+
+    number: int
+    state: str
+    value: float | None
+    params: dict[str, Any]
+    hyperparameters: dict[str, Any]
+    arm: str | None
+    seed: int | None
+    metrics: dict[str, float]
+    epochs_run: float | None
+    started: datetime | None
+    finished: datetime | None
+    worker: str | None
+    threads: int | None
+    retries: int
+    reason: str | None
+    replicates: list[dict[str, Any]]
+    curve: list[float]
+
+    @classmethod
+    def of(cls, spec: StudySpec, frozen: FrozenTrial) -> Trial:
+        """The record of an Optuna trial of a study with this specification."""
+        attributes = frozen.user_attrs
+        metrics = {name: attributes[name] for name in DIRECTIONS if name in attributes}
+        return cls(
+            number=frozen.number,
+            state=STATES[frozen.state],
+            value=frozen.value if frozen.state == TrialState.COMPLETE else None,
+            params={name: decode(value) for name, value in frozen.params.items()},
+            hyperparameters=_effective(spec, frozen),
+            arm=attributes.get("arm"),
+            seed=attributes.get("seed"),
+            metrics=metrics,
+            epochs_run=metrics.get("epochs_run"),
+            started=frozen.datetime_start,
+            finished=frozen.datetime_complete,
+            worker=attributes.get("worker"),
+            threads=attributes.get("threads"),
+            retries=attributes.get("retries", 0),
+            reason=attributes.get("reason"),
+            replicates=attributes.get("replicates", []),
+            curve=[frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The trial as JSON values; times in ISO 8601."""
+        values = asdict(self)
+        for name in ("started", "finished"):
+            values[name] = values[name] and values[name].isoformat(timespec="seconds")
+        return values
+
+
+def _effective(spec: StudySpec, frozen: FrozenTrial) -> dict[str, Any]:
+    if isinstance(spec, SearchSpec) and not set(spec.space) <= set(frozen.params):
+        return {}
+    try:
+        return hyperparameters_of(spec, frozen).model_dump(mode="json")
+    except (KeyError, SpecError):
+        # Somebody enqueued it, without an arm or with values that break a rule.
+        return {}

@@ -1,0 +1,323 @@
+"""One claimed trial: train its replicates in lockstep, report each epoch, prune, measure the final model."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import optuna
+from optuna.trial import TrialState
+
+from hpo.data import Dataset, stratified_folds, stratified_split
+from hpo.models.file import model_bytes
+from hpo.models.mlp import Network, build, compile_key
+from hpo.models.stock import stock_model
+from hpo.pictures import confusion_svg, curves_svg
+from hpo.spec import Hyperparameters, StudySpec
+from hpo.training.epochs import Samples
+from hpo.training.runs import Run
+from hpo.trials.card import card_of
+from hpo.trials.checkpoints import Checkpoints
+from hpo.trials.metrics import classification_metrics, confusion_matrix
+from hpo.trials.outcome import Outcome, Replicate, StoppedError
+from hpo.trials.progress import EarlyStopping, PruningCallback, TrialProgress
+
+# XLA keeps what it has compiled (about 20 MiB a key) for the life of the process. So forgetting a network
+# frees only its state and graphs, and costs seconds and those 20 MiB once more if its key comes back.
+KEPT_STATE_BYTES = 256 * 1024**2
+
+
+@dataclass(kw_only=True)
+class ReplicateRun(Replicate):
+    """A replicate that is being trained."""
+
+    run: Run
+
+
+class TrialRunner:
+    """Trains the trials of one study on its data, keeping compiled networks from trial to trial.
+
+    With a `test` set the final models are evaluated on it too.
+    """
+
+    def __init__(self, spec: StudySpec, dataset: Dataset, *, test: Dataset | None = None) -> None:
+        self.spec, self.dataset = spec, dataset
+        self._test = None if test is None else Samples.of(test.x, test.y)
+        self.splits = _splits(spec, dataset)
+        self._device = Samples.of(dataset.x, dataset.y)
+        self._networks: OrderedDict[Hashable, Network] = OrderedDict()
+
+    def __call__(
+        self,
+        trial: optuna.trial.Trial,
+        hyperparameters: Hyperparameters,
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+        checkpoints: Checkpoints | None = None,
+    ) -> Outcome:
+        """Train a trial to its end, from its last checkpoint if it has one.
+
+        Raises:
+            StoppedError: `should_stop()` was true before an epoch; a checkpoint has been saved.
+        """
+        network = self._network(hyperparameters)
+        pairs = self._pairs(trial.user_attrs.get("seed"))
+        progress = TrialProgress(
+            trial, self.spec.objective.reported, replicates=len(pairs), epochs=hyperparameters.epochs
+        )
+        replicates = self._replicates(network, hyperparameters, pairs, progress)
+        clock = _Clock(network)
+        if checkpoints is not None and (saved := checkpoints.load()) is not None:
+            _restore(saved, hyperparameters, progress, replicates, clock)
+        while any(not replicate.run.finished for replicate in replicates):
+            stopping = should_stop()
+            if checkpoints is not None and (stopping or checkpoints.due):
+                checkpoints.save(_snapshot(hyperparameters, progress, replicates, clock))
+            if stopping:
+                raise StoppedError
+            _advance(replicates, progress)
+            if any(not replicate.run.finished for replicate in replicates):
+                self._check_time(clock, progress)
+            if progress.ended:
+                for replicate in replicates:
+                    replicate.run.stop()
+        if not progress.ended:
+            progress.failure = self._measure(replicates)
+        metrics = _mean_metrics(replicates)
+        metrics["compile_seconds"] = clock.compile_seconds
+        keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
+        return self._outcome(progress, metrics, replicates, keepsakes)
+
+    def train(self, hyperparameters: Hyperparameters, *, seed: int | None = None) -> ReplicateRun:
+        """Train the first replicate of a trial to its end and measure it, with no trial to report to.
+
+        `seed` is that of a comparison's trial. With as many threads on the same kind of machine the weights
+        are those that the trial had, bit for bit; the run's model holds them.
+        """
+        network = self._network(hyperparameters)
+        # All replicates are made: they share the strengths, which the last one sets.
+        first, *_ = self._replicates(network, hyperparameters, self._pairs(seed))
+        while not first.run.finished:
+            first.curve.append(first.run.advance())
+        self._measure([first])
+        return first
+
+    def _check_time(self, clock: _Clock, progress: TrialProgress) -> None:
+        limit = self.spec.trial_timeout
+        if limit is not None and not progress.ended and clock.seconds > limit:
+            progress.failure = (
+                f"took longer than trial_timeout, {limit:g} s, by epoch {len(progress.reported)}"
+            )
+
+    def _outcome(
+        self,
+        progress: TrialProgress,
+        metrics: dict[str, float],
+        replicates: list[ReplicateRun],
+        keepsakes: Callable[[], dict[str, bytes]],
+    ) -> Outcome:
+        if progress.failure is not None:
+            return Outcome(TrialState.FAIL, None, progress.failure, metrics, replicates)
+        if progress.pruned:
+            reason = f"after epoch {len(progress.reported)}"
+            return Outcome(TrialState.PRUNED, None, reason, metrics, replicates)
+        objective = self.spec.objective
+        best = max if objective.direction == "maximize" else min
+        value = best(progress.reported) if objective.at == "best" else metrics[objective.metric]
+        return Outcome(TrialState.COMPLETE, value, None, metrics, replicates, keepsakes)
+
+    def _keepsakes(
+        self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, replicates: list[ReplicateRun]
+    ) -> dict[str, bytes]:
+        """Pictures of a trial's curves and confusion matrix, and the model of its first replicate."""
+        first, arm = replicates[0], trial.user_attrs.get("arm")
+        title = f"{self.spec.name} #{trial.number}"
+        if arm is not None:
+            title += f", arm {arm}, seed {first.seed}"
+        found = {"curves.svg": curves_svg([r.curve for r in replicates], title)}
+        counts = np.sum([r.confusion for r in replicates if r.confusion is not None], axis=0)
+        if confusion := confusion_svg(counts, self.dataset.names, f"{title}: validation samples"):
+            found["confusion.svg"] = confusion
+        card = card_of(self.spec, self.dataset, trial.number, arm, hyperparameters, first)
+        model = model_bytes(stock_model(first.run.model, hyperparameters), card)
+        return {name: text.encode() for name, text in found.items()} | {"model.keras": model}
+
+    def _network(self, hyperparameters: Hyperparameters) -> Network:
+        key = compile_key(hyperparameters)
+        if key not in self._networks:
+            data = self.dataset
+            network = build(
+                hyperparameters, sample_shape=data.sample_shape, classes=data.classes, scale=data.scale
+            )
+            network.trainer.build(self._device)
+            self._networks[key] = network
+            while len(self._networks) > 1 and self._kept_bytes() > KEPT_STATE_BYTES:
+                self._networks.popitem(last=False)
+        self._networks.move_to_end(key)
+        return self._networks[key]
+
+    def _kept_bytes(self) -> int:
+        return sum(network.state_bytes for network in self._networks.values())
+
+    def _pairs(self, seed: int | None) -> list[tuple[int, int | None]]:
+        """Seed and fold of each replicate; a comparison's trial comes with its seed."""
+        seeds = range(self.spec.seeds) if seed is None else [seed]
+        folds = range(len(self.splits)) if self.spec.data.folds else [None]
+        return [(seed, fold) for seed in seeds for fold in folds]
+
+    def _replicates(
+        self,
+        network: Network,
+        hyperparameters: Hyperparameters,
+        pairs: list[tuple[int, int | None]],
+        progress: TrialProgress | None = None,
+    ) -> list[ReplicateRun]:
+        h = hyperparameters
+        training = [self._samples(fold, 0) for _, fold in pairs]
+        # All states first: they are made in the model that the runs then take turns on.
+        states = [
+            network.initial_state(h, seed=seed, steps=h.epochs * h.steps_per_epoch(len(samples)))
+            for (seed, _), samples in zip(pairs, training, strict=True)
+        ]
+        return [
+            ReplicateRun(
+                seed=seed,
+                fold=fold,
+                run=Run(
+                    network.trainer,
+                    samples,
+                    validation=self._samples(fold, 1),
+                    batch_size=h.batch_size,
+                    epochs=h.epochs,
+                    callbacks=[
+                        *_early_stopping(h),
+                        *([PruningCallback(progress, index)] if progress else []),
+                    ],
+                    seed=seed,
+                    initial_state=state,
+                ),
+            )
+            for index, ((seed, fold), samples, state) in enumerate(zip(pairs, training, states, strict=True))
+        ]
+
+    def _samples(self, fold: int | None, part: int) -> Samples:
+        return Samples(self._device.x, self._device.y, self.splits[fold or 0][part])
+
+    def _measure(self, replicates: list[ReplicateRun]) -> str | None:
+        """The final metrics of every replicate, by the weights that its training ended with.
+
+        Returns what is not finite, if anything is.
+        """
+        for replicate in replicates:
+            training, validation = self._samples(replicate.fold, 0), self._samples(replicate.fold, 1)
+            by_name = replicate.run.evaluate(validation)
+            probabilities = replicate.run.predict(validation)
+            measured = {
+                "val_loss": by_name["loss"],
+                "val_accuracy": by_name["accuracy"],
+                **classification_metrics(self.dataset.y[validation.rows], probabilities),
+                **{f"train_{name}": value for name, value in replicate.run.evaluate(training).items()},
+            }
+            if self._test is not None:
+                of_test = replicate.run.evaluate(self._test)
+                measured |= {f"test_{name}": value for name, value in of_test.items()}
+                replicate.test_probabilities = replicate.run.predict(self._test)
+            replicate.confusion = confusion_matrix(self.dataset.y[validation.rows], probabilities)
+            replicate.metrics = {name: value for name, value in measured.items() if math.isfinite(value)}
+            for name, value in measured.items():
+                if not math.isfinite(value):
+                    return f"{name} is {value} after epoch {replicate.run.epoch}"
+        return None
+
+
+class _Clock:
+    """Seconds that a trial has taken, those before its checkpoint included: all, and in compiling."""
+
+    def __init__(self, network: Network) -> None:
+        self._trainer = network.trainer
+        self._begun, self._compiled = time.monotonic(), network.trainer.compile_seconds
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._begun
+
+    @property
+    def compile_seconds(self) -> float:
+        return self._trainer.compile_seconds - self._compiled
+
+    def add(self, seconds: float, compile_seconds: float) -> None:
+        self._begun -= seconds
+        self._compiled -= compile_seconds
+
+
+def _snapshot(
+    hyperparameters: Hyperparameters, progress: TrialProgress, replicates: list[ReplicateRun], clock: _Clock
+) -> dict[str, Any]:
+    return {
+        "hyperparameters": hyperparameters.model_dump(mode="json"),
+        "progress": progress.get_state(),
+        "replicates": [{"curve": r.curve, "run": r.run.snapshot()} for r in replicates],
+        "seconds": clock.seconds,
+        "compile_seconds": clock.compile_seconds,
+    }
+
+
+def _restore(
+    saved: dict[str, Any],
+    hyperparameters: Hyperparameters,
+    progress: TrialProgress,
+    replicates: list[ReplicateRun],
+    clock: _Clock,
+) -> None:
+    if saved["hyperparameters"] != hyperparameters.model_dump(mode="json"):
+        # Of a trial that somebody has changed since.
+        return
+    for replicate, of_one in zip(replicates, saved["replicates"], strict=True):
+        replicate.curve = of_one["curve"]
+        replicate.run.restore(of_one["run"])
+    progress.set_state(saved["progress"])
+    clock.add(saved["seconds"], saved["compile_seconds"])
+
+
+def _advance(replicates: list[ReplicateRun], progress: TrialProgress) -> None:
+    """One epoch of every replicate that goes on."""
+    for replicate in replicates:
+        if not replicate.run.finished and progress.failure is None:
+            replicate.curve.append(replicate.run.advance())
+
+
+def _splits(spec: StudySpec, dataset: Dataset) -> list[tuple[Any, Any]]:
+    data = spec.data
+    if data.folds is not None:
+        return list(stratified_folds(dataset.y, folds=data.folds, seed=data.seed))
+    assert data.validation is not None
+    return [stratified_split(dataset.y, fraction=data.validation, seed=data.seed)]
+
+
+def _early_stopping(hyperparameters: Hyperparameters) -> list[keras.callbacks.Callback]:
+    if hyperparameters.early_stopping_patience is None:
+        return []
+    return [
+        EarlyStopping(
+            monitor="val_loss",
+            mode="min",
+            patience=hyperparameters.early_stopping_patience,
+            min_delta=hyperparameters.early_stopping_min_delta,
+            restore_best_weights=hyperparameters.restore_best,
+        )
+    ]
+
+
+def _mean_metrics(replicates: list[ReplicateRun]) -> dict[str, float]:
+    for replicate in replicates:
+        replicate.metrics["train_seconds"] = replicate.run.train_seconds
+        replicate.metrics["epochs_run"] = float(replicate.run.epoch)
+    shared = [name for name in replicates[0].metrics if all(name in r.metrics for r in replicates)]
+    return {name: float(np.mean([replicate.metrics[name] for replicate in replicates])) for name in shared}

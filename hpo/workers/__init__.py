@@ -1,0 +1,17 @@
+"""Workers: who claims trials, trains and records them, and who starts and replaces workers.
+
+The life of a trial: `plan` adds it as waiting. A `Worker` claims it, which takes its lease and makes it
+running; a `Keeper` thread renews the lease and hears when to stop. The runner of `trials` trains it. Its
+result is one transaction with the lease. Told to stop, the worker saves a checkpoint and puts the trial back;
+if the worker dies, the lease ends and the next worker goes on. `run_workers` is the crew of `hpo run`: child
+processes of `hpo worker`, replaced when they die or grow.
+"""
+
+from hpo.workers.crew import cores, run_workers
+from hpo.workers.worker import Worker
+
+__all__ = [
+    "Worker",
+    "cores",
+    "run_workers",
+]

@@ -1,0 +1,325 @@
+"""A worker: claim a trial, train it, record how it ended, repeat.
+
+TensorFlow is imported only once there is something to train.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import optuna
+import pandas as pd
+import sqlalchemy as sa
+from optuna.trial import TrialState
+
+from hpo.errors import WorkerError
+from hpo.registry import StoredStudy, find, served_studies
+from hpo.search import hyperparameters_of, suggest
+from hpo.spec import DIRECTIONS, Hyperparameters, SearchSpec
+from hpo.storage import (
+    Attachment,
+    Claim,
+    LeasedTrial,
+    LeaseLostError,
+    Patience,
+    Storage,
+    new_token,
+    passes,
+    reason,
+)
+from hpo.training.device import prepare_tensorflow
+from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, predictions_file
+from hpo.trials.checkpoints import CHECKPOINT_SECONDS, Checkpoints, TrialCheckpoints
+from hpo.trials.outcome import Outcome, StoppedError
+from hpo.workers.keeper import Keeper
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS = 60.0
+IDLE_SECONDS = 0.5
+LONGEST_IDLE_SECONDS = 5.0
+
+
+class Runner(Protocol):
+    """Trains a trial to its end. Raises StoppedError if `should_stop()` says so before an epoch."""
+
+    def __call__(
+        self,
+        trial: optuna.trial.Trial,
+        hyperparameters: Hyperparameters,
+        *,
+        should_stop: Callable[[], bool],
+        checkpoints: Checkpoints,
+    ) -> Outcome: ...
+
+
+class Worker:
+    """Trains the trials of studies, one at a time.
+
+    Args:
+        storage: where they are.
+        studies: the names of those to serve; none for all that there are, also later.
+        threads: of TensorFlow; takes effect if TensorFlow has not been imported yet.
+        name: shown with each trial; by default host name and process id.
+        checkpoint_seconds: how often the state of a trial is saved, from which it goes on if the worker dies.
+        lease_seconds: how long a trial waits for a worker that has died.
+        runner: makes what trains the trials of a study; by default its networks.
+
+    Raises:
+        StudyError: there is no study of such a name.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        studies: Sequence[str] = (),
+        *,
+        threads: int = 1,
+        name: str | None = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        lease_seconds: float = LEASE_SECONDS,
+        runner: Callable[[StoredStudy], Runner] | None = None,
+    ) -> None:
+        self.name = name or f"{socket.gethostname()}-{os.getpid()}"
+        self._storage, self._threads = storage, threads
+        self._checkpoint_seconds, self._lease_seconds = checkpoint_seconds, lease_seconds
+        self._make_runner = runner or self._network_runner
+        self._stopping = threading.Event()
+        self._retry = Patience(self._stopping)
+        self._may_exit = False
+        self._runner: tuple[int, Runner] | None = None
+        named = [self._open(study) for study in studies]
+        self._opened = {study.id: study for study in named}
+        self._named = frozenset(self._opened)
+
+    def stop(self) -> None:
+        """Ask the worker to put its trial back into the queue after the epoch it is in, and to return."""
+        self._stopping.set()
+
+    def stop_on_signals(self) -> None:
+        """Stop on SIGINT and SIGTERM; a second one ends the process at once."""
+
+        self._may_exit = True
+        receiving, sending = socket.socketpair()
+        sending.setblocking(False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        # Python's own handlers wait until TensorFlow comes back from an epoch; this is written at once.
+        signal.set_wakeup_fd(sending.detach())
+
+        def listen() -> None:
+            while received := receiving.recv(1):
+                if self._stopping.is_set():
+                    os._exit(128 + received[0])
+                self.stop()
+
+        threading.Thread(target=listen, daemon=True).start()
+
+    def stop_on_end_of_input(self) -> None:
+        """Stop when standard input ends: when the parent that holds it dies, however it dies."""
+
+        def wait() -> None:
+            # Not through sys.stdin, whose lock a thread that waits would hold at the end of the process.
+            while os.read(0, 1024):
+                pass
+            self.stop()
+
+        threading.Thread(target=wait, daemon=True).start()
+
+    def run(self, *, max_trials: int | None = None, exit_when_idle: bool = False) -> int:
+        """Train until told to stop; returns how many trials have been finished.
+
+        Ends once its named studies are stopped, or, with `exit_when_idle`, once every trial of the studies
+        that it serves has finished, by whichever worker.
+
+        Raises:
+            WorkerError: the storage could not be used for a long time.
+        """
+        finished, idle = 0, IDLE_SECONDS
+        try:
+            while not self._stopping.is_set() and (max_trials is None or finished < max_trials):
+                served = self._retry(self._served)
+                claim = self._claim(served)
+                if claim is not None:
+                    finished += self._train(self._study(claim.study_id), claim)
+                    idle = IDLE_SECONDS
+                elif self._is_done(served, exit_when_idle=exit_when_idle):
+                    break
+                else:
+                    self._stopping.wait(idle)
+                    idle = IDLE_SECONDS if exit_when_idle else min(2 * idle, LONGEST_IDLE_SECONDS)
+        except Exception as error:
+            if passes(error):
+                raise WorkerError(f"{self._storage.place}: cannot be used: {reason(error)}") from error
+            raise
+        return finished
+
+    def _served(self) -> list[int]:
+        found = served_studies(self._storage)
+        return [study for study in found if not self._named or study in self._named]
+
+    def _study(self, study_id: int) -> StoredStudy:
+        if study_id not in self._opened:
+            name = self._retry(lambda: self._storage.rdb.get_study_name_from_id(study_id))
+            self._opened[study_id] = self._retry(lambda: self._open(name))
+        return self._opened[study_id]
+
+    def _open(self, name: str) -> StoredStudy:
+        return StoredStudy(self._storage, find(name, self._storage))
+
+    def _claim(self, served: Sequence[int]) -> Claim | None:
+        token, seconds = new_token(), self._lease_seconds
+        return self._retry(lambda: self._storage.claim(served, owner=self.name, seconds=seconds, token=token))
+
+    def _is_done(self, served: Sequence[int], *, exit_when_idle: bool) -> bool:
+        """Whether a worker that has found nothing to train will find nothing later."""
+        for study_id in self._named - set(served):
+            # Stopped, or deleted, which raises.
+            self._retry(self._study(study_id).refresh)
+        if self._named and not served:
+            return True
+        return exit_when_idle and not any(self._retry(self._study(study_id).plan) for study_id in served)
+
+    def _train(self, study: StoredStudy, claim: Claim) -> bool:
+        """Train one claimed trial; False if it went back into the queue, or is no longer this worker's."""
+        with Keeper(study, claim, stopping=self._stopping, may_exit=self._may_exit) as keeper:
+            try:
+                if self._finish(study, claim, keeper):
+                    return True
+            except LeaseLostError:
+                pass
+            except BaseException as error:
+                if self._retry(claim.requeue) or not isinstance(error, Exception):
+                    raise
+            else:
+                if self._retry(claim.requeue):
+                    return False
+        logger.warning("%s of %s is no longer this worker's", claim.lease.key, study.name)
+        return False
+
+    def _finish(self, study: StoredStudy, claim: Claim, keeper: Keeper) -> bool:
+        """Train a trial to its end and record it; False if it was stopped, or another worker has it now."""
+        self._retry(study.refresh)
+        checkpoints = TrialCheckpoints(
+            self._storage.artifacts, claim, retry=self._retry, seconds=self._checkpoint_seconds
+        )
+        if claim.retries > study.spec.max_retries:
+            if failed := self._fail(claim):
+                checkpoints.discard()
+            return failed
+        optuna_study = self._retry(lambda: study.optuna_for(claim.number))
+        trial = LeasedTrial(optuna_study, claim, self._retry)
+        outcome = self._outcome(study, trial, claim, keeper, checkpoints)
+        if outcome is None or not self._record(study, claim, trial, outcome):
+            return False
+        checkpoints.discard()
+        return True
+
+    def _fail(self, claim: Claim) -> bool:
+        last = f", the last of them {claim.taken_from}" if claim.taken_from else ""
+        reason = f"given up: it lost {claim.retries} workers{last}"
+        attributes = {"worker": self.name, "reason": reason}
+        return self._retry(lambda: claim.finish(TrialState.FAIL, attributes=attributes))
+
+    def _outcome(
+        self,
+        study: StoredStudy,
+        trial: LeasedTrial,
+        claim: Claim,
+        keeper: Keeper,
+        checkpoints: Checkpoints,
+    ) -> Outcome | None:
+        """Train the trial; what goes wrong with it alone is its outcome. None if it was stopped."""
+        runner = self._runner_of(study)
+        try:
+            if isinstance(study.spec, SearchSpec):
+                suggest(trial, study.spec)
+            hyperparameters = hyperparameters_of(study.spec, trial)
+            about = {
+                "worker": self.name,
+                "threads": self._threads,
+                "hyperparameters": hyperparameters.model_dump(mode="json"),
+            }
+            self._retry(lambda: claim.describe(about))
+            return runner(
+                trial, hyperparameters, should_stop=lambda: keeper.should_stop, checkpoints=checkpoints
+            )
+        except StoppedError:
+            return None
+        except (LeaseLostError, sa.exc.SQLAlchemyError, optuna.exceptions.OptunaError):
+            # Of the storage: says nothing about the trial.
+            raise
+        except Exception as error:
+            if passes(error):
+                raise
+            logger.error("trial %d of %s failed:\n%s", trial.number, study.name, traceback.format_exc())
+            said = str(error).strip().splitlines() or [""]
+            return Outcome(TrialState.FAIL, None, f"{type(error).__name__}: {said[0]}".rstrip(": "), {}, [])
+
+    def _runner_of(self, study: StoredStudy) -> Runner:
+        """The study's runner, with its data on the device; only the last study's is kept."""
+        if self._runner is None or self._runner[0] != study.id:
+            self._runner = None
+            self._runner = (study.id, self._make_runner(study))
+        return self._runner[1]
+
+    def _network_runner(self, study: StoredStudy) -> Runner:
+        prepare_tensorflow(self._threads)
+        from hpo.trials.runner import TrialRunner
+
+        return TrialRunner(study.spec, study.load_data(), test=study.load_test_data())
+
+    def _keepsakes(self, study: StoredStudy, outcome: Outcome) -> list[Attachment]:
+        """What is kept of a trial that is better than all that have ended; without it, the result stands.
+
+        Of two that end at the same time both may be.
+        """
+        if outcome.keepsakes is None or outcome.value is None:
+            return []
+        direction, value = study.spec.objective.direction, outcome.value
+        best = self._retry(lambda: self._storage.best_value(study.id, direction=direction))
+        if best is not None and (value <= best if direction == "maximize" else value >= best):
+            return []
+        kept: list[Attachment] = []
+        try:
+            for name, content in outcome.keepsakes().items():
+                kept.append(self._storage.artifacts.attach(name, content))
+        except Exception as error:
+            logger.warning("of the best trial so far not all is kept: %s", error)
+        return kept
+
+    def _record(self, study: StoredStudy, claim: Claim, trial: LeasedTrial, outcome: Outcome) -> bool:
+        """Write how a trial ended; False if another worker has it now."""
+        attributes: dict[str, Any] = {
+            name: outcome.metrics[name] for name in DIRECTIONS if name in outcome.metrics
+        }
+        attributes["replicates"] = [{"seed": r.seed, "fold": r.fold, **r.metrics} for r in outcome.replicates]
+        if outcome.reason is not None:
+            attributes["reason"] = outcome.reason
+        attachments = []
+        if outcome.curves:
+            curves = pd.DataFrame(outcome.curves).to_csv(index=False).encode()
+            attachments.append(self._retry(lambda: self._storage.artifacts.attach(CURVES_FILE, curves)))
+        for replicate in outcome.replicates:
+            if replicate.test_probabilities is not None:
+                content = predictions_file(replicate.test_probabilities)
+                attach = partial(self._storage.artifacts.attach, PREDICTIONS_FILE, content)
+                attachments.append(self._retry(attach))
+        attachments += self._keepsakes(study, outcome)
+        # As Optuna does, a pruned trial's value is the last that it reported.
+        value = trial.last_reported if outcome.state == TrialState.PRUNED else outcome.value
+        recorded = self._retry(
+            lambda: claim.finish(outcome.state, value=value, attributes=attributes, attachments=attachments)
+        )
+        if not recorded:
+            for attachment in attachments:
+                self._storage.artifacts.remove(attachment.artifact_id)
+        return recorded

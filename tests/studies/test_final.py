@@ -1,0 +1,145 @@
+"""Final evaluations: fresh seeds, the test set once, and what is recorded of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hpo
+from hpo.data import load_test
+from hpo.errors import SpecError, StudyError
+from hpo.spec import FinalSpec, loads, to_toml
+from hpo.studies.final import create_final, finals_of, summarise_final
+from tests.command import SEARCH, Done, Trained, quick
+from tests.command import hpo as command
+
+
+@pytest.fixture(scope="module")
+def folder(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained studies, with a final evaluation of the two best configurations of the search."""
+    folder = tmp_path_factory.mktemp("final") / "copy"
+    shutil.copytree(trained.folder, folder)
+    done = command("final", "search", "--top", "2", "--seeds", "2", "--format", "json", folder=folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "final.json").write_text(done.stdout)
+    return folder
+
+
+def opened(name: str, folder: Path) -> hpo.Study:
+    url = f"sqlite:///{folder / 'hpo.db'}"
+    return hpo.open_study(name, storage=url, artifact_dir=folder / "hpo-artifacts")
+
+
+@pytest.fixture
+def final(folder: Path) -> hpo.Study:
+    return opened("search-final", folder)
+
+
+def failed(done: Done) -> str:
+    assert done.returncode == 2, done.stderr
+    return done.stderr
+
+
+def test_the_best_configurations_are_trained_with_seeds_that_chose_nothing(folder, final):
+    best = sorted(opened("search", folder).all_trials, key=lambda trial: -(trial.value or 0))[:2]
+    assert isinstance(final.spec, FinalSpec)
+    assert [arm.name for arm in final.spec.arms] == [f"#{trial.number}" for trial in best]
+    assert {(trial.arm, trial.seed) for trial in final.all_trials} == {
+        (f"#{trial.number}", seed) for trial in best for seed in (1000, 1001)
+    }
+    by_arm = {trial.arm: trial.hyperparameters for trial in final.all_trials}
+    assert by_arm == {f"#{trial.number}": trial.hyperparameters for trial in best}
+    assert (final.spec.sources, final.spec.evaluation) == (("search",), 1)
+
+
+def test_the_stored_test_metrics_are_those_of_the_stored_predictions(final):
+    test = load_test("digits")
+    for trial in final.all_trials:
+        predicted = final.predictions(trial.number)
+        assert predicted.shape == (len(test.y), test.classes)
+        assert predicted.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
+        assert trial.metrics["test_accuracy"] == pytest.approx(np.mean(predicted.argmax(axis=1) == test.y))
+        loss = -np.log(predicted[np.arange(len(test.y)), test.y]).mean()
+        assert trial.metrics["test_loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_the_gap_is_validation_minus_test_over_seeds(folder, final):
+    summary = json.loads((folder / "final.json").read_text())
+    chosen = {f"#{trial.number}": trial for trial in opened("search", folder).all_trials}
+    for arm in summary["arms"]:
+        runs = [trial.metrics for trial in final.all_trials if trial.arm == arm["arm"]]
+        gap = arm["gaps"]["accuracy"]
+        differences = [run["val_accuracy"] - run["test_accuracy"] for run in runs]
+        assert gap["gap"] == pytest.approx(np.mean(differences))
+        assert gap["low"] <= gap["gap"] <= gap["high"]
+        assert gap["selected"] == chosen[arm["arm"]].metrics["val_accuracy"]
+        assert gap["test"] == pytest.approx(np.mean([run["test_accuracy"] for run in runs]))
+
+
+def test_the_test_set_is_not_looked_at_again_unless_asked(folder, final):
+    before = final.all_trials
+    again = quick("final", "search", "--format", "json", folder=folder)
+    assert "Another look at the test set is recorded: --again" in again.stderr
+    assert json.loads(again.stdout) == json.loads((folder / "final.json").read_text())
+    assert final.all_trials == before
+    (first, *_) = finals_of(opened("search", folder))
+    assert first.name == "search-final"
+
+
+def test_another_look_is_recorded_as_such_and_takes_other_seeds(folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    source = opened("search", copy)
+    second = create_final([source], seeds=1, again=True)
+    assert isinstance(second.spec, FinalSpec)
+    assert (second.name, second.spec.evaluation) == ("search-final-2", 2)
+    assert {trial.seed for trial in second.all_trials} == {2000}
+    assert [final.name for final in finals_of(source)] == ["search-final", "search-final-2"]
+    # Begun and not trained: it goes on, and is no third.
+    assert create_final([source]).name == "search-final-2"
+    assert summarise_final(second).arms[0].gaps == {}
+
+
+def test_tables_of_a_final_evaluation_have_the_test_metrics_first(folder):
+    compared = json.loads(quick("compare", "search-final", "--format", "json", folder=folder).stdout)
+    assert compared["metrics"][:2] == ["test_accuracy", "test_loss"]
+    shown = quick("final", "search", folder=folder).stdout
+    assert "validation - test" in shown
+    assert "search-final: the test set, fresh seeds" in shown
+
+
+def test_a_configuration_that_failed_with_some_seed_is_not_chosen(folder):
+    final = create_final([opened("comparison", folder)], top=3, seeds=1)
+    assert isinstance(final.spec, FinalSpec)
+    assert sorted(arm.name for arm in final.spec.arms) == ["[bold] faster", "plain"]
+
+
+def test_nothing_to_choose_from_is_told_in_one_line(tmp_path):
+    (tmp_path / "search.toml").write_text(SEARCH)
+    assert quick("create", "search.toml", folder=tmp_path).returncode == 0
+    error = failed(quick("final", "search", folder=tmp_path)).splitlines()[-1]
+    assert error == "study search: has no complete trial yet. Train it first: hpo resume."
+
+
+def test_data_without_a_test_set_is_told_before_anything_is_made(own_data, tmp_path):
+    url = f"sqlite:///{tmp_path / 'hpo.db'}"
+    spec = loads(SEARCH.replace('"digits"', json.dumps(str(own_data))))
+    study = hpo.create_study(spec, storage=url)
+    study.optuna.tell(study.optuna.ask(), 0.5)
+    with pytest.raises(hpo.DataError, match="x_test"):
+        create_final([study])
+    assert [summary.name for summary in hpo.list_studies(storage=url)] == ["search"]
+
+
+def test_studies_of_other_objectives_cannot_be_ranked_together(folder):
+    with pytest.raises(StudyError, match="must have the objective of study 'search'"):
+        create_final([opened("search", folder), opened("comparison", folder)])
+
+
+def test_nobody_writes_a_final_evaluation_in_a_file(final):
+    with pytest.raises(SpecError, match="kind: must be 'comparison' or 'search', but got 'final'"):
+        loads(to_toml(final.spec))
