@@ -1,4 +1,4 @@
-"""Files that people name for a result: checked before the work, then written whole or not at all."""
+"""Files that are whole or not there; those that people name for a result are checked before the work."""
 
 from __future__ import annotations
 
@@ -30,29 +30,59 @@ def check_new_file(path: Path, *, suffix: str, force: bool) -> None:
         raise _taken(path)
 
 
+# What SQLite adds to the name of a database for the files beside it.
+DATABASE_SUFFIXES = ("-wal", "-shm", "-journal")
+
+
 @contextmanager
-def new_file(path: Path, *, force: bool) -> Iterator[Path]:
-    """A draft of `path` beside it, with its suffix, which takes its place when the block ends well.
+def whole_file(path: Path, *, replace: bool) -> Iterator[Path]:
+    """A draft of `path` beside it, with its suffix, which takes its place, durably, when the block ends well.
+
+    The draft is gone in any case, with the files that SQLite keeps beside a database.
 
     Raises:
-        HpoError: it cannot be written, or, without `force`, somebody has put a file there meanwhile.
+        FileExistsError: without `replace`, somebody has put a file there.
+        OSError: it cannot be written.
     """
     draft = path.with_name(f".hpo-{uuid.uuid4().hex}{path.suffix}")
     try:
         yield draft
         with draft.open("rb") as written:
             os.fsync(written.fileno())
-        if force:
+        if replace:
             draft.replace(path)
         else:
             # Unlike a rename, a link never replaces a file.
             os.link(draft, path)
+        _sync_folder(path.parent)
+    finally:
+        for suffix in ("", *DATABASE_SUFFIXES):
+            draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def new_file(path: Path, *, force: bool) -> Iterator[Path]:
+    """A draft of a file that a person has named, which takes its place when the block ends well.
+
+    Raises:
+        HpoError: it cannot be written, or, without `force`, somebody has put a file there meanwhile.
+    """
+    try:
+        with whole_file(path, replace=force) as draft:
+            yield draft
     except FileExistsError:
         raise _taken(path) from None
     except OSError as error:
         raise HpoError(str(path), f"cannot be written: {error.strerror or error}") from None
+
+
+def _sync_folder(path: Path) -> None:
+    """Make the names of a folder's files durable."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
     finally:
-        draft.unlink(missing_ok=True)
+        os.close(folder)
 
 
 def _taken(path: Path) -> HpoError:

@@ -10,11 +10,9 @@ from hpo.analysis.comparison import ArmSummary, Comparison, Verdict
 from hpo.analysis.judging import ArmRuns, judged
 from hpo.analysis.verdicts import mean_interval
 from hpo.errors import StudyError
-from hpo.spec import RATIO_METRICS, ComparisonSpec, StudySpec
+from hpo.spec import METRICS, ComparisonSpec, StudySpec
 from hpo.trials.record import Trial
 
-# Not judged: nearly all of it depends on what was compiled before.
-UNJUDGED = frozenset({"compile_seconds"})
 DEFAULT_ALPHA = 0.05
 
 
@@ -35,7 +33,7 @@ def compare(*studies: tuple[StudySpec, Sequence[Trial]]) -> Comparison:
     if isinstance(first, ComparisonSpec):
         alpha = first.alpha
         baseline = next((arm for arm in arms if arm.spec is first and arm.name == first.baseline), None)
-    min_effect = {metric: first.smallest_effect(metric) for metric in metrics if metric not in UNJUDGED}
+    min_effect = {metric: first.smallest_effect(metric) for metric in metrics if METRICS[metric].is_judged}
     verdicts: dict[str, dict[tuple[str, str], Verdict]] = {}
     if baseline is not None:
         others = [arm for arm in arms if arm is not baseline]
@@ -116,7 +114,7 @@ def _notes(arms: Sequence[ArmRuns], judged_by: Sequence[str]) -> tuple[str, ...]
             why = f": {'; '.join(sorted(reasons))}" if reasons else ""
             notes.append(f"{arm.name}: {arm.failed} of {len(arm.trials)} trials failed{why}.")
     most = _side_by_side([trial for arm in arms for trial in arm.trials])
-    if most > 1 and RATIO_METRICS & set(judged_by):
+    if most > 1 and any(METRICS[metric].is_ratio for metric in judged_by):
         notes.append(
             f"Up to {most} trials were trained side by side on one machine, which makes each slower: "
             "their seconds are not those of a trial alone."

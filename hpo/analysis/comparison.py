@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hpo.analysis.verdicts import Decision
-from hpo.spec import RATIO_METRICS
+from hpo.spec import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +131,7 @@ class Comparison:
             "baseline_study": self.baseline_study,
             "alpha": self.alpha,
             "min_effect": self.min_effect,
-            "ratios": [metric for metric in self.metrics if metric in RATIO_METRICS],
+            "ratios": [metric for metric in self.metrics if METRICS[metric].is_ratio],
             "arms": [_arm_json(arm) for arm in self.arms],
             "notes": list(self.notes),
         }

@@ -11,7 +11,7 @@ from typing import Any
 
 from hpo.analysis.comparison import ONE_SEED, Verdict
 from hpo.analysis.verdicts import Decision, Design, detectable, judge, needed_seeds
-from hpo.spec import DIRECTIONS, RATIO_METRICS, ComparisonSpec, StudySpec
+from hpo.spec import METRICS, ComparisonSpec, StudySpec
 from hpo.trials.record import Trial
 
 # Standard deviations: seeds that find only larger differences than this find hardly any.
@@ -55,14 +55,14 @@ def judged(
     metric: str, baseline: ArmRuns, others: Sequence[ArmRuns], *, alpha: float, margin: float
 ) -> dict[tuple[str, str], Verdict]:
     """The verdicts on one metric, by study and arm."""
-    scale: Callable[[float], float] = math.log if metric in RATIO_METRICS else float
-    unscale: Callable[[float], float] = math.exp if metric in RATIO_METRICS else float
+    scale: Callable[[float], float] = math.log if METRICS[metric].is_ratio else float
+    unscale: Callable[[float], float] = math.exp if METRICS[metric].is_ratio else float
     reference = baseline.values(metric)
     differences = [
         [
             scale(value) - scale(reference[key])
             for key, value in arm.values(metric).items()
-            if key in reference and (metric not in RATIO_METRICS or min(value, reference[key]) > 0)
+            if key in reference and (not METRICS[metric].is_ratio or min(value, reference[key]) > 0)
         ]
         for arm in others
     ]
@@ -73,8 +73,8 @@ def judged(
         baseline.spec,
         metric,
         alpha=alpha,
-        margin=math.log1p(margin) if metric in RATIO_METRICS else margin,
-        resolution=0.0 if metric in RATIO_METRICS else resolution,
+        margin=math.log1p(margin) if METRICS[metric].is_ratio else margin,
+        resolution=0.0 if METRICS[metric].is_ratio else resolution,
     )
     verdicts = {}
     for arm, effect, sample in zip(others, judge(differences, design), differences, strict=True):
@@ -86,7 +86,7 @@ def judged(
         estimates = (effect.mean, effect.low, effect.high)
         mean, low, high = (None if value is None else unscale(value) for value in estimates)
         verdicts[arm.spec.name, arm.name] = Verdict(
-            decision, effect.pairs, metric in RATIO_METRICS, mean, low, high, effect.p, needed, because
+            decision, effect.pairs, METRICS[metric].is_ratio, mean, low, high, effect.p, needed, because
         )
     return verdicts
 
@@ -142,7 +142,7 @@ def _design(spec: StudySpec, metric: str, *, alpha: float, margin: float, resolu
     return Design(
         margin=margin,
         alpha=alpha,
-        maximize=DIRECTIONS[metric] == "maximize",
+        maximize=METRICS[metric].direction == "maximize",
         overlap=1 / (folds - 1) if folds else 0.0,
         runs_per_seed=folds or 1,
         resolution=resolution,

@@ -7,7 +7,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.spec import DIRECTIONS, Hyperparameters
+from hpo.spec import METRICS, Hyperparameters
 from hpo.storage import BulkReadingStorage
 
 FIRST = ("arm", "seed", "worker")
@@ -50,5 +50,5 @@ def shown(attributes: dict[str, Any]) -> dict[str, Any]:
     for name in Hyperparameters.model_fields:
         if hyperparameters.get(name) is not None:
             found[name] = hyperparameters[name]
-    found |= {name: rest.pop(name) for name in DIRECTIONS if name in rest}
+    found |= {name: rest.pop(name) for name in METRICS if name in rest}
     return found | rest

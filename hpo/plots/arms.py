@@ -27,7 +27,7 @@ from hpo.plots.frame import (
     shorts,
     single,
 )
-from hpo.spec import DIRECTIONS, RATIO_METRICS
+from hpo.spec import METRICS
 
 CURVES = {
     "loss": "training loss",
@@ -78,7 +78,9 @@ def differences(comparison: Comparison, looks: Mapping[str, Style], *, most: int
     rows = [name for name in looks if name in arms][::-1]
     metrics = [m for m in comparison.metrics if any(m in v and v[m].low is not None for v in arms.values())]
     metrics = sorted(metrics, key=lambda metric: metric != comparison.metric)[:most]
-    titles = [f"{m} ({'higher' if DIRECTIONS[m] == 'maximize' else 'lower'} is better)" for m in metrics]
+    titles = [
+        f"{m} ({'higher' if METRICS[m].direction == 'maximize' else 'lower'} is better)" for m in metrics
+    ]
     height = 110 + 28 * len(rows)
     wide, narrow = (panels(titles, columns=columns, row=height) for columns in (2, 1))
     for panel in range(1, len(metrics), 2):
@@ -90,7 +92,7 @@ def differences(comparison: Comparison, looks: Mapping[str, Style], *, most: int
     ground = {"range": [-0.7, len(rows) - 0.3], "showgrid": False, "zeroline": False}
     for panel, metric in enumerate(metrics):
         figure.update_layout({axis("y", panel): {**ticks, **ground}})
-        if metric in RATIO_METRICS:
+        if METRICS[metric].is_ratio:
             figure.update_layout({axis("x", panel): {"type": "log"}})
         _shade(figure, panel, metric, comparison.min_effect[metric])
         for row, name in enumerate(rows):
@@ -239,7 +241,7 @@ def _percentage(share: float) -> str:
 
 def _shade(figure: go.Figure, panel: int, metric: str, margin: float) -> None:
     """Grey where a difference is too small to matter, and a line where there is none."""
-    ratio = metric in RATIO_METRICS
+    ratio = METRICS[metric].is_ratio
     low, none, high = (1 / (1 + margin), 1.0, 1 + margin) if ratio else (-margin, 0.0, margin)
     of = axes(panel)
     place = {"xref": of["xaxis"], "yref": f"{of['yaxis']} domain", "y0": 0, "y1": 1, "layer": "below"}

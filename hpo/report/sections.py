@@ -14,7 +14,7 @@ from hpo import plots
 from hpo.analysis import ArmSummary, Comparison
 from hpo.report.document import Block, Bullets, Heading, Paragraph, Picture, table
 from hpo.report.sentences import arm_name, conclusions, estimate_of, level, margin
-from hpo.spec import EPOCH_METRICS, RATIO_METRICS, ComparisonSpec, StudySpec
+from hpo.spec import EPOCH_METRICS, METRICS, ComparisonSpec, StudySpec
 from hpo.studies import Study
 from hpo.tables.numbers import counted, number, p_value, with_spread
 from hpo.trials import CURVES_FILE
@@ -138,7 +138,7 @@ def comparison_pictures(subject: Subject) -> list[Block]:
         figure = plots.differences(comparison, subject.looks)
         small = plots.differences(comparison, subject.looks, most=SMALL_METRICS)
         blocks.append(Picture(figure, caption, "hpo-differences", small))
-    metric = comparison.metric if comparison.metric not in RATIO_METRICS else "val_accuracy"
+    metric = comparison.metric if not METRICS[comparison.metric].is_ratio else "val_accuracy"
     if found := _results(subject.trials, metric):
         caption = f"Seconds of training against {metric}: a point a run, a diamond the mean of an arm."
         blocks.append(Picture(plots.times(found, metric, subject.looks), caption, "hpo-times"))
@@ -208,7 +208,7 @@ def method(subject: Subject) -> list[Block]:
 
 def _tests(comparison: Comparison) -> str:
     metrics = [m for m in comparison.metrics if m in comparison.min_effect]
-    effects = ", ".join(f"{m} {margin(m, comparison, is_ratio=m in RATIO_METRICS)}" for m in metrics)
+    effects = ", ".join(f"{m} {margin(m, comparison, is_ratio=METRICS[m].is_ratio)}" for m in metrics)
     return (
         f"Verdicts at alpha = {comparison.alpha:g}: runs of one seed and split are paired; paired t-tests for"
         " a difference, two one-sided tests for equivalence, p adjusted over the arms by Holm's method;"

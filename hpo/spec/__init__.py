@@ -6,28 +6,16 @@ from hpo.spec.example import example
 from hpo.spec.final import FinalSpec
 from hpo.spec.formats import from_json, json_schema, load, loads, to_json, to_toml
 from hpo.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters
-from hpo.spec.parts import (
-    DIRECTIONS,
-    EPOCH_METRICS,
-    FINAL_METRICS,
-    RATIO_METRICS,
-    TEST_METRICS,
-    Data,
-    Objective,
-    Pruner,
-    Sampler,
-)
+from hpo.spec.metrics import EPOCH_METRICS, METRICS, Metric
+from hpo.spec.parts import Data, Objective, Pruner, Sampler
 from hpo.spec.search import SearchSpec
 from hpo.spec.space import Dimension, Range
 from hpo.spec.study import StudySpec, parse
 
 __all__ = [
-    "DIRECTIONS",
     "EPOCH_METRICS",
-    "FINAL_METRICS",
     "HYPERPARAMETERS",
-    "RATIO_METRICS",
-    "TEST_METRICS",
+    "METRICS",
     "Arm",
     "Change",
     "ComparisonSpec",
@@ -35,6 +23,7 @@ __all__ = [
     "Dimension",
     "FinalSpec",
     "Hyperparameters",
+    "Metric",
     "Objective",
     "Pruner",
     "Range",

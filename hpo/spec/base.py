@@ -54,11 +54,14 @@ class Must:
 
 
 class OneOf:
-    """Says which strings a `Literal` takes; the error suggests the nearest."""
+    """One of some strings, by default those that a `Literal` takes; the error suggests the nearest."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.names = list(names)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        schema = handler(source)
-        names: list[str] = schema["expected"]  # the schema of a Literal
+        schema: Any = core_schema.literal_schema(self.names) if self.names else handler(source)
+        names: list[str] = schema["expected"]
         return core_schema.custom_error_schema(
             schema,
             custom_error_type="must",

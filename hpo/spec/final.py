@@ -8,7 +8,8 @@ from pydantic import BeforeValidator, Field, GetPydanticSchema
 
 from hpo.spec.comparison import Arm, ComparisonSpec, arm_schema, tables
 from hpo.spec.hyperparameters import Count, Seed
-from hpo.spec.parts import TEST_METRICS, Text
+from hpo.spec.metrics import METRICS
+from hpo.spec.parts import Text
 
 
 class FinalSpec(ComparisonSpec):
@@ -36,4 +37,4 @@ class FinalSpec(ComparisonSpec):
 
     @property
     def table_metrics(self) -> tuple[str, ...]:
-        return (*TEST_METRICS, *super().table_metrics)
+        return (*(name for name, metric in METRICS.items() if metric.is_test), *super().table_metrics)

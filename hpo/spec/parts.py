@@ -8,50 +8,11 @@ from pydantic import Field, model_validator
 
 from hpo.spec.base import Model, Must, OneOf, RuleError
 from hpo.spec.hyperparameters import MAX_COUNT, Count, Seed
+from hpo.spec.metrics import METRICS, Direction
 
-Direction = Literal["maximize", "minimize"]
-DIRECTIONS: dict[str, Direction] = {
-    "val_accuracy": "maximize",
-    "val_loss": "minimize",
-    "precision": "maximize",
-    "recall": "maximize",
-    "f1": "maximize",
-    "train_accuracy": "maximize",
-    "train_loss": "minimize",
-    "train_seconds": "minimize",
-    "compile_seconds": "minimize",
-    "epochs_run": "minimize",
-    "test_accuracy": "maximize",
-    "test_loss": "minimize",
-}
-ObjectiveName = Literal[
-    "val_accuracy", "val_loss", "precision", "recall", "f1", "train_accuracy", "train_loss", "train_seconds"
-]
-ObjectiveMetric = Annotated[ObjectiveName, OneOf()]
-FinalMetric = Annotated[Literal[ObjectiveName, "compile_seconds", "epochs_run"], OneOf()]
-# Of a final evaluation alone.
-TEST_METRICS = ("test_accuracy", "test_loss")
-FINAL_METRICS: tuple[str, ...] = tuple(metric for metric in DIRECTIONS if metric not in TEST_METRICS)
-# Metrics that are compared by their ratio.
-RATIO_METRICS = frozenset({"train_seconds", "compile_seconds"})
-# The smallest difference that matters, unless a comparison says otherwise: half a point of a share, a
-# hundredth of a loss, a tenth of a time.
-MIN_EFFECTS: dict[str, float] = {
-    "val_accuracy": 0.005,
-    "val_loss": 0.01,
-    "precision": 0.005,
-    "recall": 0.005,
-    "f1": 0.005,
-    "train_accuracy": 0.005,
-    "train_loss": 0.01,
-    "train_seconds": 0.1,
-    "compile_seconds": 0.1,
-    "epochs_run": 1.0,
-    "test_accuracy": 0.005,
-    "test_loss": 0.01,
-}
-EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
-EPOCH_OBJECTIVES = tuple(metric for metric in FINAL_METRICS if metric in EPOCH_METRICS)
+ObjectiveMetric = Annotated[str, OneOf(name for name, metric in METRICS.items() if metric.is_objective)]
+FinalMetric = Annotated[str, OneOf(name for name, metric in METRICS.items() if not metric.is_test)]
+EPOCH_OBJECTIVES = tuple(name for name, metric in METRICS.items() if metric.is_epoch)
 
 Text = Annotated[str, Field(strict=True), Must("text")]
 AtLeastTwo = Annotated[int, Field(strict=True, ge=2, le=MAX_COUNT), Must(f"an integer from 2 to {MAX_COUNT}")]
@@ -89,7 +50,7 @@ class Objective(Model):
         default="val_accuracy", description="The final metric that trials are judged by."
     )
     direction: Annotated[Direction, OneOf()] = Field(
-        default_factory=lambda given: DIRECTIONS[given["metric"]],
+        default_factory=lambda given: METRICS[given["metric"]].direction,
         description="Follows from the metric; may be stated, not chosen.",
     )
     at: Annotated[Literal["last", "best"], OneOf()] = Field(
@@ -99,7 +60,7 @@ class Objective(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        direction = DIRECTIONS[self.metric]
+        direction = METRICS[self.metric].direction
         if self.direction != direction:
             raise RuleError(f"must be {direction!r} for {self.metric}", "direction", got=self.direction)
         if self.at == "best":

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from hpo.errors import SpecError
 from hpo.spec.base import Model, Must, RuleError, Shown, either, explain, suggest
 from hpo.spec.hyperparameters import HYPERPARAMETERS, Count, Hyperparameters, Params, Positive
-from hpo.spec.parts import MIN_EFFECTS, Data, FinalMetric, Objective, Text
+from hpo.spec.metrics import METRICS
+from hpo.spec.parts import Data, FinalMetric, Objective, Text
 
 KINDS: dict[str, type[StudySpec]] = {}  # each kind's class, entered when it is defined
 
@@ -120,7 +121,7 @@ class StudySpec(Model):
 
     def smallest_effect(self, metric: str) -> float:
         """The smallest difference of a final metric that matters; of seconds, a share of them."""
-        return MIN_EFFECTS[metric]
+        return METRICS[metric].min_effect
 
     def hyperparameters_for(self, values: Mapping[str, Any]) -> Hyperparameters:
         """[params] with `values` of an arm or a trial on top. Raises SpecError."""

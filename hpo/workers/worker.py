@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 from hpo.errors import WorkerError
 from hpo.registry import StoredStudy, find, served_studies
 from hpo.search import hyperparameters_of, suggest
-from hpo.spec import DIRECTIONS, Hyperparameters, SearchSpec
+from hpo.spec import METRICS, Hyperparameters, SearchSpec
 from hpo.storage import (
     Attachment,
     Claim,
@@ -299,7 +299,7 @@ class Worker:
     def _record(self, study: StoredStudy, claim: Claim, trial: LeasedTrial, outcome: Outcome) -> bool:
         """Write how a trial ended; False if another worker has it now."""
         attributes: dict[str, Any] = {
-            name: outcome.metrics[name] for name in DIRECTIONS if name in outcome.metrics
+            name: outcome.metrics[name] for name in METRICS if name in outcome.metrics
         }
         attributes["replicates"] = [{"seed": r.seed, "fold": r.fold, **r.metrics} for r in outcome.replicates]
         if outcome.reason is not None:

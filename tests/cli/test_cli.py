@@ -29,11 +29,13 @@ import hpo as library
 from hpo.cli.console import Format, show
 from hpo.data import fetch
 from hpo.errors import DataError
-from hpo.spec import FINAL_METRICS, load, loads, to_json
+from hpo.spec import METRICS, load, loads, to_json
 from hpo.storage import Storage
 from hpo.storage.artifacts import artifacts_of
 from hpo.tables.numbers import with_spread
 from tests.command import COMPARISON, HPO, SEARCH, Done, Trained, environment, hpo, hpo_on_terminal, quick
+
+FINAL_METRICS = [name for name, metric in METRICS.items() if not metric.is_test]
 
 STATES = ["complete", "pruned", "failed", "running", "waiting"]
 COMMANDS = [

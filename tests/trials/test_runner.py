@@ -24,10 +24,12 @@ from hpo.data import Dataset, load_test, load_train
 from hpo.data.dataset import make_dataset
 from hpo.errors import DataError
 from hpo.models.mlp import build
-from hpo.spec import FINAL_METRICS, ComparisonSpec, Hyperparameters, SearchSpec
+from hpo.spec import METRICS, ComparisonSpec, Hyperparameters, SearchSpec
 from hpo.trials import runner as runners
 from hpo.trials.outcome import Outcome, StoppedError
 from hpo.trials.runner import TrialRunner
+
+FINAL_METRICS = [name for name, metric in METRICS.items() if not metric.is_test]
 
 EPOCHS = 4
 

@@ -1,0 +1,46 @@
+"""The metrics of a training run: which way is better, what difference matters, when they are measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is known of a final metric.
+
+    `min_effect` is the smallest difference that matters, unless a comparison says otherwise: half a point of
+    a share, a hundredth of a loss, a tenth of a time (`is_ratio`: differences are those of the logarithm, a
+    tenth is a factor of 1.1). `is_judged`: verdicts are passed on it. `is_epoch`: every epoch reports it too.
+    `is_objective`: trials may be ranked by it. `is_test`: measured in a final evaluation alone.
+    """
+
+    direction: Direction
+    min_effect: float
+    is_ratio: bool = False
+    is_judged: bool = True
+    is_epoch: bool = False
+    is_objective: bool = True
+    is_test: bool = False
+
+
+METRICS: dict[str, Metric] = {
+    "val_accuracy": Metric("maximize", 0.005, is_epoch=True),
+    "val_loss": Metric("minimize", 0.01, is_epoch=True),
+    "precision": Metric("maximize", 0.005),
+    "recall": Metric("maximize", 0.005),
+    "f1": Metric("maximize", 0.005),
+    "train_accuracy": Metric("maximize", 0.005),
+    "train_loss": Metric("minimize", 0.01),
+    "train_seconds": Metric("minimize", 0.1, is_ratio=True),
+    # Not judged: nearly all of it depends on what was compiled before.
+    "compile_seconds": Metric("minimize", 0.1, is_ratio=True, is_judged=False, is_objective=False),
+    "epochs_run": Metric("minimize", 1.0, is_objective=False),
+    "test_accuracy": Metric("maximize", 0.005, is_objective=False, is_test=True),
+    "test_loss": Metric("minimize", 0.01, is_objective=False, is_test=True),
+}
+# What every epoch reports of the training samples and of the validation samples.
+EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
