@@ -1,4 +1,4 @@
-"""Studies that an earlier version stored open, read as they were, resume to the same results, are reported."""
+"""Studies that an earlier version stored open, read as they were, resume to the same results."""
 
 from __future__ import annotations
 
