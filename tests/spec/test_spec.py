@@ -515,7 +515,6 @@ def test_round_trips(study: dict[str, Any]) -> None:
     ):
         assert again == spec
         assert type(again) is type(spec)
-        assert again.fingerprint == spec.fingerprint
         assert specs.changes(spec, again) == []
 
 
@@ -669,8 +668,6 @@ def test_changes(old: str, new: str, expected: dict[str, bool]) -> None:
     found = specs.changes(before, after)
     assert {change.key: change.extends for change in found} == expected
     assert all(change.old != change.new for change in found)
-    same = not set(expected) - {"description"}
-    assert (before.fingerprint == after.fingerprint) == same
 
 
 def test_a_change_says_from_what_to_what() -> None:
