@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hpo.analysis import Comparison
     from hpo.errors import DataError, HpoError, SpecError, StorageError, StudyError, WorkerError
     from hpo.prediction import predict
-    from hpo.spec import StudySpec
+    from hpo.spec import ComparisonSpec, SearchSpec, StudySpec
     from hpo.studies import Study, StudySummary, compare_studies, create_study, list_studies, open_study
     from hpo.training.fit import fit
     from hpo.trials import Trial
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 # Loaded at first use: TensorFlow alone takes seconds to import.
 _HOMES = {
     "Comparison": "analysis",
+    "ComparisonSpec": "spec",
     "DataError": "errors",
     "HpoError": "errors",
+    "SearchSpec": "spec",
     "SpecError": "errors",
     "StorageError": "errors",
     "Study": "studies",
@@ -39,8 +41,10 @@ _HOMES = {
 
 __all__ = [
     "Comparison",
+    "ComparisonSpec",
     "DataError",
     "HpoError",
+    "SearchSpec",
     "SpecError",
     "StorageError",
     "Study",

@@ -12,8 +12,8 @@ import pytest
 import hpo
 
 PUBLIC = [
-    *("Comparison", "DataError", "HpoError", "SpecError", "StorageError", "Study", "StudyError"),
-    *("StudySpec", "StudySummary", "Trial", "WorkerError"),
+    *("Comparison", "ComparisonSpec", "DataError", "HpoError", "SearchSpec", "SpecError", "StorageError"),
+    *("Study", "StudyError", "StudySpec", "StudySummary", "Trial", "WorkerError"),
     *("compare_studies", "create_study", "fit", "list_studies", "open_study", "predict"),
 ]
 

@@ -16,7 +16,7 @@ from hpo.errors import SpecError
 ABSENT = object()
 SHOWN = 80  # characters of a value that an error message repeats
 # Names of union branches, which pydantic puts into an error's location beside the keys.
-BRANCHES = frozenset({"choices", "range"})
+BRANCHES = frozenset({"choices", "range", "comparison", "search", "final"})
 CONTAINERS = {"tuple_type": "must be a list", "dict_type": "must be a table"}
 
 

@@ -129,12 +129,12 @@ class ComparisonSpec(StudySpec):
                 values = {**self.params, **arm.params}
                 check_used(values)
                 check_together(HyperparameterTable.model_validate(values))
-                expanded = _expanded(self.hyperparameters_for(arm.params))
-                if expanded in seen:
-                    twin = seen.index(expanded)
+                canonical = self.hyperparameters_for(arm.params).canonical
+                if canonical in seen:
+                    twin = seen.index(canonical)
                     name = f'arms[{twin + 1}] "{self.arms[twin].name}"'
                     raise RuleError(f"must differ from {name} in at least one hyperparameter")
-            seen.append(expanded)
+            seen.append(canonical)
 
     @property
     def seed_range(self) -> range:
@@ -171,9 +171,3 @@ class ComparisonSpec(StudySpec):
 
 def _listed(names: list[str]) -> str:
     return f"The arms are {', '.join(map(repr, names))}."
-
-
-def _expanded(hyperparameters: Hyperparameters) -> Hyperparameters:
-    """With one value per layer, so that 0.2 and [0.2, 0.2] are equal."""
-    per_layer = {name: hyperparameters.per_layer(name) for name in ("dropout", "l2")}
-    return hyperparameters.model_copy(update=per_layer)

@@ -19,7 +19,7 @@ hidden_units = [64, 32]           # one entry per hidden layer
 activation = "relu"
 optimizer = "adam"
 epochs = 20
-# batch_norm = true
+# batch_norm = "after"            # or "before" each activation
 # early_stopping_patience = 5     # stop after five epochs without a lower val_loss
 # schedule = "cosine"             # the learning rate falls to 0 over the run
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, GetPydanticSchema
 
@@ -17,8 +17,6 @@ class FinalSpec(ComparisonSpec):
 
     Its trials are evaluated on the test set. It is made from studies, not written in files.
     """
-
-    in_files: ClassVar[bool] = False
 
     kind: Literal["final"] = Field(  # type: ignore[assignment]
         description="Chosen configurations, evaluated on the test set."

@@ -6,15 +6,13 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tomli_w
-from pydantic import Field, TypeAdapter
 
 from hpo.errors import SpecError
-from hpo.spec.comparison import ComparisonSpec
-from hpo.spec.search import SearchSpec
-from hpo.spec.study import StudySpec, check_in_files, parse
+from hpo.spec.kinds import WRITTEN, parse
+from hpo.spec.study import StudySpec
 
 
 def load(path: str | Path) -> StudySpec:
@@ -37,7 +35,7 @@ def loads(text: str, *, source: str = "study") -> StudySpec:
         raise SpecError(f"{source}: {position}", f"not valid TOML: {reason}") from None
     except (ValueError, RecursionError):  # a number of thousands of digits; lists thousands deep
         raise SpecError(source, "not valid TOML: a number is too long or a list too deep") from None
-    return check_in_files(parse(table, source=source), source=source)
+    return parse(table, source=source, kinds=WRITTEN)
 
 
 def to_toml(spec: StudySpec) -> str:
@@ -57,8 +55,7 @@ def from_json(values: Mapping[str, Any]) -> StudySpec:
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema of a study file of either kind."""
-    either = Annotated[SearchSpec | ComparisonSpec, Field(discriminator="kind")]
-    schema = TypeAdapter[StudySpec](either).json_schema()
+    schema = WRITTEN.json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hpo study", **schema}
 
 

@@ -22,6 +22,7 @@ Positive = Annotated[
     float, Field(strict=True, gt=0, allow_inf_nan=False), Must("a finite number greater than 0")
 ]
 Flag = Annotated[bool, Field(strict=True), Must("true or false")]
+BatchNorm = Annotated[Flag | Literal["before", "after"], Must('false, "before" or "after"')]
 Activation = Annotated[
     Literal["relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "leaky_relu", "linear"], OneOf()
 ]
@@ -77,7 +78,11 @@ class HyperparameterTable(Model):
         default=0.0,
         description="Share of units dropped after each hidden layer: one number, or a list with one each.",
     )
-    batch_norm: Flag = Field(default=False, description="Batch normalisation in every hidden layer.")
+    batch_norm: BatchNorm = Field(
+        default=False,
+        description='Batch normalisation in every hidden layer, "before" or "after" its activation; '
+        'true is "before".',
+    )
     l2: L2 = Field(
         default=0.0,
         description="L2 penalty on the weights of each hidden layer: one number, or a list with one each.",
@@ -137,6 +142,23 @@ class Hyperparameters(HyperparameterTable):
         check_together(self)
         return self
 
+    @property
+    def normalization(self) -> Literal["before", "after"] | None:
+        """Where a hidden layer has its batch normalisation: before or after its activation; None without."""
+        return normalization(self.batch_norm)
+
+    @property
+    def canonical(self) -> Self:
+        """The same training run in one spelling: equal for all that differ in how they are written.
+
+        >>> Hyperparameters(dropout=0.2).canonical == Hyperparameters(dropout=[0.2, 0.2]).canonical
+        True
+        """
+        spelt: dict[str, Any] = {name: self.per_layer(name) for name in ("dropout", "l2")}
+        spelt["batch_norm"] = self.normalization or False
+        spelt["nesterov"] = self.nesterov and self.momentum > 0
+        return self.model_copy(update=spelt)
+
     def per_layer(self, name: Literal["dropout", "l2"]) -> tuple[float, ...]:
         """`dropout` or `l2` of each hidden layer."""
         value: float | tuple[float, ...] = getattr(self, name)
@@ -145,6 +167,11 @@ class Hyperparameters(HyperparameterTable):
     def steps_per_epoch(self, samples: int) -> int:
         """Optimizer steps in an epoch over so many samples, a short last batch included."""
         return 1 if self.batch_size == "full" else -(-samples // self.batch_size)
+
+
+def normalization(batch_norm: Any) -> Literal["before", "after"] | None:
+    """What `batch_norm` asks for, in either spelling."""
+    return "before" if batch_norm is True else batch_norm or None
 
 
 def check_together(table: HyperparameterTable) -> None:
@@ -195,6 +222,7 @@ def given(table: HyperparameterTable) -> dict[str, Any]:
 def fixed_values(params: Mapping[str, Any], *, varied: Collection[str] = ()) -> dict[str, Any]:
     """JSON values of all hyperparameters that neither vary nor follow one that does, defaults included."""
     table = HyperparameterTable.model_validate(dict(params)).model_dump(mode="json")
+    table["batch_norm"] = normalization(table["batch_norm"]) or False
     free = {key for key, switch in FOLLOWS.items() if switch in varied and key not in params}
     return {key: value for key, value in table.items() if key not in varied and key not in free}
 

@@ -22,7 +22,15 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from hpo.spec.base import Model, RuleError, plain
-from hpo.spec.hyperparameters import Count, Flag, HyperparameterTable, Positive, Rate, Strength
+from hpo.spec.hyperparameters import (
+    Count,
+    Flag,
+    HyperparameterTable,
+    Positive,
+    Rate,
+    Strength,
+    normalization,
+)
 
 # The hyperparameters that can take a range, and what its ends must be.
 RANGED = {
@@ -107,12 +115,14 @@ class RangeTable(Model):
             raise RuleError(f"must be low plus a whole number of steps of {self.step}", "high", got=self.high)
 
 
-def _distinct(choices: tuple[Any, ...]) -> tuple[Any, ...]:
+def _distinct(name: str, choices: tuple[Any, ...]) -> tuple[Any, ...]:
     if not choices:
         raise RuleError("must have at least one choice", got=choices)
-    for index, choice in enumerate(choices):
-        if choice in choices[:index]:
-            raise RuleError("repeats an earlier choice", index, got=choice)
+    # Compared only: Optuna stores the choices, and refuses a study's trials others than it began with.
+    spelt = [normalization(choice) for choice in choices] if name == "batch_norm" else choices
+    for index, choice in enumerate(spelt):
+        if choice in spelt[:index]:
+            raise RuleError("repeats an earlier choice", index, got=choices[index])
     return choices
 
 
@@ -120,7 +130,7 @@ def _choices_type(name: str) -> Any:
     """The type of a list of choices for a hyperparameter; None, which only means absent, is none of them."""
     hint = get_type_hints(HyperparameterTable, include_extras=True)[name]
     choice: Any = RANGED[name] if type(None) in get_args(hint) else hint
-    return Annotated[tuple[choice, ...], AfterValidator(_distinct), Tag("choices")]
+    return Annotated[tuple[choice, ...], AfterValidator(partial(_distinct, name)), Tag("choices")]
 
 
 def _range_type(name: str) -> Any:

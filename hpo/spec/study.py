@@ -1,28 +1,17 @@
-"""The specification of a study: what both kinds have in common."""
+"""The specification of a study: what all kinds have in common."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from hpo.errors import SpecError
-from hpo.spec.base import Model, Must, RuleError, Shown, either, explain, suggest
+from hpo.spec.base import Model, Must, RuleError
 from hpo.spec.hyperparameters import HYPERPARAMETERS, Count, Hyperparameters, Params, Positive
 from hpo.spec.metrics import METRICS
 from hpo.spec.parts import Data, FinalMetric, Objective, Text
-
-KINDS: dict[str, type[StudySpec]] = {}  # each kind's class, entered when it is defined
-
-
-def file_kinds() -> dict[str, type[StudySpec]]:
-    """The kinds that people write in study files."""
-    return {kind: made for kind, made in KINDS.items() if made.in_files}
-
 
 StudyName = Annotated[
     str,
@@ -45,9 +34,12 @@ class StudySpec(Model):
     """What a study file declares. `StudySpec(kind=...)` makes a SearchSpec or a ComparisonSpec.
 
     Raises SpecError.
-    """
 
-    in_files: ClassVar[bool] = True
+    >>> space = {"dropout": [0.1, 0.2], "learning_rate": {"low": 1e-3, "high": 0.1, "log": True}}
+    >>> spec = StudySpec(name="first", kind="search", data={"name": "digits"}, trials=20, space=space)
+    >>> type(spec).__name__, spec.planned
+    ('SearchSpec', 20)
+    """
 
     name: StudyName = Field(description="The study's name, unique in its database.")
     kind: Literal["search", "comparison", "final"]
@@ -68,17 +60,13 @@ class StudySpec(Model):
     )
     params: Params = Field(default={}, description="Hyperparameters that are the same in every trial.")
 
-    @classmethod
-    def __pydantic_init_subclass__(cls, **options: Any) -> None:
-        super().__pydantic_init_subclass__(**options)
-        (kind,) = get_args(cls.model_fields["kind"].annotation)
-        KINDS[kind] = cls
-
     def __new__(cls, /, **data: Any) -> Self:
-        # As Path(...) makes a PosixPath.
-        kind: type[Any] = _class_of(data, source=cls.source) if cls is StudySpec else cls
-        made: Self = super().__new__(kind)
-        return made
+        # StudySpec(kind="search") is a SearchSpec, as Path("x") is a PosixPath.
+        if cls is not StudySpec:
+            return super().__new__(cls)
+        from hpo.spec.kinds import parse
+
+        return cast(Self, parse(data, source=cls.source))
 
     @model_validator(mode="before")
     @classmethod
@@ -98,7 +86,9 @@ class StudySpec(Model):
     def unknown_key(cls, key: object) -> RuleError:
         if key in HYPERPARAMETERS:
             return RuleError(f"unknown key {key!r}", remedy="It is a hyperparameter and belongs in [params].")
-        for kind, other in file_kinds().items():
+        from hpo.spec.kinds import WRITTEN_KINDS
+
+        for kind, other in WRITTEN_KINDS.items():
             if key in other.model_fields:
                 return RuleError(f"unknown key {key!r}", remedy=f'It belongs to kind = "{kind}".')
         return super().unknown_key(key)
@@ -130,45 +120,3 @@ class StudySpec(Model):
     def content(self) -> dict[str, Any]:
         """The study as JSON values, defaults filled in: equal for files that ask for the same."""
         return self.model_dump(mode="json")
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256, in hexadecimal, of the content without its description."""
-        content = {key: value for key, value in self.content().items() if key != "description"}
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-
-def check_in_files(spec: StudySpec, *, source: str) -> StudySpec:
-    """The spec, if it is of a kind that is written in files. Raises SpecError."""
-    if not spec.in_files:
-        raise _no_such_kind(spec.kind, source=source)
-    return spec
-
-
-def _no_such_kind(kind: object, *, source: str) -> SpecError:
-    kinds = file_kinds()
-    return SpecError(
-        f"{source}: kind", f"must be {either(kinds)}", got=Shown(kind), remedy=suggest(kind, kinds)
-    )
-
-
-def _class_of(study: Mapping[str, Any], *, source: str) -> type[StudySpec]:
-    kinds = " or ".join(f'kind = "{kind}"' for kind in file_kinds())
-    if "kind" not in study:
-        raise SpecError(source, "required key 'kind' is missing", remedy=f"Set {kinds}.")
-    kind = study["kind"]
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise _no_such_kind(kind, source=source)
-    return KINDS[kind]
-
-
-def parse(study: object, *, source: str = "study") -> StudySpec:
-    """The spec in a mapping as TOML or JSON reads it. `source` opens the line of a SpecError."""
-    if not isinstance(study, Mapping):
-        raise SpecError(source, "must be a table", got=Shown(study))
-    kind = _class_of(study, source=source)
-    try:
-        return kind.model_validate(dict(study))
-    except ValidationError as error:
-        raise explain(error, study, source=source) from None

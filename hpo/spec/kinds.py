@@ -1,0 +1,43 @@
+"""The kinds of study, told apart by their `kind`, and how a table becomes a specification of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Discriminator, TypeAdapter, ValidationError
+
+from hpo.errors import SpecError
+from hpo.spec.base import Shown, either, explain, suggest
+from hpo.spec.comparison import ComparisonSpec
+from hpo.spec.final import FinalSpec
+from hpo.spec.search import SearchSpec
+from hpo.spec.study import StudySpec
+
+# What people write in study files, and beside it what hpo itself makes and stores.
+WRITTEN: TypeAdapter[StudySpec] = TypeAdapter(Annotated[ComparisonSpec | SearchSpec, Discriminator("kind")])
+STORED: TypeAdapter[StudySpec] = TypeAdapter(
+    Annotated[ComparisonSpec | SearchSpec | FinalSpec, Discriminator("kind")]
+)
+WRITTEN_KINDS: dict[str, type[StudySpec]] = {"comparison": ComparisonSpec, "search": SearchSpec}
+
+
+def parse(study: object, *, source: str = "study", kinds: TypeAdapter[StudySpec] = STORED) -> StudySpec:
+    """The spec in a mapping as TOML or JSON reads it. `source` opens the line of a SpecError."""
+    if not isinstance(study, Mapping):
+        raise SpecError(source, "must be a table", got=Shown(study))
+    try:
+        return kinds.validate_python(dict(study))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"] in ("union_tag_not_found", "union_tag_invalid"):
+            raise _no_such_kind(study, source=source) from None
+        raise explain(error, study, source=source) from None
+
+
+def _no_such_kind(study: Mapping[str, Any], *, source: str) -> SpecError:
+    if "kind" not in study:
+        kinds = " or ".join(f'kind = "{kind}"' for kind in WRITTEN_KINDS)
+        return SpecError(source, "required key 'kind' is missing", remedy=f"Set {kinds}.")
+    rule, kind = f"must be {either(WRITTEN_KINDS)}", study["kind"]
+    return SpecError(f"{source}: kind", rule, got=Shown(kind), remedy=suggest(kind, WRITTEN_KINDS))
