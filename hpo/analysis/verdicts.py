@@ -20,6 +20,7 @@ import numpy.typing as npt
 Decision = Literal["better", "worse", "equivalent", "undecided"]
 Floats = npt.NDArray[np.float64]
 
+ONE_SEED = "one seed"
 POWER = 0.8
 MOST_SEEDS = 1000
 
@@ -39,6 +40,30 @@ class Effect:
     p: float | None
     p_equivalent: float | None
     decision: Decision
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the paired runs say of one metric of an arm against the baseline.
+
+    `difference` is arm minus baseline, on average over `pairs` of runs with the same seed and split; of
+    seconds, it is the ratio of the geometric means. `low` and `high` are its confidence interval, of this arm
+    alone; `p_adjusted` is adjusted over the arms. `needed_seeds` is how many seeds in all would probably
+    decide. `because` says why it is undecided.
+    """
+
+    decision: Decision
+    pairs: int
+    is_ratio: bool
+    difference: float | None
+    low: float | None
+    high: float | None
+    p_adjusted: float | None
+    needed_seeds: int | None
+    because: str
+
+    def __str__(self) -> str:
+        return f"{self.decision}: {self.because}" if self.because else self.decision
 
 
 @dataclass(frozen=True)

@@ -111,15 +111,15 @@ def show_comparison(studies: Sequence[Study], output: Format, *, most: int | Non
 
     comparison, names = compare_studies(studies), [study.name for study in studies]
     show(
-        [_arm_row(arm, comparison.metrics, several=len(studies) > 1) for arm in comparison.arms[:most]],
+        [_arm_row(arm, comparison, several=len(studies) > 1) for arm in comparison.arms[:most]],
         output,
         records=comparison.rows,
         full=comparison.to_json(),
         columns=comparison.columns,
         empty=f"No trial of {', '.join(names)} has finished yet. Train it with: hpo resume {names[0]}",
     )
-    if output == Format.table and comparison.arms:
-        _show_verdicts(comparison, several=len(studies) > 1)
+    if output in (Format.table, Format.latex) and comparison.arms:
+        _show_verdicts(comparison, output, several=len(studies) > 1)
 
 
 def show_final(study: Study, output: Format) -> None:
@@ -153,7 +153,7 @@ def _gap_row(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _show_verdicts(comparison: Comparison, *, several: bool) -> None:
+def _show_verdicts(comparison: Comparison, output: Format, *, several: bool) -> None:
     rows = comparison.verdict_rows
     if several:
         # Of the metric that they are ranked by: all would be pages.
@@ -164,8 +164,9 @@ def _show_verdicts(comparison: Comparison, *, several: bool) -> None:
         whose = f" of {comparison.baseline_study}" if several else ""
         how = f"runs paired by seed, intervals of {100 * (1 - comparison.alpha):g} %, p after Holm"
         print()
-        stdout().print(Text(f"against {comparison.baseline}{whose}, {how}", style="bold"))
-        show([_verdict_row(row, several=several) for row in rows], Format.table)
+        if output == Format.table:
+            stdout().print(Text(f"against {comparison.baseline}{whose}, {how}", style="bold"))
+        show([_verdict_row(row, several=several) for row in rows], output)
     for note in comparison.notes:
         print(note, file=sys.stderr)
 
@@ -225,10 +226,13 @@ def _flat(trial: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in trial.items() if key not in ("replicates", "curve")}
 
 
-def _arm_row(arm: ArmSummary, metrics: Sequence[str], *, several: bool) -> dict[str, Any]:
+def _arm_row(arm: ArmSummary, comparison: Comparison, *, several: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"study": arm.study} if several else {}
-    row |= {"arm": arm.arm, "n": f"{arm.n} ({arm.failed} failed)" if arm.failed else arm.n}
-    for metric in metrics:
+    name = f"{arm.arm} (copy of the baseline)" if arm.is_copy else arm.arm
+    row |= {"arm": name, "n": f"{arm.n} ({arm.failed} failed)" if arm.failed else arm.n}
+    if comparison.has_other_values:
+        row[comparison.value_name] = arm.value
+    for metric in comparison.metrics:
         mean, sd = arm.mean.get(metric), arm.sd.get(metric)
         row[metric] = mean if sd is None else with_spread(mean, sd)
     return row | arm.differs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from hpo import plots
+from hpo.analysis import rank
 from hpo.report.document import Block, Bullets, Command, Heading, Paragraph, Picture, table
 from hpo.report.sections import Subject, curves_pictures
 from hpo.spec import SearchSpec
@@ -75,8 +76,7 @@ def search_pictures(subject: Subject) -> list[Block]:
 def ranked_trials(subject: Subject) -> list[Trial]:
     """Complete trials by value, as `hpo best` ranks them."""
     complete = [t for t in subject.trials if t.value is not None and math.isfinite(t.value)]
-    sign = -1 if subject.spec.objective.direction == "maximize" else 1
-    return sorted(complete, key=lambda trial: sign * (trial.value or 0.0))
+    return sorted(complete, key=lambda trial: rank(trial.value, subject.spec.objective.direction))
 
 
 def _table(subject: Subject, ranked: list[Trial]) -> list[Block]:
@@ -85,11 +85,11 @@ def _table(subject: Subject, ranked: list[Trial]) -> list[Block]:
     # Of the last epoch it is the metric itself.
     own = {f"{objective.metric} of the best epoch": True} if objective.at == "best" else {}
     rows = []
-    for rank, trial in enumerate(ranked[:SHOWN_CONFIGURATIONS], start=1):
+    for place, trial in enumerate(ranked[:SHOWN_CONFIGURATIONS], start=1):
         arm = arms[f"#{trial.number}"]
         rows.append(
             {
-                "rank": str(rank),
+                "rank": str(place),
                 "trial": f"#{trial.number}",
                 **{column: number(trial.value) for column in own},
                 **{m: with_spread(arm.mean.get(m), arm.sd.get(m)) for m in comparison.metrics},

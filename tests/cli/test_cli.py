@@ -559,7 +559,7 @@ def test_a_study_that_was_not_run_can_be_read_in_every_way(planned: Path) -> Non
     assert done("trials", "search").stdout.count("waiting") == 4
     assert parsed(done("compare", "search", "--format", "json"))["arms"] == []
     empty = table(done("compare", "search", "--format", "csv"))
-    assert empty.columns[:6].tolist() == ["study", "arm", "n", "failed", "pending", "val_accuracy"]
+    assert empty.columns[:6].tolist() == ["study", "arm", "n", "failed", "pending", "value"]
     assert len(empty) == 0
     shown = done("compare", "search")
     assert shown.stdout == ""
