@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -66,14 +65,15 @@ class Comparison:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The table's rows, each by column."""
-        return [_row(arm, self.metrics, judged=self.baseline is not None) for arm in self.arms]
+        return [_row(arm, self) for arm in self.arms]
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The table's columns that do not depend on what differs."""
         means = (name for metric in self.metrics for name in (metric, f"{metric}_sd"))
         verdicts = (f"{metric}_verdict" for metric in self.metrics if self.baseline is not None)
-        return ("study", "arm", "n", "failed", "pending", "value", *means, *verdicts)
+        role = ["role"] if self.baseline is not None else []
+        return ("study", "arm", *role, "n", "failed", "pending", "value", *means, *verdicts)
 
     @property
     def verdicts(self) -> pd.DataFrame:
@@ -110,22 +110,31 @@ class Comparison:
         }
 
 
-def _row(arm: ArmSummary, metrics: Sequence[str], *, judged: bool) -> dict[str, Any]:
+def _row(arm: ArmSummary, comparison: Comparison) -> dict[str, Any]:
+    is_judged = comparison.baseline is not None
     row: dict[str, Any] = {
         "study": arm.study,
         "arm": arm.arm,
+        **({"role": _role(arm, comparison)} if is_judged else {}),
         "n": arm.n,
         "failed": arm.failed,
         "pending": arm.pending,
         "value": arm.value,
     }
-    for metric in metrics:
+    for metric in comparison.metrics:
         row[metric] = arm.mean.get(metric)
         row[f"{metric}_sd"] = arm.sd.get(metric)
-    if judged:
-        for metric in metrics:
+    if is_judged:
+        for metric in comparison.metrics:
             row[f"{metric}_verdict"] = arm.verdicts[metric].decision if metric in arm.verdicts else None
     return row | arm.differs
+
+
+def _role(arm: ArmSummary, comparison: Comparison) -> str | None:
+    """What an arm is, if it is not judged."""
+    if (arm.study, arm.arm) == (comparison.baseline_study, comparison.baseline):
+        return "baseline"
+    return "copy of the baseline" if arm.is_copy else None
 
 
 def _arm_json(arm: ArmSummary) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli import dashboard, data, maintenance, models, reading, report, specs, training
+from hpo.cli import dashboard, data, maintenance, models, report, results, specs, training
 from hpo.errors import HpoError, WorkerError
 
 ENVIRONMENT = (
@@ -35,16 +35,16 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "stop": training.stop,
     },
     "Results": {
-        "list": reading.studies,
-        "show": reading.study,
-        "trials": reading.trials,
-        "best": reading.best,
-        "compare": reading.compare,
+        "list": results.studies,
+        "show": results.study,
+        "trials": results.trials,
+        "best": results.best,
+        "compare": results.compare,
         "report": report.report,
         "export": models.export,
         "predict": models.predict,
         "dashboard": dashboard.dashboard,
-        "delete": reading.delete,
+        "delete": results.delete,
     },
     "Maintenance": {"doctor": maintenance.doctor, "backup": maintenance.backup},
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpo.cli.console import Format, downloads
+from hpo.cli.output import Format
 
 if TYPE_CHECKING:
     from hpo.storage import Storage
@@ -66,6 +66,7 @@ def open_study(name: str, storage: Storage | str | None) -> Study:
 
 def fetch(name: str) -> Path:
     """Make sure that a data set is at hand, with a progress bar; returns its file."""
+    from hpo.cli.progress import downloads
     from hpo.data import fetch
 
     with downloads() as progress:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpo.cli.console import Format, StudyProgress, states_of, stdout
 from hpo.cli.options import (
     CheckpointSeconds,
     MaxWorkerMemory,
@@ -22,8 +21,11 @@ from hpo.cli.options import (
     open_storage,
     open_study,
 )
-from hpo.cli.reading import show_best, show_comparison, show_final
+from hpo.cli.output import Format
+from hpo.cli.progress import StudyProgress
+from hpo.cli.results import show_best, show_comparison, show_final
 from hpo.errors import DataError, SpecError
+from hpo.tables.kinds import counts as states
 from hpo.tables.numbers import counted
 
 if TYPE_CHECKING:
@@ -214,7 +216,7 @@ def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
         show_final(study, output)
     elif summary.counts["complete"]:
         show_comparison([study], Format.table, most=SHOWN_ARMS)
-        stdout().print()
+        print()
         show_best(study)
     if summary.counts["complete"]:
         from hpo.dashboard.publishing import publish
@@ -232,7 +234,7 @@ def _conclude(study: Study, summary: StudySummary) -> None:
     from hpo.spec import SearchSpec
 
     counts = summary.counts
-    line = f"{study.name}: {states_of(counts)}."
+    line = f"{study.name}: {states(counts)}."
     if counts["waiting"] + counts["running"]:
         line += " Stopped by hpo stop." if study.is_stopped else ""
         line += f" Go on with: hpo resume {study.name}"

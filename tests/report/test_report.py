@@ -25,8 +25,8 @@ from hpo.dashboard.publishing import publish
 from hpo.data import load_test
 from hpo.errors import DataError
 from hpo.report import compose
-from hpo.report.renderers import escaped
 from hpo.studies.final import create_final, summarise_final
+from hpo.tables.markdown import escaped
 from hpo.tables.numbers import with_spread
 from tests.command import Done, Trained, quick
 from tests.recorded import comparison, created, record
