@@ -42,15 +42,13 @@ class Comparison:
     @property
     def value_name(self) -> str:
         """What values are, for those who read them beside the metrics."""
-        return f"{self.metric} of the best epoch" if self.at == "best" else "value"
+        return value_name(self.metric, self.at)
 
     @property
     def has_other_values(self) -> bool:
         """Whether some arm is ranked by another figure than its metric: of another epoch, or not of ours."""
         return any(
-            arm.value is not None
-            and not math.isclose(arm.value, arm.mean.get(self.metric, math.nan), rel_tol=SAME, abs_tol=SAME)
-            for arm in self.arms
+            arm.value is not None and not is_same(arm.value, arm.mean.get(self.metric)) for arm in self.arms
         )
 
     @property
@@ -108,6 +106,24 @@ class Comparison:
             "arms": [_arm_json(arm) for arm in self.arms],
             "notes": list(self.notes),
         }
+
+
+def value_name(metric: str, at: str) -> str:
+    """What the value of a trial is, where its metric is another figure.
+
+    >>> value_name("val_loss", "best")
+    'val_loss of the best epoch'
+    """
+    return f"{metric} of the best epoch" if at == "best" else "value"
+
+
+def is_same(value: float, metric: float | None) -> bool:
+    """Whether a value and a metric are one figure.
+
+    >>> is_same(0.5, 0.50001), is_same(0.517, 0.574), is_same(0.5, None)
+    (True, False, False)
+    """
+    return metric is not None and math.isclose(value, metric, rel_tol=SAME, abs_tol=SAME)
 
 
 def _row(arm: ArmSummary, comparison: Comparison) -> dict[str, Any]:

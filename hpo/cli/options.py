@@ -24,7 +24,9 @@ StorageUrl = Annotated[
         show_default="sqlite:///hpo.db",
     ),
 ]
-Output = Annotated[Format, typer.Option("--format", help="How to print.")]
+Output = Annotated[
+    Format, typer.Option("--format", metavar="FORMAT", help="table, json, csv, latex, markdown or html.")
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Worker processes.", show_default="one for each core")
 ]

@@ -40,7 +40,7 @@ def study(name: StudyName, storage: StorageUrl = None, output: Output = Format.t
     if output == Format.table:
         print(f"\n{to_toml(opened.spec)}")
         if best is not None:
-            show(best_table(opened.name, best))
+            show(best_table(opened.spec, best))
 
 
 def trials(study: StudyName, storage: StorageUrl = None, output: Output = Format.table) -> None:
@@ -56,17 +56,8 @@ def best(
     output: Output = Format.table,
 ) -> None:
     """The best trial of a study; of several, the best of each."""
-    from dataclasses import replace
-
-    from hpo.studies.tables import best_table
-
     opened = open_storage(storage)
-    tables = [best_table(name, open_study(name, opened).best) for name in studies]
-    if output.is_for_people:
-        show(*tables, output=output)
-        return
-    rows = [row for table in tables for row in table.rows]
-    show(replace(tables[0], rows=rows), output=output, whole=rows if len(rows) > 1 else rows[0])
+    show_best([open_study(name, opened) for name in studies], output)
 
 
 def compare(
@@ -130,12 +121,21 @@ def show_final(study: Study, output: Format) -> None:
     show(gaps_table(summary), output=output, whole=asdict(summary))
 
 
-def show_best(study: Study) -> None:
-    """Print a study's best trial; of a comparison, beside the arm that is the best over all seeds."""
+def show_best(studies: Sequence[Study], output: Format = Format.table) -> None:
+    """Print the best trial of each study; of a comparison, with the arm that is the best over all seeds."""
+    from dataclasses import replace
+
     from hpo.studies.tables import best_table
 
-    trial = study.best
-    show(best_table(study.name, trial))
-    first = study.compare().arms[0]
-    if trial.arm is not None and trial.arm != first.arm:
-        print(f"One run of {trial.arm} has the best value; over all seeds {first.arm} has.", file=sys.stderr)
+    found = [(study, study.best) for study in studies]
+    tables = [best_table(study.spec, trial) for study, trial in found]
+    rows = [row for table in tables for row in table.rows]
+    if not output.is_for_people:
+        show(replace(tables[0], rows=rows), output=output, whole=rows if len(rows) > 1 else rows[0])
+        return
+    show(*tables, output=output)
+    for study, trial in found:
+        first = study.compare().arms[0].arm if trial.arm is not None else None
+        if trial.arm != first:
+            said = f"one run of {trial.arm} has the best value; over its seeds {first} has the best mean"
+            print(f"{study.name}: {said}.", file=sys.stderr)

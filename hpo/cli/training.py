@@ -217,7 +217,7 @@ def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
     elif summary.counts["complete"]:
         show_comparison([study], Format.table, most=SHOWN_ARMS)
         print()
-        show_best(study)
+        show_best([study])
     if summary.counts["complete"]:
         from hpo.dashboard.publishing import publish
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hpo.analysis import Comparison
+from hpo.analysis.comparison import is_same, value_name
 from hpo.registry import StudySummary
 from hpo.spec import StudySpec
 from hpo.tables import Column, Table
@@ -89,17 +90,19 @@ def trials_table(trials: Sequence[Trial]) -> Table:
     return Table("Trials", columns, [trial.to_json() for trial in trials], omitted=OMITTED)
 
 
-def best_table(study: str, trial: Trial) -> Table:
+def best_table(spec: StudySpec, trial: Trial) -> Table:
     """The best trial of a study, down the page."""
+    objective = spec.objective
+    is_metric = trial.value is None or is_same(trial.value, trial.metrics.get(objective.metric))
     columns = (
-        Column("value", NUMBER),
+        Column("value" if is_metric else value_name(objective.metric, objective.at), NUMBER, ("value",)),
         Column("arm"),
         Column("seed", NUMBER),
         *(Column(name, VALUE, (f"params.{name}",)) for name in trial.params),
         *(Column(name, NUMBER, (f"metrics.{name}",)) for name in trial.metrics),
     )
-    row = {"study": study} | trial.to_json()
-    caption = f"best trial of {study}, #{trial.number}"
+    row = {"study": spec.name} | trial.to_json()
+    caption = f"best trial of {spec.name}, #{trial.number}"
     return Table("Best trial", columns, [row], omitted=OMITTED, caption=caption, is_record=True)
 
 

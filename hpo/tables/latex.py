@@ -20,7 +20,6 @@ _ESCAPES = {
     # At the start of a row these would belong to the command that ended the last one.
     "[": "{[}",
     "*": "{*}",
-    **dict.fromkeys("\n\r\t", " "),
 }
 _TRANSLATION = str.maketrans(_ESCAPES)
 _NUMBER = re.compile(r"(x |< )?([+-]?\d+(?:\.\d+)?)(?:e([+-]?\d+))?")
@@ -58,7 +57,7 @@ def escape(text: str) -> str:
     >>> print(escape("a_b & 50 %"))
     a\_b \& 50 \%
     """
-    return text.translate(_TRANSLATION)
+    return re.sub(r"\s", " ", text).translate(_TRANSLATION)
 
 
 def _cell(cell: Cell) -> str:

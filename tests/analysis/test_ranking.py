@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def by_compare(folder: Path) -> list[str]:
 def by_report(folder: Path) -> list[str]:
     assert quick("report", "over", "--out", folder / "report", folder=folder).returncode == 0
     lines = (folder / "report" / "report.md").read_text().splitlines()
-    ranked = lines[next(i for i, line in enumerate(lines) if line.startswith("| rank |")) + 2 :]
+    ranked = lines[next(i for i, line in enumerate(lines) if re.match(r"\| +rank \|", line)) + 2 :]
     return [line.split("|")[2].strip().lstrip("\\") for line in ranked if line.startswith("|")][:3]
 
 
@@ -84,7 +85,7 @@ def by_note(folder: Path) -> list[str]:
     study = opened(folder)
     publish(study)
     lines = optuna_dashboard.get_note(study.optuna).splitlines()
-    ranked = lines[next(i for i, line in enumerate(lines) if line.startswith("| rank |")) + 2 :]
+    ranked = lines[next(i for i, line in enumerate(lines) if re.match(r"\| +rank \|", line)) + 2 :]
     return [line.split("|")[2].strip().lstrip("\\") for line in ranked if line.startswith("|")][:3]
 
 
