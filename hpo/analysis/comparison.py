@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 # Values and metrics that agree to so much are one figure, which several programs have computed.
 SAME = 1e-4
+# What a row has of the verdict on each metric, and how a `Verdict` names it.
+JUDGED = {
+    "verdict": "decision",
+    "difference": "difference",
+    "difference_low": "low",
+    "difference_high": "high",
+    "p_adjusted": "p_adjusted",
+    "pairs": "pairs",
+}
 
 
 @dataclass(frozen=True)
@@ -68,9 +77,10 @@ class Comparison:
     @property
     def columns(self) -> tuple[str, ...]:
         """The table's columns that do not depend on what differs."""
+        is_judged = self.baseline is not None
         means = (name for metric in self.metrics for name in (metric, f"{metric}_sd"))
-        verdicts = (f"{metric}_verdict" for metric in self.metrics if self.baseline is not None)
-        role = ["role"] if self.baseline is not None else []
+        verdicts = (f"{metric}_{part}" for metric in self.metrics for part in JUDGED if is_judged)
+        role = ["role"] if is_judged else []
         return ("study", "arm", *role, "n", "failed", "pending", "value", *means, *verdicts)
 
     @property
@@ -140,9 +150,10 @@ def _row(arm: ArmSummary, comparison: Comparison) -> dict[str, Any]:
     for metric in comparison.metrics:
         row[metric] = arm.mean.get(metric)
         row[f"{metric}_sd"] = arm.sd.get(metric)
-    if is_judged:
-        for metric in comparison.metrics:
-            row[f"{metric}_verdict"] = arm.verdicts[metric].decision if metric in arm.verdicts else None
+    for metric in comparison.metrics if is_judged else ():
+        verdict = arm.verdicts.get(metric)
+        for name, of in JUDGED.items():
+            row[f"{metric}_{name}"] = None if verdict is None else getattr(verdict, of)
     return row | arm.differs
 
 

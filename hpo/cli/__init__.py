@@ -1,4 +1,9 @@
-"""The command line: parse, call one function, print."""
+"""The command line: parse, call one function, print.
+
+Commands of one panel of `hpo --help` share a module. They import what they call when they run, so that
+`hpo --help` loads no room but this one and `tables`. `output` prints tables, `progress` what is going on,
+`pictures` small images; the console is made in `console` alone. All of it is private: programs use `hpo`.
+"""
 
 from __future__ import annotations
 

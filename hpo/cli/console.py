@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from rich.console import Console
+from rich.text import Text
 
 # Without a terminal there is nothing to fit into: long lines stay one line.
 WIDE = 400
@@ -18,3 +19,11 @@ def stdout(width: int | None = None) -> Console:
 def stderr() -> Console:
     """The console for progress and messages."""
     return Console(stderr=True, width=None if sys.stderr.isatty() else WIDE, highlight=False)
+
+
+def say(line: str) -> None:
+    """Print a message to standard error; a terminal gets it broken between words."""
+    if sys.stderr.isatty():
+        stderr().print(Text(line))
+    else:
+        print(line, file=sys.stderr)

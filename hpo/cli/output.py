@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from hpo.cli.console import stdout
+from hpo.cli.console import say, stdout
 
 if TYPE_CHECKING:
     from hpo.tables import Table
@@ -50,7 +50,7 @@ def show(
     else:
         sys.stdout.write("\n".join(map(_renderer(output), filled)))
     if not filled and empty:
-        print(empty, file=sys.stderr)
+        say(empty)
 
 
 def _text_for_programs(table: Table, output: Format, whole: Any) -> str:
@@ -91,4 +91,4 @@ def _print(tables: list[Table], every: str) -> None:
     if left_out:
         sys.stdout.flush()
         how = every or "--format csv"
-        print(f"Too narrow here for {', '.join(left_out)}. With them: {how}", file=sys.stderr)
+        say(f"Too narrow here for {', '.join(left_out)}. With them: {how}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpo.cli.console import say
 from hpo.cli.options import Output, StorageUrl, StudyName, open_storage, open_study
 from hpo.cli.output import Format, show
 from hpo.errors import HpoError
@@ -105,9 +106,9 @@ def show_comparison(studies: Sequence[Study], output: Format, *, most: int | Non
     )
     if output == Format.table:
         if comparison.has_one_seed:
-            print("Nothing is decided by one seed. Train more: seeds = 5 in the study file.", file=sys.stderr)
+            say("Nothing is decided by one seed. Train more: seeds = 5 in the study file.")
         for note in comparison.notes:
-            print(note, file=sys.stderr)
+            say(note)
 
 
 def show_final(study: Study, output: Format) -> None:
@@ -138,4 +139,4 @@ def show_best(studies: Sequence[Study], output: Format = Format.table) -> None:
         first = study.compare().arms[0].arm if trial.arm is not None else None
         if trial.arm != first:
             said = f"one run of {trial.arm} has the best value; over its seeds {first} has the best mean"
-            print(f"{study.name}: {said}.", file=sys.stderr)
+            say(f"{study.name}: {said}.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpo.cli.console import say
 from hpo.cli.options import (
     CheckpointSeconds,
     MaxWorkerMemory,
@@ -241,7 +242,7 @@ def _conclude(study: Study, summary: StudySummary) -> None:
     if counts["failed"]:
         failed = next(trial for trial in study.all_trials if trial.state == "failed")
         line += f" The first that failed, #{failed.number}: {failed.reason}"
-    print(line, file=sys.stderr)
+    say(line)
     is_well = isinstance(study.spec, SearchSpec) and counts["complete"]
     if counts["failed"] and not is_well:
         raise typer.Exit(1)

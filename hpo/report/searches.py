@@ -6,6 +6,7 @@ import math
 
 from hpo import plots
 from hpo.analysis import rank
+from hpo.analysis.importance import importances
 from hpo.report.document import Block, Bullets, Command, Heading, Paragraph, Picture
 from hpo.report.sections import Subject, curves_pictures
 from hpo.spec import SearchSpec
@@ -57,9 +58,9 @@ def search_pictures(subject: Subject) -> list[Block]:
     objective, complete = spec.objective, counted(len(ranked), "complete trial")
     drawn = plots.history(subject.trials, objective.metric, objective.direction)
     blocks: list[Block] = [Picture(drawn, f"History: the {objective.metric} of {complete}.", "hpo-history")]
-    if len(ranked) >= ENOUGH_FOR_IMPORTANCE and (bars := plots.importances(subject.study.optuna)):
+    if len(ranked) >= ENOUGH_FOR_IMPORTANCE and (found := importances(subject.study.optuna)):
         caption = f"Importance: an estimate (PED-ANOVA) from {complete} of how far each decides the value."
-        blocks.append(Picture(bars, caption, "hpo-importance"))
+        blocks.append(Picture(plots.importances(found), caption, "hpo-importance"))
     lines = plots.parallel_coordinates(spec, subject.trials)
     caption = (
         f"Parallel coordinates of {complete}, a line each; the first fifth by {objective.metric} stands out."

@@ -110,6 +110,22 @@ def test_the_value_has_a_column_of_its_own_where_the_metric_is_of_another_epoch(
     assert [(arm["value"], arm["mean"]["val_loss"]) for arm in found["arms"][:2]] == [(0.52, 0.7), FOUND[0]]
 
 
+def test_the_best_trial_says_what_its_value_is(folder: Path) -> None:
+    shown = quick("best", "over", folder=folder).stdout
+    assert re.search(r"^val_loss of the best epoch +0\.52 *$", shown, re.MULTILINE)
+    assert re.search(r"^val_loss +0\.7 *$", shown, re.MULTILINE)
+
+
+def test_the_best_run_of_another_arm_than_the_best_is_told(tmp_path: Path) -> None:
+    arms = [{"name": "steady"}, {"name": "lucky", "dropout": 0.1}]
+    study = created(hpo.StudySpec(**PAIR, name="arms", arms=arms), tmp_path)
+    end(study, lambda arm, seed: 0.5 if arm == "steady" else [0.4, 0.9, 0.9][seed])
+    done = quick("best", "arms", folder=tmp_path)
+    assert "lucky" in done.stdout
+    said = "arms: one run of lucky has the best value; over its seeds steady has the best mean.\n"
+    assert done.stderr == said
+
+
 def test_there_is_one_column_where_value_and_metric_are_of_one_epoch(tmp_path: Path) -> None:
     study = created(hpo.StudySpec(**SEARCH), tmp_path)
     end(study, lambda arm, number: 0.5 + number)

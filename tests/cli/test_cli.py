@@ -436,6 +436,12 @@ def test_compare_says_the_same_in_every_format(read: Read) -> None:
     rows = table(read("compare", "comparison", "--format", "csv"))
     assert rows["arm"].tolist() == [arm["arm"] for arm in found["arms"]]
     assert rows["val_loss"].dropna().tolist() == [arm["mean"]["val_loss"] for arm in found["arms"][:2]]
+    fast = rows.set_index("arm").loc["[bold] faster"]
+    judged = found["arms"][0]
+    assert (fast["role"], fast["f1_pairs"]) != ("baseline", 0)
+    assert fast["f1_difference"] == judged["difference"]["f1"]
+    assert fast["f1_p_adjusted"] == judged["p_adjusted"]["f1"]
+    assert [fast["f1_difference_low"], fast["f1_difference_high"]] == judged["difference_ci"]["f1"]
     assert rows["f1_sd"].dropna().tolist() == [arm["sd"]["f1"] for arm in found["arms"][:2]]
     shown = succeeded(read("compare", "comparison")).stdout.splitlines()
     mean, sd = (found["arms"][0][what]["val_loss"] for what in ("mean", "sd"))
@@ -475,14 +481,8 @@ def test_latex_is_the_table_that_people_see(read: Read) -> None:
     ).stdout.splitlines()
     assert (first[:22], rule) == (r"\begin{tabular}{lrrrrr", r"\toprule")
     names = [name.strip() for name in head.removesuffix(r" \\").split("&")]
-    assert names[:7] == [
-        "arm",
-        "n",
-        "failed",
-        *(rf"{a}\_{b}" for a, b in [("val", "loss"), ("val", "accuracy")]),
-        "f1",
-        r"train\_seconds",
-    ]
+    metrics = [r"val\_loss", r"val\_accuracy", "f1", r"train\_seconds"]
+    assert names == ["arm", "n", "failed", *metrics, r"learning\_rate"]
     shown = succeeded(read("compare", "comparison")).stdout.splitlines()[1]
     mean, sd = re.findall(r"([\d.]+) ± ([\d.]+)", shown)[0]
     assert re.sub(" +", " ", lines[1]).startswith(rf"{{[}}bold] faster & 2 & -- & ${mean} \pm {sd}$ & ")
@@ -561,16 +561,37 @@ def test_a_search_in_progress_can_be_read_while_its_later_trials_have_no_paramet
 
 def test_a_table_wider_than_the_terminal_keeps_its_words_whole(trained: Trained) -> None:
     shown = hpo_on_terminal("trials", "search", folder=trained.folder, columns=40)
-    head, *rows, told = plain(shown.stdout).splitlines()
+    head, *rows = plain(shown.stdout).splitlines()
+    rows, told = rows[:4], " ".join(" ".join(rows[4:]).split())
     assert head.split() == SEARCH_COLUMNS[:4]
     assert [row.split()[:2] for row in rows] == [[str(number), "complete"] for number in range(4)]
-    assert max(map(len, [head, *rows])) <= 40
-    assert told == (
-        "Too narrow here for learning_rate, epochs, train_seconds, worker. With them: --format csv"
-    )
+    assert told == "Too narrow here for learning_rate, epochs, train_seconds, worker. With them: --format csv"
     fitting = hpo_on_terminal("list", folder=trained.folder, columns=100)
     assert max(map(len, plain(fitting.stdout).splitlines())) <= 100
     assert "comparison  4 complete, 2 failed  val_loss" in plain(fitting.stdout)
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120])
+def test_what_a_comparison_shows_fits_the_terminal_with_whole_words(columns: int, trained: Trained) -> None:
+    shown = plain(hpo_on_terminal("compare", "comparison", folder=trained.folder, columns=columns).stdout)
+    assert max(map(len, shown.splitlines())) <= columns
+    wide = succeeded(quick("compare", "comparison", folder=trained.folder))
+    # But for what it says of columns that are left out.
+    words = set(wide.stdout.split()) | set(wide.stderr.split())
+    told = [
+        "Too",
+        "narrow",
+        "here",
+        "for",
+        "With",
+        "them:",
+        "hpo",
+        "compare",
+        "comparison",
+        "--format",
+        "csv",
+    ]
+    assert {word.rstrip(",.") for word in shown.split()} <= {word.rstrip(",.") for word in [*words, *told]}
 
 
 def test_no_color_is_respected(tmp_path: Path) -> None:
