@@ -54,6 +54,11 @@ class Comparison:
         return value_name(self.metric, self.at)
 
     @property
+    def ranked_by(self) -> str:
+        """What is highest, or lowest, of the first arm."""
+        return self.value_name if self.has_other_values else self.metric
+
+    @property
     def has_other_values(self) -> bool:
         """Whether some arm is ranked by another figure than its metric: of another epoch, or not of ours."""
         return any(

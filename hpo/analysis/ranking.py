@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hpo.analysis.arms import ArmRuns, ArmSummary
@@ -53,7 +54,7 @@ def compare(*studies: tuple[StudySpec, Sequence[Trial]]) -> Comparison:
         _summarise(arm, objective.metric, metrics, varying, verdicts, alpha=alpha, is_copy=arm in copies)
         for arm in arms
     ]
-    return Comparison(
+    found = Comparison(
         objective.metric,
         objective.direction,
         objective.at,
@@ -65,6 +66,12 @@ def compare(*studies: tuple[StudySpec, Sequence[Trial]]) -> Comparison:
         tuple(summaries),
         (*_notes(arms, list(verdicts)), *_of_copies(copies, baseline), *_moments([s for s, _ in studies])),
     )
+    if not (found.has_other_values and objective.at == "best"):
+        return found
+    said = (
+        f"Ranked by {found.value_name}; metrics, and verdicts on them, are of the last epoch of these runs."
+    )
+    return replace(found, notes=(*found.notes, said))
 
 
 def rank(value: float | None, direction: str) -> tuple[bool, float]:

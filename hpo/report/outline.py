@@ -42,7 +42,7 @@ def together(studies: Sequence[Study]) -> list[Block]:
         return [*blocks, Paragraph(f"There is no common ranking: {error}")]
     extreme = "Highest" if comparison.direction == "maximize" else "Lowest"
     blocks += [
-        Paragraph(f"{extreme} mean {comparison.metric} first; mean ± standard deviation."),
+        Paragraph(f"{extreme} mean {comparison.ranked_by} first; mean ± standard deviation."),
         *tables(arms_table(comparison, most=SHOWN_ARMS)),
     ]
     if len(comparison.arms) > SHOWN_ARMS:

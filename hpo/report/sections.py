@@ -78,7 +78,7 @@ def results(subject: Subject) -> list[Block]:
     else:
         blocks.append(Paragraph("There is nothing to conclude: no arm is judged against another."))
     first = (
-        f"{_extreme(subject.spec).capitalize()} mean {comparison.metric} first; mean ± standard deviation."
+        f"{_extreme(subject.spec).capitalize()} mean {comparison.ranked_by} first; mean ± standard deviation."
     )
     blocks += [Heading("Results"), Paragraph(first), *tables(arms_table(comparison))]
     verdicts = verdicts_table(comparison)
