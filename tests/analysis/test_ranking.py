@@ -108,7 +108,8 @@ def test_the_value_has_a_column_of_its_own_where_the_metric_is_of_another_epoch(
     found = json.loads(quick("compare", "over", "--format", "json", folder=folder).stdout)
     assert (found["metric"], found["at"]) == ("val_loss", "best")
     assert found["notes"] == [
-        "Ranked by val_loss of the best epoch; metrics, and verdicts on them, are of the last epoch of these runs."
+        "Ranked by val_loss of the best epoch; metrics, and verdicts on them, are of the last epoch of these"
+        " runs."
     ]
     assert [(arm["value"], arm["mean"]["val_loss"]) for arm in found["arms"][:2]] == [(0.52, 0.7), FOUND[0]]
 
