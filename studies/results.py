@@ -22,10 +22,10 @@ from typing import Any
 
 from hpo import Comparison, Study, Trial, compare_studies, create_study
 from hpo.analysis import Verdict, compare
-from hpo.cli.console import StudyProgress, text_of
+from hpo.cli.progress import StudyProgress
 from hpo.spec import FinalSpec
 from hpo.studies.final import FinalSummary, create_final, summarise_final
-from hpo.tables.numbers import p_value, with_interval, with_spread
+from hpo.tables.numbers import number, p_value, with_interval, with_spread
 
 FOLDER = Path(__file__).parent
 OPPOSITE = {"better": "worse", "worse": "better"}
@@ -141,11 +141,15 @@ def _side_by_side(theirs: dict[str, dict[str, float]], comparison: Comparison) -
     head = ["arm", "differs in", "n", *metrics]
     rows = []
     for arm in comparison.arms:
-        row: list[Any] = [arm.arm, ", ".join(f"{k} {text_of(v)}" for k, v in arm.differs.items()), arm.n]
+        row: list[Any] = [
+            arm.arm,
+            ", ".join(f"{k} {number(v) or 'none'}" for k, v in arm.differs.items()),
+            arm.n,
+        ]
         for metric in metrics:
             ours = with_spread(arm.mean.get(metric), arm.sd.get(metric)) or "-"
             report = theirs.get(arm.arm, {}).get(metric)
-            row.append(ours if report is None else f"{ours} ({text_of(report)})")
+            row.append(ours if report is None else f"{ours} ({number(report)})")
         rows.append(row)
     yield from _table(head, rows)
 
@@ -194,9 +198,9 @@ def _search(best: dict[str, Any], study: Study) -> Iterator[str]:
     same = next((trial for trial in complete if trial.params == theirs), None)
     yield ""
     if same is None:
-        yield f"The report's best, {text_of(theirs)}, was pruned here."
+        yield f"The report's best, {number(theirs)}, was pruned here."
     else:
-        found = f"{text_of(theirs)} with {best['val_accuracy']}"
+        found = f"{number(theirs)} with {best['val_accuracy']}"
         yield f"The report's best, {found}, is number {complete.index(same) + 1} here, #{same.number}."
     yield "That it is the highest of 27 is partly luck: what it is worth is measured below, on fresh seeds."
 
@@ -250,7 +254,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield "|" + "---|" * len(head)
     for row in rows:
-        yield f"| {' | '.join(text_of(value).replace('|', '/') for value in row)} |"
+        yield f"| {' | '.join((number(value) or '-').replace('|', '/') for value in row)} |"
 
 
 def _machine() -> str:

@@ -1,7 +1,13 @@
-"""Trials to comparisons: what arms have reached, and verdicts on them."""
+"""Trials to comparisons: what arms have reached, verdicts on them, and the tables of both.
 
-from hpo.analysis.arms import DEFAULT_ALPHA, compare
-from hpo.analysis.comparison import ArmSummary, Comparison, Verdict
-from hpo.analysis.judging import doubts
+Knows records of trials and specifications, and no database. `verdicts` tests differences between paired runs,
+`arms` are an arm's runs, `judgement` brings both together, `ranking` makes a `Comparison` of trials.
+"""
 
-__all__ = ["DEFAULT_ALPHA", "ArmSummary", "Comparison", "Verdict", "compare", "doubts"]
+from hpo.analysis.arms import ArmSummary
+from hpo.analysis.comparison import Comparison
+from hpo.analysis.judgement import doubts
+from hpo.analysis.ranking import DEFAULT_ALPHA, compare, rank
+from hpo.analysis.verdicts import Verdict
+
+__all__ = ["DEFAULT_ALPHA", "ArmSummary", "Comparison", "Verdict", "compare", "doubts", "rank"]

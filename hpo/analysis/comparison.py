@@ -1,75 +1,39 @@
-"""What a comparison holds, and how it is a table and JSON."""
+"""What a comparison holds, and how it is rows and JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hpo.analysis.verdicts import Decision
+from hpo.analysis.arms import ArmSummary
+from hpo.analysis.verdicts import ONE_SEED, Verdict
 from hpo.spec import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-ONE_SEED = "one seed"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the paired runs say of one metric of an arm against the baseline.
-
-    `difference` is arm minus baseline, on average over `pairs` of runs with the same seed and split; of
-    seconds, it is the ratio of the geometric means. `low` and `high` are its confidence interval, of this arm
-    alone; `p_adjusted` is adjusted over the arms. `needed_seeds` is how many seeds in all would probably
-    decide. `because` says why it is undecided.
-    """
-
-    decision: Decision
-    pairs: int
-    is_ratio: bool
-    difference: float | None
-    low: float | None
-    high: float | None
-    p_adjusted: float | None
-    needed_seeds: int | None
-    because: str
-
-    def __str__(self) -> str:
-        return f"{self.decision}: {self.because}" if self.because else self.decision
-
-
-@dataclass(frozen=True)
-class ArmSummary:
-    """One arm of a comparison, or one configuration of a search.
-
-    `n` counts the training runs that have final metrics, `failed` the trials that have none, `pending` those
-    that wait or run. `mean`, `sd` (with n - 1 in the denominator; None for one run) and `ci`, the confidence
-    interval of the mean, are over those runs. `differs` are the effective hyperparameters in which the arms
-    are not all alike. `verdicts` are by metric; the baseline and the configurations of a search have none.
-    """
-
-    study: str
-    arm: str
-    n: int
-    failed: int
-    pending: int
-    mean: dict[str, float]
-    sd: dict[str, float | None]
-    ci: dict[str, tuple[float, float] | None]
-    differs: dict[str, Any]
-    trials: tuple[int, ...]
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
+# Values and metrics that agree to so much are one figure, which several programs have computed.
+SAME = 1e-4
+# What a row has of the verdict on each metric, and how a `Verdict` names it.
+JUDGED = {
+    "verdict": "decision",
+    "difference": "difference",
+    "difference_low": "low",
+    "difference_high": "high",
+    "p_adjusted": "p_adjusted",
+    "pairs": "pairs",
+}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Arms side by side, best mean of the metric first."""
+    """Arms side by side, the best value first: the mean over trials of what `at` says of the metric."""
 
     metric: str
     direction: str
+    at: str
     metrics: tuple[str, ...]
     baseline: str | None
     baseline_study: str | None
@@ -85,8 +49,27 @@ class Comparison:
         return bool(verdicts) and all(verdict.because == ONE_SEED for verdict in verdicts)
 
     @property
+    def value_name(self) -> str:
+        """What values are, for those who read them beside the metrics."""
+        return value_name(self.metric, self.at)
+
+    @property
+    def ranked_by(self) -> str:
+        """What is highest, or lowest, of the first arm."""
+        return self.value_name if self.has_other_values else self.metric
+
+    @property
+    def has_other_values(self) -> bool:
+        """Whether some arm is ranked by another figure than its metric: of another epoch, or not of ours."""
+        return any(
+            arm.value is not None and not is_same(arm.value, arm.mean.get(self.metric)) for arm in self.arms
+        )
+
+    @property
     def table(self) -> pd.DataFrame:
-        """A row an arm: study, arm, n, failed, pending, each metric's mean, sd, verdict; what differs."""
+        """A row an arm: study, arm, counts of runs and trials, value, each metric's mean, sd and verdict, and
+        the hyperparameters that differ.
+        """
         import pandas as pd
 
         return pd.DataFrame(self.rows, columns=None if self.arms else list(self.columns))
@@ -94,18 +77,20 @@ class Comparison:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The table's rows, each by column."""
-        return [_row(arm, self.metrics, judged=self.baseline is not None) for arm in self.arms]
+        return [_row(arm, self) for arm in self.arms]
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The table's columns that do not depend on what differs."""
+        is_judged = self.baseline is not None
         means = (name for metric in self.metrics for name in (metric, f"{metric}_sd"))
-        verdicts = (f"{metric}_verdict" for metric in self.metrics if self.baseline is not None)
-        return ("study", "arm", "n", "failed", "pending", *means, *verdicts)
+        verdicts = (f"{metric}_{part}" for metric in self.metrics for part in JUDGED if is_judged)
+        role = ["role"] if is_judged else []
+        return ("study", "arm", *role, "n", "failed", "pending", "value", *means, *verdicts)
 
     @property
     def verdicts(self) -> pd.DataFrame:
-        """A row for every metric of every arm but the baseline: the fields of its `Verdict`."""
+        """A row for every metric of every arm that is judged: the fields of its `Verdict`."""
         import pandas as pd
 
         names = list(Verdict.__dataclass_fields__)
@@ -126,6 +111,7 @@ class Comparison:
         return {
             "metric": self.metric,
             "direction": self.direction,
+            "at": self.at,
             "metrics": list(self.metrics),
             "baseline": self.baseline,
             "baseline_study": self.baseline_study,
@@ -137,21 +123,50 @@ class Comparison:
         }
 
 
-def _row(arm: ArmSummary, metrics: Sequence[str], *, judged: bool) -> dict[str, Any]:
+def value_name(metric: str, at: str) -> str:
+    """What the value of a trial is, where its metric is another figure.
+
+    >>> value_name("val_loss", "best")
+    'val_loss of the best epoch'
+    """
+    return f"{metric} of the best epoch" if at == "best" else "value"
+
+
+def is_same(value: float, metric: float | None) -> bool:
+    """Whether a value and a metric are one figure.
+
+    >>> is_same(0.5, 0.50001), is_same(0.517, 0.574), is_same(0.5, None)
+    (True, False, False)
+    """
+    return metric is not None and math.isclose(value, metric, rel_tol=SAME, abs_tol=SAME)
+
+
+def _row(arm: ArmSummary, comparison: Comparison) -> dict[str, Any]:
+    is_judged = comparison.baseline is not None
     row: dict[str, Any] = {
         "study": arm.study,
         "arm": arm.arm,
+        **({"role": _role(arm, comparison)} if is_judged else {}),
         "n": arm.n,
         "failed": arm.failed,
         "pending": arm.pending,
+        "value": arm.value,
     }
-    for metric in metrics:
+    for metric in comparison.metrics:
         row[metric] = arm.mean.get(metric)
         row[f"{metric}_sd"] = arm.sd.get(metric)
-    if judged:
-        for metric in metrics:
-            row[f"{metric}_verdict"] = arm.verdicts[metric].decision if metric in arm.verdicts else None
+    for metric in comparison.metrics if is_judged else ():
+        verdict = arm.verdicts.get(metric)
+        for name, of in JUDGED.items():
+            row[f"{metric}_{name}"] = None if verdict is None else getattr(verdict, of)
     return row | arm.differs
+
+
+def _role(arm: ArmSummary, comparison: Comparison) -> str | None:
+    """What an arm is, if it is not judged."""
+    if (arm.study, arm.arm) == (comparison.baseline_study, comparison.baseline):
+        return "baseline"
+    return "copy of the baseline" if arm.is_copy else None
 
 
 def _arm_json(arm: ArmSummary) -> dict[str, Any]:
@@ -162,6 +177,8 @@ def _arm_json(arm: ArmSummary) -> dict[str, Any]:
         "n": arm.n,
         "failed": arm.failed,
         "pending": arm.pending,
+        "value": arm.value,
+        "copy_of_baseline": arm.is_copy,
         "mean": arm.mean,
         "sd": arm.sd,
         "ci": {metric: ci and list(ci) for metric, ci in arm.ci.items()},

@@ -20,6 +20,7 @@ import numpy.typing as npt
 Decision = Literal["better", "worse", "equivalent", "undecided"]
 Floats = npt.NDArray[np.float64]
 
+ONE_SEED = "one seed"
 POWER = 0.8
 MOST_SEEDS = 1000
 
@@ -39,6 +40,30 @@ class Effect:
     p: float | None
     p_equivalent: float | None
     decision: Decision
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the paired runs say of one metric of an arm against the baseline.
+
+    `difference` is arm minus baseline, on average over `pairs` of runs with the same seed and split; of
+    seconds, it is the ratio of the geometric means. `low` and `high` are its confidence interval, of this arm
+    alone; `p_adjusted` is adjusted over the arms. `needed_seeds` is how many seeds in all would probably
+    decide. `because` says why it is undecided.
+    """
+
+    decision: Decision
+    pairs: int
+    is_ratio: bool
+    difference: float | None
+    low: float | None
+    high: float | None
+    p_adjusted: float | None
+    needed_seeds: int | None
+    because: str
+
+    def __str__(self) -> str:
+        return f"{self.decision}: {self.because}" if self.because else self.decision
 
 
 @dataclass(frozen=True)
@@ -74,7 +99,12 @@ class Design:
 
 
 def judge(differences: Sequence[Sequence[float]], design: Design) -> list[Effect]:
-    """One effect an arm, from its differences (arm minus baseline) over the runs that both have."""
+    """One effect an arm, from its differences (arm minus baseline) over the runs that both have.
+
+    >>> design = Design(margin=0.005, alpha=0.05, maximize=True)
+    >>> [effect.decision for effect in judge([[0.02, 0.021, 0.019], [0.01, -0.02, 0.03]], design)]
+    ['better', 'undecided']
+    """
     samples = [np.asarray(arm, np.float64) for arm in differences]
     tested = [index for index, sample in enumerate(samples) if len(sample) > 1]
     effects = [_untested(sample) for sample in samples]
@@ -90,6 +120,9 @@ def needed_seeds(differences: Sequence[float], design: Design, *, arms: int) -> 
 
     Takes mean and spread of the differences so far for the true ones, and for the adjustment over `arms` its
     strictest step. None if no number up to 1000 would do, or there are not two differences.
+
+    >>> needed_seeds([0.01, -0.005, 0.02], Design(margin=0.005, alpha=0.05, maximize=True), arms=1)
+    20
     """
     sample = np.asarray(differences, np.float64)
     if len(sample) < 2:
@@ -110,7 +143,11 @@ def needed_seeds(differences: Sequence[float], design: Design, *, arms: int) -> 
 
 
 def detectable(pairs: int, design: Design, *, arms: int) -> float | None:
-    """The difference, in standard deviations of the paired differences, found four times out of five."""
+    """The difference, in standard deviations of the paired differences, found four times out of five.
+
+    >>> round(detectable(5, Design(margin=0.005, alpha=0.05, maximize=True), arms=1), 2)
+    1.68
+    """
     from scipy.optimize import brentq
 
     if pairs < 2:
@@ -123,7 +160,12 @@ def detectable(pairs: int, design: Design, *, arms: int) -> float | None:
 
 
 def mean_interval(values: Sequence[float], *, alpha: float, overlap: float) -> tuple[float, float] | None:
-    """The t interval of a mean over runs at level 1 - alpha; None for fewer than two."""
+    """The t interval of a mean over runs at level 1 - alpha; None for fewer than two.
+
+    >>> low, high = mean_interval([0.9, 0.91, 0.92], alpha=0.05, overlap=0.0)
+    >>> round(low, 4), round(high, 4)
+    (0.8852, 0.9348)
+    """
     from scipy import stats
 
     if len(values) < 2:

@@ -1,4 +1,9 @@
-"""The command line: parse, call one function, print."""
+"""The command line: parse, call one function, print.
+
+Commands of one panel of `hpo --help` share a module. They import what they call when they run, so that
+`hpo --help` loads no room but this one and `tables`. `output` prints tables, `progress` what is going on,
+`pictures` small images; the console is made in `console` alone. All of it is private: programs use `hpo`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli import dashboard, data, maintenance, models, reading, report, specs, training
+from hpo.cli import dashboard, data, maintenance, models, report, results, specs, training
 from hpo.errors import HpoError, WorkerError
 
 ENVIRONMENT = (
@@ -35,16 +40,16 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "stop": training.stop,
     },
     "Results": {
-        "list": reading.studies,
-        "show": reading.study,
-        "trials": reading.trials,
-        "best": reading.best,
-        "compare": reading.compare,
+        "list": results.studies,
+        "show": results.study,
+        "trials": results.trials,
+        "best": results.best,
+        "compare": results.compare,
         "report": report.report,
         "export": models.export,
         "predict": models.predict,
         "dashboard": dashboard.dashboard,
-        "delete": reading.delete,
+        "delete": results.delete,
     },
     "Maintenance": {"doctor": maintenance.doctor, "backup": maintenance.backup},
 }

@@ -9,14 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpo.cli.console import Format, show
 from hpo.cli.options import Output, StorageUrl, open_storage
+from hpo.cli.output import Format, show
+from hpo.tables import Column, Table
+from hpo.tables.kinds import NUMBER, Kind
 from hpo.tables.numbers import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpo.dashboard import Checked
+
+ASKED = (
+    Column("path"),
+    Column("status", Kind(lambda status: str(status or "no answer"))),
+    Column("bytes", NUMBER, ("size",)),
+    Column("ms", Kind(lambda milliseconds: str(round(milliseconds)), is_number=True), ("milliseconds",)),
+)
 
 
 def dashboard(
@@ -74,16 +83,7 @@ def dashboard(
 
 
 def _check(found: Sequence[Checked], output: Format) -> None:
-    rows = [
-        {
-            "path": asked.path,
-            "status": asked.status or "no answer",
-            "bytes": asked.size,
-            "ms": round(asked.milliseconds),
-        }
-        for asked in found
-    ]
-    show(rows, output, records=[asdict(asked) for asked in found])
+    show(Table("Paths", ASKED, [asdict(asked) for asked in found]), output=output)
     failed = [asked.path for asked in found if not asked.is_well]
     print(f"{counted(len(found), 'path')} asked for, {len(failed)} failed.", file=sys.stderr)
     if failed:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpo.cli.console import Format, show, show_fields, show_picture
 from hpo.cli.options import Output, fetch
+from hpo.cli.output import Format, show
+from hpo.cli.pictures import show_picture
 from hpo.errors import DataError
+from hpo.tables import Column, Table
+from hpo.tables.kinds import NUMBER, PROSE, VALUE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,7 +39,17 @@ def known_sets(output: Output = Format.table) -> None:
         }
         for entry in known()
     ]
-    show(rows, output)
+    columns = (
+        Column("name"),
+        Column("sample", drop=3),
+        Column("classes", NUMBER, drop=2),
+        Column("train", NUMBER),
+        Column("test", NUMBER),
+        Column("download_mb", NUMBER, drop=4),
+        Column("present"),
+        Column("what", PROSE, drop=1),
+    )
+    show(Table("Data sets", columns, rows), output=output)
     if output == Format.table:
         print(f"Kept in {data_dir()}. A study can also name an .npz file by its path.", file=sys.stderr)
 
@@ -81,11 +94,10 @@ def show_set(
         "class_counts": np.bincount(dataset.y, minlength=dataset.classes).tolist(),
         "digest": dataset.digest,
     }
-    if output != Format.table:
-        show([fields], output, full=fields)
-        return
-    show_fields(fields, f"{name}, training part")
-    if out is None and len(dataset.sample_shape) in (2, 3):
+    columns = tuple(Column(key, PROSE if isinstance(value, list) else VALUE) for key, value in fields.items())
+    table = Table("Data set", columns, [fields], caption=f"{name}, training part", is_record=True)
+    show(table, output=output, whole=fields)
+    if output == Format.table and out is None and len(dataset.sample_shape) in (2, 3):
         show_picture(lambda: samples_picture(dataset, rows=3, columns=5))
 
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from hpo.cli.console import Format, show
 from hpo.cli.options import Output, StorageUrl
+from hpo.cli.output import Format, show
 from hpo.tables.numbers import counted
-
-if TYPE_CHECKING:
-    from hpo.doctor import Finding
 
 
 def doctor(
@@ -24,20 +20,13 @@ def doctor(
     output: Output = Format.table,
 ) -> None:
     """Find what dead workers, full disks and other programs left amiss; exit code 1 if faults remain."""
-    from dataclasses import asdict
-
     from hpo.doctor import examine
+    from hpo.doctor.tables import findings_table
     from hpo.storage.engine import located
 
     findings = examine(storage, repair=repair)
     _, place = located(storage)
-    show(
-        [_row(finding) for finding in findings],
-        output,
-        records=[asdict(finding) for finding in findings],
-        columns=("place", "fault", "remedy", "repaired"),
-        empty=f"No fault found in {place}.",
-    )
+    show(findings_table(findings), output=output, empty=f"No fault found in {place}.")
     repaired = sum(finding.repaired for finding in findings)
     if findings and output == Format.table:
         done = f", {repaired} of them repaired" if repair else ""
@@ -62,13 +51,3 @@ def backup(
         f"Artifacts are files: copy {folder} now. Copied after the database, it has all that the copy names.",
         file=sys.stderr,
     )
-
-
-def _row(finding: Finding) -> dict[str, str]:
-    """A finding for people: names of files, which are long digests, by their beginnings."""
-    text = f"{finding.fault}. {finding.remedy[:1].upper()}{finding.remedy[1:]}"
-    return {"place": _short(finding.place), "fault": _short(text)}
-
-
-def _short(text: str) -> str:
-    return re.sub(r"([0-9a-f]{12})[0-9a-f]{20,}(-[0-9a-f]{32})?", r"\1…", text)

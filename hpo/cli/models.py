@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpo.cli.console import Format, show
 from hpo.cli.options import Output, StorageUrl, StudyName, fetch, open_study
+from hpo.cli.output import Format, show
+from hpo.tables import Column, Table
+from hpo.tables.kinds import SHARE, VALUE
 
 if TYPE_CHECKING:
     from hpo.prediction import Predictions
 
 # Programs get all.
 SHOWN_SAMPLES = 20
+PREDICTED = (Column("source"), Column("class", VALUE), Column("probability", SHARE), Column("label", VALUE))
 
 
 def export(
@@ -60,17 +63,13 @@ def predict(
 
 def _show(predicted: Predictions, output: Format) -> None:
     records, count = predicted.records, len(predicted.x)
-    rows = [_row(record) for record in records[:SHOWN_SAMPLES]]
-    show(rows, output, records=records)
-    if output in (Format.table, Format.latex) and count > SHOWN_SAMPLES:
+    shown = records[:SHOWN_SAMPLES] if output.is_for_people else records
+    show(Table("Predictions", PREDICTED, shown), output=output)
+    if output.is_for_people and count > SHOWN_SAMPLES:
         print(f"and {count - SHOWN_SAMPLES} more; --format csv or json has all.", file=sys.stderr)
     if predicted.correct is not None:
         accuracy = predicted.correct / count
         print(f"accuracy {accuracy:.4f}: {predicted.correct} of {count}", file=sys.stderr)
-
-
-def _row(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if name != "probabilities"}
 
 
 def _draw(predicted: Predictions, path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpo.cli.console import Format, downloads
+from hpo.cli.output import Format
 
 if TYPE_CHECKING:
     from hpo.storage import Storage
@@ -24,7 +24,9 @@ StorageUrl = Annotated[
         show_default="sqlite:///hpo.db",
     ),
 ]
-Output = Annotated[Format, typer.Option("--format", help="How to print.")]
+Output = Annotated[
+    Format, typer.Option("--format", metavar="FORMAT", help="table, json, csv, latex, markdown or html.")
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Worker processes.", show_default="one for each core")
 ]
@@ -66,6 +68,7 @@ def open_study(name: str, storage: Storage | str | None) -> Study:
 
 def fetch(name: str) -> Path:
     """Make sure that a data set is at hand, with a progress bar; returns its file."""
+    from hpo.cli.progress import downloads
     from hpo.data import fetch
 
     with downloads() as progress:

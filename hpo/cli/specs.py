@@ -9,12 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpo.cli.console import Format, show
 from hpo.cli.options import Output
+from hpo.cli.output import Format, show
 from hpo.errors import HpoError, SpecError
+from hpo.tables import Column, Table
+from hpo.tables.kinds import NUMBER
 
 if TYPE_CHECKING:
     from hpo.spec import StudySpec
+
+WORKLOAD = (
+    Column("file"),
+    Column("study", drop=2),
+    Column("kind", drop=1),
+    Column("trials", NUMBER),
+    Column("replicates", NUMBER, drop=3),
+    Column("max_epochs", NUMBER),
+    Column("max_steps", NUMBER),
+)
 
 
 def init(
@@ -53,7 +65,7 @@ def validate(
         except HpoError as error:
             errors.append(error)
     if rows:
-        show(rows, output)
+        show(Table("Workloads", WORKLOAD, rows), output=output)
     for broken in errors[:-1]:
         print(broken, file=sys.stderr)
     if errors:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpo.cli.console import Format, StudyProgress, states_of, stdout
+from hpo.cli.console import say
 from hpo.cli.options import (
     CheckpointSeconds,
     MaxWorkerMemory,
@@ -22,8 +22,11 @@ from hpo.cli.options import (
     open_storage,
     open_study,
 )
-from hpo.cli.reading import show_best, show_comparison, show_final
+from hpo.cli.output import Format
+from hpo.cli.progress import StudyProgress
+from hpo.cli.results import show_best, show_comparison, show_final
 from hpo.errors import DataError, SpecError
+from hpo.tables.kinds import counts as states
 from hpo.tables.numbers import counted
 
 if TYPE_CHECKING:
@@ -57,7 +60,10 @@ def run(
     max_worker_memory: MaxWorkerMemory = None,
     checkpoint_seconds: CheckpointSeconds = 30.0,
 ) -> None:
-    """Create or resume a study, train it, print what it shows."""
+    """Create or resume a study, train it, print what it shows.
+
+    Exit code 1: a run of a comparison failed, or configurations of a search failed and none is complete.
+    """
     study = _create(spec, storage, trials)
     _train(
         study,
@@ -76,7 +82,10 @@ def resume(
     max_worker_memory: MaxWorkerMemory = None,
     checkpoint_seconds: CheckpointSeconds = 30.0,
 ) -> None:
-    """Train what is left of a study, as it is stored."""
+    """Train what is left of a study, as it is stored.
+
+    Exit code 1: a run of a comparison failed, or configurations of a search failed and none is complete.
+    """
     opened = open_study(study, storage)
     fetch(opened.spec.data.name)
     opened.load_data()
@@ -103,7 +112,10 @@ def final(
     max_worker_memory: MaxWorkerMemory = None,
     checkpoint_seconds: CheckpointSeconds = 30.0,
 ) -> None:
-    """Train the best configurations on fresh seeds and evaluate them, once, on the test set."""
+    """Train the best configurations on fresh seeds and evaluate them, once, on the test set.
+
+    Exit code 1: a run failed.
+    """
     from hpo.studies.final import create_final
 
     opened = open_storage(storage)
@@ -205,8 +217,8 @@ def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
         show_final(study, output)
     elif summary.counts["complete"]:
         show_comparison([study], Format.table, most=SHOWN_ARMS)
-        stdout().print()
-        show_best(study)
+        print()
+        show_best([study])
     if summary.counts["complete"]:
         from hpo.dashboard.publishing import publish
 
@@ -215,15 +227,22 @@ def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
 
 
 def _conclude(study: Study, summary: StudySummary) -> None:
-    """The last line, which says whether all is well; exit code 1 if something failed."""
+    """The last line, which says whether all is well; exit code 1 if it is not.
+
+    A search goes over configurations of which some may diverge, and its result is what the others reached. A
+    comparison with a run less is not the one that was asked for.
+    """
+    from hpo.spec import SearchSpec
+
     counts = summary.counts
-    line = f"{study.name}: {states_of(counts)}."
+    line = f"{study.name}: {states(counts)}."
     if counts["waiting"] + counts["running"]:
         line += " Stopped by hpo stop." if study.is_stopped else ""
         line += f" Go on with: hpo resume {study.name}"
     if counts["failed"]:
         failed = next(trial for trial in study.all_trials if trial.state == "failed")
         line += f" The first that failed, #{failed.number}: {failed.reason}"
-    print(line, file=sys.stderr)
-    if counts["failed"]:
+    say(line)
+    is_well = isinstance(study.spec, SearchSpec) and counts["complete"]
+    if counts["failed"] and not is_well:
         raise typer.Exit(1)

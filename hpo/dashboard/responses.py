@@ -15,7 +15,7 @@ from werkzeug import Request, Response
 from werkzeug.datastructures import Headers
 
 from hpo.dashboard.handlers import Handler, changed
-from hpo.tables.cells import defused
+from hpo.tables.csv import defused
 
 # Clients that poll at the same time get one answer: at most so much older than if each had its own.
 SHARED_SECONDS = 1.0

@@ -1,4 +1,8 @@
-"""Curves, comparisons, trials and arrays to plotly figures."""
+"""Curves, comparisons, trials and arrays to plotly figures.
+
+Draws what others have computed: knows no database, and computes no statistics. All but the names below is
+private.
+"""
 
 from hpo.plots.arms import Result, confusion, differences, learning_curves, times
 from hpo.plots.frame import Style, styles

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import optuna
 import plotly.graph_objects as go
 
 from hpo.plots.frame import COLOURS, POINT, Layout, axes, axis, escaped, framed, panels, shorts, single
@@ -64,16 +62,8 @@ def slices(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure:
     return figure
 
 
-def importances(study: optuna.Study) -> go.Figure | None:
-    """How much of the values' spread each hyperparameter explains (PED-ANOVA); None if nobody can say."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # about what is returned as None here
-            found = optuna.importance.get_param_importances(study)
-    except (ValueError, RuntimeError):
-        return None
-    if len(set(found.values())) < 2 or not all(map(math.isfinite, found.values())):
-        return None
+def importances(found: Mapping[str, float]) -> go.Figure:
+    """How far each hyperparameter decides the value, in the order given, the first on top."""
     names = list(found)[::-1]
     height = 110 + 28 * len(names)
     figure = framed(single(height), single(height))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-_NUMBER = re.compile(r"^([-+x<#]?\s?\d.*|)$")
+from hpo.tables import Column
+from hpo.tables import Table as Table
+from hpo.tables.kinds import NUMBER, SHARE
 
 
 @dataclass(frozen=True)
@@ -42,24 +41,6 @@ class Command:
 
     kind: ClassVar[str] = "command"
     line: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text under a head; `title` names it to those who cannot see it."""
-
-    kind: ClassVar[str] = "table"
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    @cached_property
-    def numeric(self) -> tuple[bool, ...]:
-        """Which columns hold nothing but numbers."""
-        return tuple(
-            all(_NUMBER.match(row[index]) for row in self.rows) and any(row[index] for row in self.rows)
-            for index in range(len(self.columns))
-        )
 
 
 @dataclass(frozen=True)
@@ -106,13 +87,21 @@ class Examples:
     title: str
     examples: tuple[Example, ...]
 
+    @property
+    def table(self) -> Table:
+        """The same without pictures."""
+        columns = (
+            Column("sample", NUMBER, ("index",)),
+            Column("true"),
+            Column("predicted"),
+            Column("probability", SHARE),
+        )
+        return Table(self.title, columns, [asdict(example) for example in self.examples])
+
 
 Block = Heading | Paragraph | Bullets | Command | Table | Picture | Examples
 
 
-def table(title: str, rows: Sequence[dict[str, str]], *, kept: Sequence[str] = ()) -> list[Block]:
-    """A table of rows that share their keys, without columns that are empty; nothing without rows."""
-    if not rows:
-        return []
-    columns = [name for name in rows[0] if name in kept or any(row[name] for row in rows)]
-    return [Table(title, tuple(columns), tuple(tuple(row[name] for name in columns) for row in rows))]
+def tables(*found: Table) -> list[Block]:
+    """Those of the tables that have rows."""
+    return [table for table in found if table.rows]

@@ -13,12 +13,12 @@ from hpo import plots
 from hpo.data import Dataset, load_test
 from hpo.data.archive import DAMAGE
 from hpo.errors import DataError, StudyError
-from hpo.report.document import Bar, Block, Command, Example, Examples, Heading, Paragraph, Picture, table
-from hpo.report.sentences import level
+from hpo.report.document import Bar, Block, Command, Example, Examples, Heading, Paragraph, Picture
 from hpo.spec import FinalSpec
 from hpo.studies import Study
-from hpo.studies.final import FinalArm, FinalSummary, Gap, finals_of, summarise_final
-from hpo.tables.numbers import counted, estimate, number
+from hpo.studies.final import FinalArm, FinalSummary, finals_of, summarise_final
+from hpo.studies.tables import gaps_table
+from hpo.tables.numbers import counted
 from hpo.trials.metrics import confusion_matrix
 
 SHOWN_ARMS = 3
@@ -75,30 +75,13 @@ def _about(final: Study, summary: FinalSummary) -> str:
 
 
 def _gaps(summary: FinalSummary) -> list[Block]:
-    rows = [
-        {
-            "configuration": arm.arm,
-            "metric": metric,
-            "n": str(arm.n),
-            "validation, when chosen": number(gap.selected),
-            "validation, fresh seeds": number(gap.validation),
-            "test": number(gap.test),
-            **_gap(gap, summary.alpha),
-        }
-        for arm in summary.arms
-        for metric, gap in arm.gaps.items()
-    ]
-    if not rows:
+    table = gaps_table(summary)
+    if not table.rows:
         return []
     said = (
         "Gap: validation minus test over the fresh seeds; its interval leaves out how the test set was drawn."
     )
-    return [*table(f"Test results of {summary.study}", rows), Paragraph(said)]
-
-
-def _gap(gap: Gap, alpha: float) -> dict[str, str]:
-    mean, interval = estimate(gap.gap, gap.low, gap.high, is_ratio=False)
-    return {"gap": mean, f"{level(alpha)} interval": interval}
+    return [table, Paragraph(said)]
 
 
 def _predictions(final: Study, arm: FinalArm, test: Dataset, *, key: str) -> list[Block]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hpo.analysis.tables import arms_table, verdicts_table
 from hpo.errors import StudyError
-from hpo.report.document import Block, Heading, Paragraph, table
+from hpo.report.document import Block, Heading, Paragraph, tables
 from hpo.report.finals import on_the_test_set
 from hpo.report.searches import ranking, search_pictures
-from hpo.report.sections import Subject, arms_table, asked, comparison_pictures, method, results, verdict_rows
+from hpo.report.sections import Subject, asked, comparison_pictures, method, notes, results
 from hpo.report.sentences import NO_CLAIM
 from hpo.spec import SearchSpec
 from hpo.studies import Study, compare_studies
@@ -40,18 +41,18 @@ def together(studies: Sequence[Study]) -> list[Block]:
     except StudyError as error:
         return [*blocks, Paragraph(f"There is no common ranking: {error}")]
     extreme = "Highest" if comparison.direction == "maximize" else "Lowest"
-    shown = comparison.arms[:SHOWN_ARMS]
     blocks += [
-        Paragraph(f"{extreme} mean {comparison.metric} first; mean ± standard deviation."),
-        *arms_table(comparison, shown),
+        Paragraph(f"{extreme} mean {comparison.ranked_by} first; mean ± standard deviation."),
+        *tables(arms_table(comparison, most=SHOWN_ARMS)),
     ]
     if len(comparison.arms) > SHOWN_ARMS:
         blocks.append(Paragraph(f"And {counted(len(comparison.arms) - SHOWN_ARMS, 'arm')} more."))
-    rows = verdict_rows(comparison, [comparison.metric])[:SHOWN_ARMS]
-    if not rows:
+    blocks += notes(comparison)
+    verdicts = verdicts_table(comparison, metrics=[comparison.metric], most=SHOWN_ARMS)
+    if not verdicts.rows:
         return [*blocks, Paragraph(f"No verdicts: {studies[0].name} has no baseline.")]
     if comparison.has_one_seed:
         return [*blocks, Paragraph(NO_CLAIM)]
     whose = f"{comparison.baseline} of {comparison.baseline_study}"
     said = f"Against {whose}. p is adjusted over all these arms, so a verdict may not be that of its study."
-    return [*blocks, Paragraph(said), *table("Differences", rows)]
+    return [*blocks, Paragraph(said), verdicts]

@@ -11,11 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from hpo.report.document import Block, Heading
-
-_SPECIAL = re.compile(r"[\\`*\[|~$]|<(?=[A-Za-z/!?])|&(?=[#\w])|(?<![^\W_])_|_(?![^\W_])")
-# What opens a heading, a list, a rule or a quotation at the beginning of a line.
-_OPENING = re.compile(r"^(>|#(?=#{0,5}(\s|$))|[-+=](?=\s|$|[-+=])|\d{1,9}(?=[.)](\s|$)))")
+from hpo.report.document import Block, Heading, Table
+from hpo.tables import html, markdown
 
 
 class Raw(str):
@@ -43,14 +40,6 @@ def as_html(title: str, blocks: Sequence[Block], *, made: str) -> str:
     )
 
 
-def escaped(value: Any) -> str:
-    """Text as Markdown shows it literally, on one line."""
-    if isinstance(value, Raw):
-        return value
-    line = _SPECIAL.sub(r"\\\g<0>", " ".join(str(value).split()))
-    return _OPENING.sub(lambda found: f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}", line)
-
-
 def figure_json(figure: Any) -> Markup:
     """A figure's data and layout as JSON that may stand in a script element."""
     whole = figure.to_plotly_json()
@@ -60,6 +49,10 @@ def figure_json(figure: Any) -> Markup:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
+
+
+def _escaped(value: Any) -> str:
+    return value if isinstance(value, Raw) else markdown.escaped(str(value))
 
 
 def _plain(value: Any) -> Any:
@@ -74,8 +67,9 @@ def _chapters(blocks: Sequence[Block]) -> list[str]:
 @cache
 def _markdown() -> Environment:
     # Whatever a template prints is escaped, so nothing can be forgotten.
-    made = _environment(finalize=escaped, autoescape=False)
+    made = _environment(finalize=_escaped, autoescape=False)
     made.filters["raw"] = Raw
+    made.filters["table"] = lambda table: Raw(markdown.rendered(table))
     return made
 
 
@@ -83,11 +77,14 @@ def _markdown() -> Environment:
 def _html() -> Environment:
     made = _environment(autoescape=True)
     made.filters["figure_json"] = figure_json
+    made.filters["table"] = lambda table: Markup(html.rendered(table))
     return made
 
 
 def _environment(**escaping: Any) -> Environment:
     loader = PackageLoader("hpo.report")
-    return Environment(
+    made = Environment(
         loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, **escaping
     )
+    made.tests["table"] = lambda block: isinstance(block, Table)
+    return made

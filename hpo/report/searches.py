@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 
 from hpo import plots
-from hpo.report.document import Block, Bullets, Command, Heading, Paragraph, Picture, table
+from hpo.analysis import rank
+from hpo.analysis.importance import importances
+from hpo.report.document import Block, Bullets, Command, Heading, Paragraph, Picture
 from hpo.report.sections import Subject, curves_pictures
 from hpo.spec import SearchSpec
-from hpo.tables.numbers import counted, number, with_spread
+from hpo.studies.tables import ranking_table
+from hpo.tables.numbers import counted
 from hpo.trials.record import Trial
 
 SHOWN_CONFIGURATIONS = 25
@@ -38,7 +41,8 @@ def ranking(subject: Subject) -> list[Block]:
         warning = (
             f"Values are those of each trial's best epoch, chosen on the same validation data. {warning}"
         )
-    blocks += [Paragraph(warning), Command(f"hpo final {name}"), *_table(subject, ranked)]
+    table = ranking_table(subject.spec, ranked[:SHOWN_CONFIGURATIONS], subject.comparison)
+    blocks += [Paragraph(warning), Command(f"hpo final {name}"), table]
     if len(ranked) > SHOWN_CONFIGURATIONS:
         more = counted(len(ranked) - SHOWN_CONFIGURATIONS, "further configuration")
         blocks.append(Paragraph(f"{more}: hpo compare {name} shows all."))
@@ -54,9 +58,9 @@ def search_pictures(subject: Subject) -> list[Block]:
     objective, complete = spec.objective, counted(len(ranked), "complete trial")
     drawn = plots.history(subject.trials, objective.metric, objective.direction)
     blocks: list[Block] = [Picture(drawn, f"History: the {objective.metric} of {complete}.", "hpo-history")]
-    if len(ranked) >= ENOUGH_FOR_IMPORTANCE and (bars := plots.importances(subject.study.optuna)):
+    if len(ranked) >= ENOUGH_FOR_IMPORTANCE and (found := importances(subject.study.optuna)):
         caption = f"Importance: an estimate (PED-ANOVA) from {complete} of how far each decides the value."
-        blocks.append(Picture(bars, caption, "hpo-importance"))
+        blocks.append(Picture(plots.importances(found), caption, "hpo-importance"))
     lines = plots.parallel_coordinates(spec, subject.trials)
     caption = (
         f"Parallel coordinates of {complete}, a line each; the first fifth by {objective.metric} stands out."
@@ -75,29 +79,7 @@ def search_pictures(subject: Subject) -> list[Block]:
 def ranked_trials(subject: Subject) -> list[Trial]:
     """Complete trials by value, as `hpo best` ranks them."""
     complete = [t for t in subject.trials if t.value is not None and math.isfinite(t.value)]
-    sign = -1 if subject.spec.objective.direction == "maximize" else 1
-    return sorted(complete, key=lambda trial: sign * (trial.value or 0.0))
-
-
-def _table(subject: Subject, ranked: list[Trial]) -> list[Block]:
-    comparison, objective = subject.comparison, subject.spec.objective
-    arms = {arm.arm: arm for arm in comparison.arms}
-    # Of the last epoch it is the metric itself.
-    own = {f"{objective.metric} of the best epoch": True} if objective.at == "best" else {}
-    rows = []
-    for rank, trial in enumerate(ranked[:SHOWN_CONFIGURATIONS], start=1):
-        arm = arms[f"#{trial.number}"]
-        rows.append(
-            {
-                "rank": str(rank),
-                "trial": f"#{trial.number}",
-                **{column: number(trial.value) for column in own},
-                **{m: with_spread(arm.mean.get(m), arm.sd.get(m)) for m in comparison.metrics},
-                "n": str(arm.n),
-                **{name: number(trial.params.get(name)) for name in subject.spec.content()["space"]},
-            }
-        )
-    return table("Ranking", rows)
+    return sorted(complete, key=lambda trial: rank(trial.value, subject.spec.objective.direction))
 
 
 def _notes(subject: Subject) -> list[Block]:

@@ -11,16 +11,20 @@ from typing import Any
 import pandas as pd
 
 from hpo import plots
-from hpo.analysis import ArmSummary, Comparison
-from hpo.report.document import Block, Bullets, Heading, Paragraph, Picture, table
-from hpo.report.sentences import arm_name, conclusions, estimate_of, level, margin
+from hpo.analysis import Comparison
+from hpo.analysis.tables import arms_table, verdicts_table
+from hpo.report.document import Block, Bullets, Heading, Paragraph, Picture, tables
+from hpo.report.sentences import conclusions, margin
 from hpo.spec import EPOCH_METRICS, METRICS, ComparisonSpec, StudySpec
 from hpo.studies import Study
-from hpo.tables.numbers import counted, number, p_value, with_spread
+from hpo.tables import Column, Table
+from hpo.tables.kinds import PROSE
+from hpo.tables.numbers import counted, level, number
 from hpo.trials import CURVES_FILE
 from hpo.trials.record import STATES, Trial
 from hpo.versions import versions
 
+ASKED = (Column("what"), Column("value", PROSE))
 SHOWN_MISSING = 10
 SMALL_METRICS = 2  # whose differences fit into a graph of optuna-dashboard
 MOST_RUNS = 10**6  # of a trial
@@ -61,7 +65,7 @@ def asked(spec: StudySpec) -> list[Block]:
     ]
     return [
         Heading("What was asked"),
-        *table("What was asked", [{"what": key, "value": value} for key, value in rows if value]),
+        Table("What was asked", ASKED, [{"what": key, "value": value} for key, value in rows if value]),
     ]
 
 
@@ -74,56 +78,18 @@ def results(subject: Subject) -> list[Block]:
     else:
         blocks.append(Paragraph("There is nothing to conclude: no arm is judged against another."))
     first = (
-        f"{_extreme(subject.spec).capitalize()} mean {comparison.metric} first; mean ± standard deviation."
+        f"{_extreme(subject.spec).capitalize()} mean {comparison.ranked_by} first; mean ± standard deviation."
     )
-    blocks += [Heading("Results"), Paragraph(first), *arms_table(comparison, comparison.arms)]
-    rows = verdict_rows(comparison, comparison.metrics)
-    if rows and not comparison.has_one_seed:
-        blocks += [Heading(f"Differences to {comparison.baseline}"), *table("Differences", rows)]
+    blocks += [Heading("Results"), Paragraph(first), *tables(arms_table(comparison))]
+    verdicts = verdicts_table(comparison)
+    if verdicts.rows and not comparison.has_one_seed:
+        blocks += [Heading(f"Differences to {comparison.baseline}"), verdicts]
     return blocks + notes(comparison)
 
 
 def notes(comparison: Comparison) -> list[Block]:
     """What must be known beside the figures."""
     return [Bullets(comparison.notes)] if comparison.notes else []
-
-
-def arms_table(comparison: Comparison, arms: Sequence[ArmSummary]) -> list[Block]:
-    """A row an arm: runs, failed and pending trials, mean and deviation of each metric, what differs."""
-    rows = [
-        {
-            "arm": arm_name(arm, comparison),
-            "n": str(arm.n),
-            "failed": str(arm.failed) if arm.failed else "",
-            "pending": str(arm.pending) if arm.pending else "",
-            **{m: with_spread(arm.mean.get(m), arm.sd.get(m)) for m in comparison.metrics},
-            **{key: "none" if value is None else number(value) for key, value in arm.differs.items()},
-        }
-        for arm in arms
-    ]
-    return table("Results", rows)
-
-
-def verdict_rows(comparison: Comparison, metrics: Sequence[str]) -> list[dict[str, str]]:
-    """A row for every metric of every arm that is judged."""
-    rows = []
-    for metric in metrics:
-        for arm in comparison.arms:
-            if (verdict := arm.verdicts.get(metric)) is None:
-                continue
-            difference, interval = estimate_of(verdict)
-            rows.append(
-                {
-                    "metric": metric,
-                    "arm": arm_name(arm, comparison),
-                    "difference": difference,
-                    f"{level(comparison.alpha)} interval": interval,
-                    "p": p_value(verdict.p_adjusted),
-                    "pairs": str(verdict.pairs),
-                    "verdict": str(verdict),
-                }
-            )
-    return rows
 
 
 def comparison_pictures(subject: Subject) -> list[Block]:

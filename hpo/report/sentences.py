@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpo.analysis import ArmSummary, Comparison, Verdict
-from hpo.tables.numbers import counted, estimate, p_value
+from hpo.tables.numbers import counted, estimate, level, p_value
 
 NO_CLAIM = "One seed: every verdict is undecided, and the figures show single runs."
 
@@ -13,11 +13,6 @@ NO_CLAIM = "One seed: every verdict is undecided, and the figures show single ru
 def estimate_of(verdict: Verdict) -> tuple[str, str]:
     """A verdict's difference and its interval."""
     return estimate(verdict.difference, verdict.low, verdict.high, is_ratio=verdict.is_ratio)
-
-
-def level(alpha: float) -> str:
-    """The level of intervals: `95 %`."""
-    return f"{100 * (1 - alpha):g} %"
 
 
 def margin(metric: str, comparison: Comparison, *, is_ratio: bool) -> str:

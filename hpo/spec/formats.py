@@ -14,6 +14,10 @@ from hpo.errors import SpecError
 from hpo.spec.kinds import WRITTEN, parse
 from hpo.spec.study import StudySpec
 
+# A list of strings, numbers and short lists, as tomli_w writes it: an item a line.
+_ITEM = r'(?:"(?:[^"\\\n]|\\.)*"|[^\[\]{}"\n]+|\[[^\[\]{}\n]*\])'
+_LIST = re.compile(rf"\[\n((?: +{_ITEM},\n)+) *\]")
+
 
 def load(path: str | Path) -> StudySpec:
     """The spec in a TOML file; a relative path to data is taken from the file's folder. Raises SpecError."""
@@ -40,7 +44,10 @@ def loads(text: str, *, source: str = "study") -> StudySpec:
 
 def to_toml(spec: StudySpec) -> str:
     """TOML text from which `loads` makes an equal spec; it holds what was set, not the defaults."""
-    return tomli_w.dumps(to_json(spec))
+    text, short = "", tomli_w.dumps(to_json(spec))
+    while short != text:  # lists of lists take two rounds
+        text, short = short, _LIST.sub(_on_one_line, short)
+    return text
 
 
 def to_json(spec: StudySpec) -> dict[str, Any]:
@@ -71,6 +78,10 @@ def _read(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SpecError(str(path), f"cannot be read: {reason}") from None
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    return f"[{', '.join(line.strip().removesuffix(',') for line in found[1].splitlines())}]"
 
 
 def _split(message: str, text: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from hpo.analysis import Comparison, compare
+from hpo.analysis import Comparison, compare, rank
 from hpo.errors import StudyError
 from hpo.files import check_new_file
 from hpo.registry import StoredStudy, StudySummary, place_of
@@ -46,8 +46,7 @@ class Study(StoredStudy):
             raise StudyError(
                 place_of(self.name), "has no complete trial yet", remedy=f"Run: hpo resume {self.name}."
             )
-        better = max if self.spec.objective.direction == "maximize" else min
-        return better(complete, key=lambda trial: trial.value or 0.0)
+        return min(complete, key=lambda trial: rank(trial.value, self.spec.objective.direction))
 
     def curves(self, number: int) -> pd.DataFrame:
         """The learning curves of a trial: seed, fold, epoch and its metrics, a row an epoch and replicate.

@@ -14,6 +14,7 @@ import pytest
 
 import hpo
 from hpo import plots
+from hpo.analysis.importance import importances
 from hpo.spec import SearchSpec
 from tests.command import Trained
 from tests.recorded import comparison, created, record
@@ -233,7 +234,9 @@ def test_importance_goes_to_what_decides_the_value(tmp_path: Path) -> None:
     study = created(hpo.StudySpec(**basic, trials=40, space=space), tmp_path)
     rates = [trial.params["learning_rate"] for trial in study.all_trials]
     record(study, lambda arm, number: {"val_accuracy": -math.log(rates[number]), "val_loss": 1.0})
-    figure = plots.importances(study.optuna)
+    found = importances(study.optuna)
+    assert found is not None
+    figure = plots.importances(found)
     assert figure is not None
     shares = dict(zip(figure.data[0].y, figure.data[0].x, strict=True))
     assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
@@ -263,7 +266,7 @@ def test_a_search_without_enough_trials_has_no_importance(tmp_path: Path) -> Non
         name="s", kind="search", data={"name": "digits"}, trials=3, space={"dropout": [0.0, 0.5]}
     )
     study = created(spec, tmp_path)
-    assert plots.importances(study.optuna) is None
+    assert importances(study.optuna) is None
     assert isinstance(study.spec, SearchSpec)
     assert plots.parallel_coordinates(study.spec, study.all_trials).data[0].x == ()
     assert plots.history(study.all_trials, "val_accuracy", "maximize").data[0].x == ()

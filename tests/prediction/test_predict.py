@@ -19,7 +19,7 @@ from PIL import Image
 import hpo
 from hpo import HpoError
 from hpo.cli import models
-from hpo.cli.console import Format
+from hpo.cli.output import Format
 from hpo.data import Dataset, load_test, load_train
 from hpo.models.file import Card, save
 from hpo.prediction import Predictions, contact_sheet, predictions

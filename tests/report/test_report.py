@@ -25,8 +25,8 @@ from hpo.dashboard.publishing import publish
 from hpo.data import load_test
 from hpo.errors import DataError
 from hpo.report import compose
-from hpo.report.renderers import escaped
 from hpo.studies.final import create_final, summarise_final
+from hpo.tables.markdown import escaped
 from hpo.tables.numbers import with_spread
 from tests.command import Done, Trained, quick
 from tests.recorded import comparison, created, record
@@ -376,9 +376,14 @@ def test_comparable_studies_are_ranked_together(tmp_path: Path) -> None:
     record(second, results(plain=0.75, huge=0.9))
     text, page = written(first, second, out=tmp_path)
     rows = tables(text)["All studies"]
-    arms = [row["arm"] for row in rows if "n" in row]
-    assert arms == ["second: huge", "comparison: good", "comparison: plain", "second: plain"]
-    judged = {row["arm"]: row["verdict"] for row in rows if "verdict" in row}
+    arms = [(row["study"], row["arm"], row["role"]) for row in rows if "n" in row]
+    assert arms == [
+        ("second", "huge", ""),
+        ("comparison", "good", ""),
+        ("comparison", "plain", "baseline"),
+        ("second", "plain", ""),
+    ]
+    judged = {f"{row['study']}: {row['arm']}": row["verdict"] for row in rows if "verdict" in row}
     found = hpo.compare_studies([first, second])
     assert judged == {
         f"{arm.study}: {arm.arm}": str(arm.verdicts["val_accuracy"]) for arm in found.arms if arm.verdicts

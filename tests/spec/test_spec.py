@@ -699,6 +699,22 @@ def test_the_final_metrics_all_have_a_direction() -> None:
         assert specs.METRICS[metric].direction in ("maximize", "minimize")
 
 
+def test_toml_has_lists_on_one_line() -> None:
+    table = {
+        "name": "s",
+        "kind": "search",
+        "data": {"name": "digits"},
+        "trials": 3,
+        "metrics": ["val_loss", "f1"],
+        "space": {"hidden_units": [[64, 32], []], "dropout": [0.0, 0.5], "activation": ["relu", "elu"]},
+    }
+    text = specs.to_toml(specs.parse(table))
+    assert 'metrics = ["val_loss", "f1"]' in text
+    assert "hidden_units = [[64, 32], []]" in text
+    assert "dropout = [0.0, 0.5]" in text
+    assert specs.loads(text) == specs.parse(table)
+
+
 def test_the_module_imports_neither_tensorflow_nor_optuna() -> None:
     heavy = "{'tensorflow', 'keras', 'optuna', 'numpy', 'pandas'}"
     code = f"import sys, hpo.spec; print(sorted({heavy} & sys.modules.keys()))"

@@ -108,7 +108,7 @@ def test_tables_of_a_final_evaluation_have_the_test_metrics_first(folder):
     compared = json.loads(quick("compare", "search-final", "--format", "json", folder=folder).stdout)
     assert compared["metrics"][:2] == ["test_accuracy", "test_loss"]
     shown = quick("final", "search", folder=folder).stdout
-    assert "validation - test" in shown
+    assert "the gap is validation minus test" in shown
     assert "search-final: the test set, fresh seeds" in shown
 
 

@@ -4,51 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
-from hpo.analysis.comparison import ONE_SEED, Verdict
-from hpo.analysis.verdicts import Decision, Design, detectable, judge, needed_seeds
+from hpo.analysis.arms import ArmRuns
+from hpo.analysis.verdicts import ONE_SEED, Decision, Design, Verdict, detectable, judge, needed_seeds
 from hpo.spec import METRICS, ComparisonSpec, StudySpec
-from hpo.trials.record import Trial
 
 # Standard deviations: seeds that find only larger differences than this find hardly any.
 HARDLY_DETECTABLE = 3.0
 FEWEST_SEEDS, MOST_ADVISED = 5, 50
-
-Run = Mapping[str, Any]
-Key = tuple[int | None, int | None]  # seed and fold
-
-
-@dataclass(frozen=True)
-class ArmRuns:
-    """An arm's trials, and its runs by seed and fold."""
-
-    spec: StudySpec
-    name: str
-    trials: tuple[Trial, ...]
-
-    @cached_property
-    def runs(self) -> dict[Key, Run]:
-        return {
-            (run.get("seed"), run.get("fold")): run
-            for trial in self.trials
-            if trial.state == "complete"
-            for run in trial.replicates
-        }
-
-    @property
-    def failed(self) -> int:
-        return sum(trial.state == "failed" for trial in self.trials)
-
-    @property
-    def pending(self) -> int:
-        return sum(trial.state in ("waiting", "running") for trial in self.trials)
-
-    def values(self, metric: str) -> dict[Key, float]:
-        return {key: run[metric] for key, run in self.runs.items() if metric in run}
 
 
 def judged(

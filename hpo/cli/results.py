@@ -1,0 +1,142 @@
+"""Commands on what the storage holds: list, show, trials, best, compare, delete."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpo.cli.console import say
+from hpo.cli.options import Output, StorageUrl, StudyName, open_storage, open_study
+from hpo.cli.output import Format, show
+from hpo.errors import HpoError
+from hpo.tables.numbers import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpo.studies import Study
+
+
+def studies(storage: StorageUrl = None, output: Output = Format.table) -> None:
+    """The studies in the storage."""
+    from hpo.studies import list_studies
+    from hpo.studies.tables import studies_table
+
+    table = studies_table(list_studies(storage=open_storage(storage)))
+    show(table, output=output, empty="There is no study yet. Start one with: hpo run SPEC")
+
+
+def study(name: StudyName, storage: StorageUrl = None, output: Output = Format.table) -> None:
+    """One study: how far it is, its specification, its best trial."""
+    from hpo.spec import to_json, to_toml
+    from hpo.studies.tables import best_table, study_table, summary_row
+
+    opened = open_study(name, storage)
+    summary = opened.summary
+    best = opened.best if summary.counts["complete"] else None
+    whole = summary_row(summary) | {"spec": to_json(opened.spec), "best": best and best.to_json()}
+    show(study_table(summary), output=output, whole=whole)
+    if output == Format.table:
+        print(f"\n{to_toml(opened.spec)}")
+        if best is not None:
+            show(best_table(opened.spec, best))
+
+
+def trials(study: StudyName, storage: StorageUrl = None, output: Output = Format.table) -> None:
+    """Every trial of a study."""
+    from hpo.studies.tables import trials_table
+
+    show(trials_table(open_study(study, storage).all_trials), output=output)
+
+
+def best(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Studies' names.")],
+    storage: StorageUrl = None,
+    output: Output = Format.table,
+) -> None:
+    """The best trial of a study; of several, the best of each."""
+    opened = open_storage(storage)
+    show_best([open_study(name, opened) for name in studies], output)
+
+
+def compare(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Studies' names.")],
+    storage: StorageUrl = None,
+    output: Output = Format.table,
+) -> None:
+    """What every arm reached, and verdicts against the baseline; of several studies, in one ranking."""
+    opened = open_storage(storage)
+    show_comparison([open_study(name, opened) for name in studies], output)
+
+
+def delete(
+    study: StudyName,
+    storage: StorageUrl = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete a study with its trials and artifacts."""
+    opened = open_study(study, storage)
+    what = f"{study} and its {counted(len(opened.all_trials), 'trial')}"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise HpoError("hpo delete", "must be confirmed", remedy="Add --yes.")
+        typer.confirm(f"Delete {what}, with artifacts?", abort=True, err=True)
+    opened.delete()
+    print(f"Deleted {what}.", file=sys.stderr)
+
+
+def show_comparison(studies: Sequence[Study], output: Format, *, most: int | None = None) -> None:
+    """Print the arms of studies, or the first `most` of them, the verdicts on them, and what else to know."""
+    from hpo.analysis.tables import arms_table, verdicts_table
+    from hpo.studies import compare_studies
+
+    comparison, names = compare_studies(studies), [study.name for study in studies]
+    # Of several studies by the metric that ranks them: all would be pages.
+    metrics = [comparison.metric] if len(studies) > 1 else None
+    verdicts = [] if comparison.has_one_seed else [verdicts_table(comparison, metrics=metrics)]
+    show(
+        arms_table(comparison, most=most),
+        *verdicts,
+        output=output,
+        whole=comparison.to_json(),
+        empty=f"No trial of {', '.join(names)} has finished yet. Train it with: hpo resume {names[0]}",
+        every=f"hpo compare {' '.join(names)} --format csv",
+    )
+    if output == Format.table:
+        if comparison.has_one_seed:
+            say("Nothing is decided by one seed. Train more: seeds = 5 in the study file.")
+        for note in comparison.notes:
+            say(note)
+
+
+def show_final(study: Study, output: Format) -> None:
+    """Print what a final evaluation has shown."""
+    from dataclasses import asdict
+
+    from hpo.studies.final import summarise_final
+    from hpo.studies.tables import gaps_table
+
+    summary = summarise_final(study)
+    show(gaps_table(summary), output=output, whole=asdict(summary))
+
+
+def show_best(studies: Sequence[Study], output: Format = Format.table) -> None:
+    """Print the best trial of each study; of a comparison, with the arm that is the best over all seeds."""
+    from dataclasses import replace
+
+    from hpo.studies.tables import best_table
+
+    found = [(study, study.best) for study in studies]
+    tables = [best_table(study.spec, trial) for study, trial in found]
+    rows = [row for table in tables for row in table.rows]
+    if not output.is_for_people:
+        show(replace(tables[0], rows=rows), output=output, whole=rows if len(rows) > 1 else rows[0])
+        return
+    show(*tables, output=output)
+    for study, trial in found:
+        first = study.compare().arms[0].arm if trial.arm is not None else None
+        if trial.arm != first:
+            said = f"one run of {trial.arm} has the best value; over its seeds {first} has the best mean"
+            say(f"{study.name}: {said}.")

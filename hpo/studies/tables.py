@@ -1,0 +1,153 @@
+"""Studies, trials and final evaluations as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from hpo.analysis import Comparison
+from hpo.analysis.comparison import is_same, value_name
+from hpo.registry import StudySummary
+from hpo.spec import StudySpec
+from hpo.tables import Column, Table
+from hpo.tables.kinds import (
+    COUNTS,
+    DIFFERENCE,
+    INTERVAL,
+    LENGTH,
+    MEAN,
+    MOMENT,
+    NAME,
+    NUMBER,
+    PROSE,
+    TALLY,
+    TRIAL,
+    VALUE,
+)
+from hpo.tables.numbers import level
+from hpo.trials.record import STATES, Trial
+
+if TYPE_CHECKING:
+    from hpo.studies.final import FinalSummary
+
+SUMMARY_KEYS = (
+    *("name", "kind", "metric", "direction", "planned"),
+    *(f"counts.{state}" for state in STATES.values()),
+    *("best_value", "created"),
+)
+GAP = ("gap", "low", "high")
+# Of a trial, as `Study.trials` leaves them out too.
+OMITTED = frozenset({"replicates", "curve"})
+
+
+def studies_table(summaries: Sequence[StudySummary]) -> Table:
+    """A row a study: how far it is, and the best value so far."""
+    columns = (
+        Column("name"),
+        Column("kind", drop=2),
+        Column("trials", COUNTS, ("counts",)),
+        Column("metric", drop=1),
+        Column("best", NUMBER, ("best_value",)),
+        Column("created", MOMENT, drop=3),
+    )
+    return Table("Studies", columns, [summary_row(summary) for summary in summaries], keys=SUMMARY_KEYS)
+
+
+def study_table(summary: StudySummary) -> Table:
+    """One study, down the page."""
+    table = studies_table([summary])
+    return Table(
+        "Study",
+        table.columns,
+        table.rows,
+        keys=table.keys,
+        caption=f"study {summary.name}",
+        is_record=True,
+    )
+
+
+def summary_row(summary: StudySummary) -> dict[str, Any]:
+    """A summary as JSON values."""
+    return asdict(summary) | {"created": summary.created.isoformat()}
+
+
+def trials_table(trials: Sequence[Trial]) -> Table:
+    """A row a trial: its state, value, and what it was trained with."""
+    params = dict.fromkeys(name for trial in trials for name in trial.params)
+    columns = (
+        Column("number", NUMBER),
+        Column("state"),
+        Column("value", NUMBER),
+        Column("arm", NAME),
+        Column("seed", NUMBER, drop=1),
+        *(Column(name, VALUE, (f"params.{name}",), drop=10) for name in params),
+        Column("epochs", LENGTH, ("curve",), drop=20),
+        Column("train_seconds", NUMBER, ("metrics.train_seconds",), drop=30),
+        Column("worker", drop=40),
+        Column("reason", PROSE, drop=5),
+    )
+    return Table("Trials", columns, [trial.to_json() for trial in trials], omitted=OMITTED)
+
+
+def best_table(spec: StudySpec, trial: Trial) -> Table:
+    """The best trial of a study, down the page."""
+    objective = spec.objective
+    is_metric = trial.value is None or is_same(trial.value, trial.metrics.get(objective.metric))
+    columns = (
+        Column("value" if is_metric else value_name(objective.metric, objective.at), NUMBER, ("value",)),
+        Column("arm"),
+        Column("seed", NUMBER),
+        *(Column(name, VALUE, (f"params.{name}",)) for name in trial.params),
+        *(Column(name, NUMBER, (f"metrics.{name}",)) for name in trial.metrics),
+    )
+    row = {"study": spec.name} | trial.to_json()
+    caption = f"best trial of {spec.name}, #{trial.number}"
+    return Table("Best trial", columns, [row], omitted=OMITTED, caption=caption, is_record=True)
+
+
+def ranking_table(spec: StudySpec, ranked: Sequence[Trial], comparison: Comparison) -> Table:
+    """A row a configuration of a search, the best value first."""
+    arms = {row["arm"]: row for row in comparison.rows}
+    rows = [
+        arms[f"#{trial.number}"] | {"rank": rank, "trial": trial.number, "params": trial.params}
+        for rank, trial in enumerate(ranked, start=1)
+    ]
+    own = [Column(comparison.value_name, NUMBER, ("value",))] if comparison.has_other_values else []
+    columns = (
+        Column("rank", NUMBER),
+        Column("trial", TRIAL),
+        *own,
+        *(Column(name, MEAN, (name, f"{name}_sd")) for name in comparison.metrics),
+        Column("n", NUMBER),
+        *(Column(name, VALUE, (f"params.{name}",)) for name in spec.content()["space"]),
+    )
+    return Table("Ranking", columns, rows)
+
+
+def gaps_table(summary: FinalSummary) -> Table:
+    """A row for each metric of each configuration of a final evaluation: validation data and test set."""
+    columns = (
+        Column("configuration", NAME, ("arm",)),
+        Column("metric"),
+        Column("n", NUMBER, drop=2),
+        Column("failed", TALLY, drop=1),
+        Column("validation, when chosen", NUMBER, ("selected",), drop=3),
+        Column("validation, fresh seeds", NUMBER, ("validation",)),
+        Column("test", NUMBER),
+        Column("gap", DIFFERENCE, GAP),
+        Column(f"{level(summary.alpha)} interval", INTERVAL, GAP),
+    )
+    look = f"look {summary.evaluation} at the test set" if summary.evaluation > 1 else "the test set"
+    rows = [
+        {"arm": arm.arm, "metric": metric, "n": arm.n, "failed": arm.failed} | asdict(gap)
+        for arm in summary.arms
+        for metric, gap in arm.gaps.items()
+    ]
+    return Table(
+        f"Test results of {summary.study}",
+        columns,
+        rows,
+        keys=("arm", "metric", "n", "failed"),
+        caption=f"{summary.study}: {look}, fresh seeds; the gap is validation minus test",
+    )

@@ -1,0 +1,63 @@
+"""README names every command and every option that it names is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import typer
+
+from hpo.cli import COMMANDS, app
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+# A command, as it is typed, in code of one line or in a block.
+TYPED = re.compile(r"\bhpo ((?:data )?[a-z]+)((?: +[^\s`#]+)*)")
+
+
+def options(*path: str) -> set[str]:
+    """The options that a command takes, or hpo itself."""
+    command = typer.main.get_command(app)
+    for name in path:
+        command = command.commands[name]  # type: ignore[attr-defined]
+    return {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]}
+
+
+def names() -> set[str]:
+    return {name for commands in COMMANDS.values() for name in commands} | {
+        "data list",
+        "data fetch",
+        "data show",
+    }
+
+
+def code() -> list[str]:
+    """The lines of README's blocks of shell, and its inline code."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    outside = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", outside)
+
+
+def test_every_command_of_the_help_is_in_the_readme() -> None:
+    named = {found[1] for line in code() for found in TYPED.finditer(line)}
+    assert names() - named == set()
+
+
+def test_every_command_and_option_that_the_readme_types_exists() -> None:
+    for line in code():
+        for found in TYPED.finditer(line):
+            name, rest = found[1], found[2]
+            assert name in names() | {"data"}, line
+            taken = options(*name.split())
+            typed = {word.partition("=")[0] for word in rest.split() if word.startswith("-")}
+            assert typed <= taken | {"--help"}, line
+
+
+def test_every_option_that_stands_alone_in_the_readme_is_one_of_some_command() -> None:
+    known = set[str]().union(options(), *(options(*name.split()) for name in names() | {"data"}))
+    alone = {
+        word
+        for line in code()
+        for word in re.findall(r"(?:^|[ (`])(--[a-z][a-z-]+)", line)
+        if line.startswith("--")
+    }
+    assert alone <= known
