@@ -126,7 +126,7 @@ class CompiledEpochs:
             failure = error
         finally:
             self.compile_seconds += time.perf_counter() - started
-        if program_cache.discard():
+        if program_cache.discard_damaged(lambda: program(*arguments)):
             return self._compile(kind, *arguments)
         raise CompilationError(_reason(failure)) from failure
 

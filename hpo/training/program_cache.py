@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import shutil
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,35 +19,70 @@ MIN_FREE_BYTES = 2 * MAX_BYTES
 _FLAGS = "TF_XLA_FLAGS"
 
 
-def enable() -> None:
-    """Let XLA keep its programs in the user's cache folder; before TensorFlow is imported.
+# Where this process keeps its programs: XLA reads its flags once.
+_kept_in: Path | None = None
 
-    Leaves XLA alone where the user has set its flags, and where the folder cannot be written or the disk is
-    nearly full: a program that XLA cannot keep it does not run either.
+
+def flags() -> dict[str, str]:
+    """Environment variables with which XLA keeps its programs in the user's cache folder.
+
+    They must be set while TensorFlow is imported and makes its devices. None where the user has set XLA's
+    flags, and where the folder cannot be written or the disk is nearly full: a program that XLA cannot keep
+    it does not run either.
     """
+    global _kept_in
     if _FLAGS in os.environ:
-        return
+        return {}
     folder = _folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _forget_oldest(folder)
         if not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < MIN_FREE_BYTES:
-            return
+            return {}
     except OSError:
-        return
-    os.environ[_FLAGS] = (
-        f"--tf_xla_persistent_cache_directory={folder} --tf_xla_persistent_cache_device_types=CPU"
-    )
+        return {}
+    _kept_in = folder
+    device = "--tf_xla_persistent_cache_device_types=CPU"
+    return {_FLAGS: f"--tf_xla_persistent_cache_directory={folder} {device}"}
 
 
-def discard() -> bool:
-    """Delete the kept programs, one of which may be damaged; False if none are kept for this process."""
-    if str(_folder()) not in os.environ.get(_FLAGS, ""):
+def discard_damaged(attempt: Callable[[], object]) -> bool:
+    """Delete the kept programs that `attempt`, which has failed to compile, reads; False if it reads none.
+
+    A damaged file may end in any of XLA's errors, and none names the file. So the attempt is made once more,
+    and the times of access tell; where the disk does not record them, all files go.
+    """
+    if _kept_in is None:
         return False
-    files = _files(_folder())
+    files = _files(_kept_in)
     for file in files:
+        _forget_access(file)
+    with contextlib.suppress(Exception):
+        attempt()
+    damaged = [file for file in files if _was_read(file)]
+    if files and not damaged and not _records_access(files[0]):
+        damaged = files
+    for file in damaged:
         file.unlink(missing_ok=True)
-    return bool(files)
+    return bool(damaged)
+
+
+def _forget_access(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        os.utime(file, (0.0, file.stat().st_mtime))
+
+
+def _was_read(file: Path) -> bool:
+    try:
+        return file.stat().st_atime > 0
+    except OSError:  # another worker has deleted it
+        return False
+
+
+def _records_access(file: Path) -> bool:
+    with contextlib.suppress(OSError):
+        file.read_bytes()
+    return _was_read(file)
 
 
 def _folder() -> Path:
