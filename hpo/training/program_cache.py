@@ -10,7 +10,6 @@ import hashlib
 import os
 import platform
 import shutil
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,6 +36,8 @@ def flags() -> dict[str, str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _forget_oldest(folder)
+        for file in _files(folder):
+            _forget_access(file)
         if not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < MIN_FREE_BYTES:
             return {}
     except OSError:
@@ -46,30 +47,20 @@ def flags() -> dict[str, str]:
     return {_FLAGS: f"--tf_xla_persistent_cache_directory={folder} {device}"}
 
 
-def discard_damaged(attempt: Callable[[], object]) -> bool:
-    """Delete the kept programs that `attempt`, which has failed to compile, reads; False if it reads none.
+def discard_read() -> None:
+    """Delete the kept programs that this process has read, one of which is damaged.
 
-    A damaged file may end in any of XLA's errors, and none names the file. So the attempt is made once more,
-    and the times of access tell; where the disk does not record them, all files go.
+    XLA's errors do not name the file. Where the disk does not record when files are read, all are deleted.
     """
-    if _kept_in is None:
-        return False
-    files = _files(_kept_in)
-    for file in files:
-        _forget_access(file)
-    with contextlib.suppress(Exception):
-        attempt()
-    damaged = [file for file in files if _was_read(file)]
-    if files and not damaged and not _records_access(files[0]):
-        damaged = files
-    for file in damaged:
+    files = [] if _kept_in is None else _files(_kept_in)
+    read = [file for file in files if _was_read(file)]
+    for file in read or files:
         file.unlink(missing_ok=True)
-    return bool(damaged)
 
 
 def _forget_access(file: Path) -> None:
     with contextlib.suppress(OSError):
-        os.utime(file, (0.0, file.stat().st_mtime))
+        os.utime(file, ns=(0, file.stat().st_mtime_ns))
 
 
 def _was_read(file: Path) -> bool:
@@ -77,12 +68,6 @@ def _was_read(file: Path) -> bool:
         return file.stat().st_atime > 0
     except OSError:  # another worker has deleted it
         return False
-
-
-def _records_access(file: Path) -> bool:
-    with contextlib.suppress(OSError):
-        file.read_bytes()
-    return _was_read(file)
 
 
 def _folder() -> Path:
