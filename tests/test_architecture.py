@@ -33,6 +33,7 @@ TENSORFLOW = {
     "hpo.trials.progress",
     "hpo.trials.runner",
     "hpo.trials.card",
+    "hpo.trials.lockstep",
     "hpo.studies.export",
 }
 LONGEST = 400

@@ -30,12 +30,15 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     storage: StorageUrl = None,
 ) -> None:
-    """Train a trial again and write its model, with its preprocessing, as a .keras file."""
+    """Write a trial's model, with its preprocessing, as a .keras file; one not kept is trained again."""
     opened = open_study(study, storage)
     number = opened.best.number if trial is None else trial
-    fetch(opened.spec.data.name)
+    is_kept = opened.has_model(number)
+    if not is_kept:
+        fetch(opened.spec.data.name)
     opened.export(out, trial=number, force=force)
-    print(f"Wrote {out}: the model of trial {number} of {study}.", file=sys.stderr)
+    how = "as it was kept" if is_kept else "trained again"
+    print(f"Wrote {out}: the model of trial {number} of {study}, {how}.", file=sys.stderr)
 
 
 def predict(

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hpo.errors import HpoError
 
 SUFFIX = ".keras"
+FORMAT = 1  # of a card
 CARD_MEMBER = "hpo.json"
 MAX_CARD_BYTES = 2**20
 BATCH = 256
@@ -33,6 +34,8 @@ class Card(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
+    # Version 0.1 wrote none, and the same.
+    format: int = FORMAT
     study: str
     trial: int
     arm: str | None
@@ -116,7 +119,13 @@ def _card(path: Path) -> Card | None:
             if CARD_MEMBER not in archive.namelist():
                 return None
             with archive.open(CARD_MEMBER) as member:
-                return Card.model_validate(json.loads(member.read(MAX_CARD_BYTES)))
+                content = json.loads(member.read(MAX_CARD_BYTES))
+            if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
+                rule = f"{CARD_MEMBER} in it must be of format {FORMAT}"
+                raise HpoError(str(path), rule, got=content["format"], remedy="Update hpo.")
+            return Card.model_validate(content)
+    except HpoError:
+        raise
     except OSError as error:
         raise HpoError(str(path), f"cannot be read: {error.strerror or error}") from None
     except ValidationError as error:

@@ -82,7 +82,7 @@ def compile_key(hyperparameters: Hyperparameters) -> Hashable:
     return (
         h.hidden_units,
         h.activation,
-        h.batch_norm,
+        h.normalization,
         h.optimizer,
         h.schedule,
         h.nesterov,
@@ -99,8 +99,8 @@ def build(
     """Build and compile the MLP: raw samples of `sample_shape` in, probabilities of `classes` out.
 
     The first layers flatten and multiply by `scale`, so the model carries its preprocessing. Then for each
-    of `hidden_units`: dense, batch normalization (before the activation, Ioffe and Szegedy 2015),
-    activation, dropout. Loss: sparse categorical cross-entropy; metric: accuracy.
+    of `hidden_units`: dense, batch normalization (Ioffe and Szegedy 2015), activation, batch normalization
+    (where it follows the activation), dropout. Loss: sparse categorical cross-entropy; metric: accuracy.
     """
     h = hyperparameters
     dropouts = tuple(Dropout() if rate > 0 else None for rate in h.per_layer("dropout"))
@@ -113,9 +113,11 @@ def build(
     width = math.prod(sample_shape)
     for units, dropout, penalty in zip(h.hidden_units, dropouts, penalties, strict=True):
         layers.append(_dense(width, units, kernel_regularizer=penalty))
-        if h.batch_norm:
+        if h.normalization == "before":
             layers.append(keras.layers.BatchNormalization())
         layers.append(keras.layers.Activation(h.activation))
+        if h.normalization == "after":
+            layers.append(keras.layers.BatchNormalization())
         if dropout is not None:
             layers.append(dropout)
         width = units

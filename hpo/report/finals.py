@@ -19,7 +19,7 @@ from hpo.studies import Study
 from hpo.studies.final import FinalArm, FinalSummary, finals_of, summarise_final
 from hpo.studies.tables import gaps_table
 from hpo.tables.numbers import counted
-from hpo.trials.metrics import confusion_matrix
+from hpo.trials.metrics import confusion_counts
 
 SHOWN_ARMS = 3
 SHOWN_RIGHT, SHOWN_WRONG = 4, 8
@@ -96,7 +96,7 @@ def _predictions(final: Study, arm: FinalArm, test: Dataset, *, key: str) -> lis
     if not found:
         return [Paragraph(f"{arm.arm}: there are no predictions for this test set.")]
     names = test.names
-    counts = sum(confusion_matrix(test.y, probabilities) for _, probabilities in found)
+    counts = sum(confusion_counts(test.y, probabilities) for _, probabilities in found)
     caption = (
         f"Confusion matrix of {arm.arm} on the test set, {counted(len(found), 'seed')} together: per cent of"
         " each true class."

@@ -36,6 +36,11 @@ METRICS: dict[str, Metric] = {
     "train_accuracy": Metric("maximize", 0.005),
     "train_loss": Metric("minimize", 0.01),
     "train_seconds": Metric("minimize", 0.1, is_ratio=True),
+    # Of any epoch, each run's by itself.
+    "best_val_accuracy": Metric("maximize", 0.005, is_objective=False),
+    "best_val_loss": Metric("minimize", 0.01, is_objective=False),
+    # By what the trial reports, the mean over its runs.
+    "best_epoch": Metric("minimize", 1.0, is_judged=False, is_objective=False),
     # Not judged: nearly all of it depends on what was compiled before.
     "compile_seconds": Metric("minimize", 0.1, is_ratio=True, is_judged=False, is_objective=False),
     "epochs_run": Metric("minimize", 1.0, is_objective=False),

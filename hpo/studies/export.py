@@ -11,9 +11,9 @@ from hpo.files import new_file
 from hpo.models.file import save
 from hpo.models.stock import stock_model
 from hpo.spec import Hyperparameters, StudySpec
+from hpo.trials import Trial
 from hpo.trials.card import card_of
-from hpo.trials.record import Trial
-from hpo.trials.runner import ReplicateRun, TrialRunner
+from hpo.trials.runner import TrialRunner
 
 logger = logging.getLogger(__name__)
 
@@ -24,22 +24,32 @@ TOLERANCE = 1e-3
 def export(spec: StudySpec, trial: Trial, dataset: Dataset, path: Path, *, force: bool = False) -> None:
     """Train the first replicate of a complete trial again and write its model.
 
-    A warning says so if the model does not have the metrics that the trial recorded.
+    Of a trial that is valued by its best epoch, the model of that epoch. A warning says so if the model does
+    not have the metrics that the trial recorded.
 
     Raises:
         HpoError: the file cannot be written, or is there already and `force` is not set.
     """
     hyperparameters = Hyperparameters(**trial.hyperparameters)
-    training = TrialRunner(spec, dataset).train(hyperparameters, seed=trial.seed)
-    _compare(trial, training, f"study {spec.name!r} trial {trial.number}")
+    epochs = trial.best_epoch if spec.objective.at == "best" else None
+    training = TrialRunner(spec, dataset).train(hyperparameters, seed=trial.seed, epochs=epochs)
+    _compare(_recorded(spec, trial), training.metrics, f"study {spec.name!r} trial {trial.number}")
     card = card_of(spec, dataset, trial.number, trial.arm, hyperparameters, training)
     with new_file(path, force=force) as draft:
         save(stock_model(training.run.model, hyperparameters), card, draft)
 
 
-def _compare(trial: Trial, training: ReplicateRun, place: str) -> None:
-    recorded, measured = trial.replicates[0], training.metrics
-    pairs = {name: (measured.get(name, math.nan), recorded.get(name, math.nan)) for name in CHECKED}
+def _recorded(spec: StudySpec, trial: Trial) -> dict[str, float]:
+    """What the trial recorded of the weights that are exported."""
+    if trial.has_metrics_of_value(spec):
+        return {name: trial.replicates[0].get(name, math.nan) for name in CHECKED}
+    # Version 0.1 measured the last epoch of every trial; of a single run the value itself is of the best.
+    known = trial.value if len(trial.replicates) == 1 else None
+    return {} if known is None else {spec.objective.metric: known}
+
+
+def _compare(recorded: dict[str, float], metrics: dict[str, float], place: str) -> None:
+    pairs = {name: (metrics.get(name, math.nan), then) for name, then in recorded.items()}
     if all(math.isclose(*pair, rel_tol=TOLERANCE, abs_tol=TOLERANCE) for pair in pairs.values()):
         return
     figures = ", ".join(f"{name} {now:.4f} (recorded: {then:.4f})" for name, (now, then) in pairs.items())

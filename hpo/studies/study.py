@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,15 +12,17 @@ from optuna.trial import FrozenTrial
 
 from hpo.analysis import Comparison, compare, rank
 from hpo.errors import StudyError
-from hpo.files import check_new_file
+from hpo.files import check_new_file, new_file
 from hpo.registry import StoredStudy, StudySummary, place_of
 from hpo.training.device import prepare_tensorflow
-from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, Trial
+from hpo.trials import CURVES_FILE, MODEL_FILE, PREDICTIONS_FILE, Trial
 from hpo.workers import run_workers
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 
 class Study(StoredStudy):
@@ -130,10 +134,11 @@ class Study(StoredStudy):
         return self.summary
 
     def export(self, path: Path | str, *, trial: int | None = None, force: bool = False) -> Path:
-        """Train a complete trial again and write its model, with its preprocessing, as a .keras file.
+        """Write a complete trial's model, with its preprocessing, as a .keras file.
 
-        Weights are not kept with trials. The same seed, data and number of threads give the same ones again,
-        bit for bit on the same kind of machine; a warning says if the recorded metrics are not met.
+        A trial that was the best so far has kept its model, which is copied. Any other is trained again: the
+        same seed, data and number of threads give the same weights, bit for bit on the same kind of machine;
+        a warning says if the recorded metrics are not met.
 
         Args:
             path: the file, which ends in .keras.
@@ -143,16 +148,32 @@ class Study(StoredStudy):
         Raises:
             HpoError: the file cannot be written, or is there already.
             StudyError: there is no such trial, or it is not complete.
-            DataError: the data cannot be had, or has changed.
+            DataError: it is trained again, and the data cannot be had, or have changed.
         """
         chosen, path = self._exported(trial), Path(path)
         check_new_file(path, suffix=".keras", force=force)
+        if (kept := self._kept_model(chosen)) is not None:
+            with new_file(path, force=force) as draft:
+                shutil.copyfile(kept, draft)
+            return path
+        if self._artifact(chosen.number, MODEL_FILE) is not None and chosen.has_metrics_of_value(self.spec):
+            logger.warning("the model that trial %d kept is damaged: it is trained again", chosen.number)
         dataset = self.load_data()
         prepare_tensorflow(chosen.threads or 1)
         from hpo.studies.export import export
 
         export(self.spec, chosen, dataset, path, force=force)
         return path
+
+    def has_model(self, number: int) -> bool:
+        """Whether a complete trial has kept its model, so that to export it takes no training."""
+        return self._kept_model(self._exported(number)) is not None
+
+    def _kept_model(self, trial: Trial) -> Path | None:
+        path = self._artifact(trial.number, MODEL_FILE)
+        if path is None or not trial.has_metrics_of_value(self.spec):
+            return None
+        return path if self.storage.artifacts.is_intact(path.name) else None
 
     def _exported(self, number: int | None) -> Trial:
         number = self.best.number if number is None else number

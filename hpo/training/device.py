@@ -14,18 +14,35 @@ from hpo.training import program_cache
 def prepare_tensorflow(threads: int) -> None:
     """Import TensorFlow with a number of threads, and without what it prints about its own build.
 
-    Changes nothing if it has been imported already.
+    Changes nothing if it has been imported already; the environment stays as it was.
     """
     if "tensorflow" in sys.modules:
         return
-    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
-        os.environ[name] = str(threads)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    program_cache.enable()
-    # Not sys.stderr's, which a notebook replaces by an object without one.
-    with _silenced(2), _uncollected():
+    counts = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    ours = {name: str(threads) for name in counts} | program_cache.flags()
+    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+        ours["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    # Not sys.stderr's descriptor, which a notebook replaces by an object without one.
+    with _silenced(2), _uncollected(), _environment(ours):
         import keras  # noqa: F401
-        import tensorflow  # noqa: F401
+        import tensorflow as tf
+
+        # Making the devices reads what importing has not: the numbers of threads, and XLA's flags.
+        tf.config.list_logical_devices("CPU")
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager

@@ -107,6 +107,25 @@ class CompiledEpochs:
         return self._programs[key]
 
     def _compile(self, kind: str, *arguments: Any) -> Callable[..., Any]:
+        started = time.perf_counter()
+        try:
+            program = self._compiled(kind, *arguments)
+            self.compile_seconds += time.perf_counter() - started
+            return program
+        except Exception as error:
+            failure = error
+        try:
+            # A new program has another name, by which no kept one is found: if it compiles, that was damaged.
+            program = self._compiled(kind, *arguments)
+        except Exception:
+            raise CompilationError(_reason(failure)) from failure
+        finally:
+            self.compile_seconds += time.perf_counter() - started
+        program_cache.discard_read()
+        return program
+
+    def _compiled(self, kind: str, *arguments: Any) -> Callable[..., Any]:
+        """A new program that has been called once, which compiles it."""
         model = self.model
         if kind == "predict":
             program = tf.function(lambda data: model.predict_step(data), jit_compile=True)
@@ -117,18 +136,9 @@ class CompiledEpochs:
             arguments = (*arguments[:-1], tf.constant(0))
         # Each program is traced once, on purpose; TensorFlow counts all of this line's as one function.
         program._omit_frequent_tracing_warning = True
-        started = time.perf_counter()
-        try:
-            with _loop_friendly_dropout(model):
-                program(*arguments)
-            return program  # type: ignore[no-any-return]
-        except Exception as error:
-            failure = error
-        finally:
-            self.compile_seconds += time.perf_counter() - started
-        if program_cache.discard():
-            return self._compile(kind, *arguments)
-        raise CompilationError(_reason(failure)) from failure
+        with _loop_friendly_dropout(model):
+            program(*arguments)
+        return program  # type: ignore[no-any-return]
 
 
 class PlainEpochs:

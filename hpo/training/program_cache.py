@@ -18,35 +18,56 @@ MIN_FREE_BYTES = 2 * MAX_BYTES
 _FLAGS = "TF_XLA_FLAGS"
 
 
-def enable() -> None:
-    """Let XLA keep its programs in the user's cache folder; before TensorFlow is imported.
+# Where this process keeps its programs: XLA reads its flags once.
+_kept_in: Path | None = None
 
-    Leaves XLA alone where the user has set its flags, and where the folder cannot be written or the disk is
-    nearly full: a program that XLA cannot keep it does not run either.
+
+def flags() -> dict[str, str]:
+    """Environment variables with which XLA keeps its programs in the user's cache folder.
+
+    They must be set while TensorFlow is imported and makes its devices. None where the user has set XLA's
+    flags, and where the folder cannot be written or the disk is nearly full: a program that XLA cannot keep
+    it does not run either.
     """
+    global _kept_in
     if _FLAGS in os.environ:
-        return
+        return {}
     folder = _folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _forget_oldest(folder)
+        for file in _files(folder):
+            _forget_access(file)
         if not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < MIN_FREE_BYTES:
-            return
+            return {}
     except OSError:
-        return
-    os.environ[_FLAGS] = (
-        f"--tf_xla_persistent_cache_directory={folder} --tf_xla_persistent_cache_device_types=CPU"
-    )
+        return {}
+    _kept_in = folder
+    device = "--tf_xla_persistent_cache_device_types=CPU"
+    return {_FLAGS: f"--tf_xla_persistent_cache_directory={folder} {device}"}
 
 
-def discard() -> bool:
-    """Delete the kept programs, one of which may be damaged; False if none are kept for this process."""
-    if str(_folder()) not in os.environ.get(_FLAGS, ""):
-        return False
-    files = _files(_folder())
-    for file in files:
+def discard_read() -> None:
+    """Delete the kept programs that this process has read, one of which is damaged.
+
+    XLA's errors do not name the file. Where the disk does not record when files are read, all are deleted.
+    """
+    files = [] if _kept_in is None else _files(_kept_in)
+    read = [file for file in files if _was_read(file)]
+    for file in read or files:
         file.unlink(missing_ok=True)
-    return bool(files)
+
+
+def _forget_access(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        os.utime(file, ns=(0, file.stat().st_mtime_ns))
+
+
+def _was_read(file: Path) -> bool:
+    try:
+        return file.stat().st_atime > 0
+    except OSError:  # another worker has deleted it
+        return False
 
 
 def _folder() -> Path:

@@ -54,6 +54,16 @@ class Trainer:
             variable.assign(value)
 
     @property
+    def weights(self) -> list[Array]:
+        """A copy of the part of `state` that outputs depend on: without the optimizer's slots."""
+        return [np.array(variable.numpy()) for variable in self.model.variables]
+
+    @weights.setter
+    def weights(self, values: Sequence[Array]) -> None:
+        for variable, value in zip(self.model.variables, values, strict=True):
+            variable.assign(value)
+
+    @property
     def compile_seconds(self) -> float:
         """Seconds spent compiling so far."""
         return self.epochs.compile_seconds
@@ -135,6 +145,7 @@ class Run:
         self.finished = False
         self.train_seconds = 0.0
         self.state: Sequence[Array] | None = initial_state
+        self.kept: Sequence[Array] | None = None
         self._logs: Logs = {}
         self._enter()
         self.history = keras.callbacks.History()
@@ -180,6 +191,18 @@ class Run:
             self._callbacks.on_train_end(dict(self._logs))
             self.finished = True
 
+    def keep(self) -> None:
+        """Keep the present weights, which training changes in place, to go back to."""
+        # `variables_of` has the weights first. State that is aside is a copy already, and is not written to.
+        aside = self.state
+        self.kept = self.trainer.weights if aside is None else aside[: len(self.trainer.model.variables)]
+
+    def go_back(self) -> None:
+        """Take up the weights that were kept last, if any were."""
+        if self.kept is not None:
+            self._enter()
+            self.trainer.weights = self.kept
+
     def snapshot(self) -> dict[str, Any]:
         """What `restore` needs to go on from here: a tree of numbers, strings and arrays.
 
@@ -191,6 +214,7 @@ class Run:
             "finished": self.finished,
             "train_seconds": self.train_seconds,
             "state": self.trainer.state,
+            "kept": self.kept,
             "logs": self._logs,
             "history": self.history.history,
             "callbacks": [callback.get_state() for callback in self._resumable],
@@ -202,6 +226,8 @@ class Run:
         self.epoch, self.finished = snapshot["epoch"], snapshot["finished"]
         self.train_seconds = snapshot["train_seconds"]
         self.trainer.state = snapshot["state"]
+        # Version 0.1 kept none.
+        self.kept = snapshot.get("kept")
         self._logs = snapshot["logs"]
         self.history.history = snapshot["history"]
         self.history.epoch = list(range(self.epoch))

@@ -6,7 +6,7 @@ measure the final model. How it ended is an `Outcome`, which the worker records;
 is the record, `Trial`. `runner` and `progress` need TensorFlow and are imported by whoever trains.
 """
 
-from hpo.trials.attachments import CURVES_FILE, PREDICTIONS_FILE, predictions_file
+from hpo.trials.attachments import CURVES_FILE, MODEL_FILE, PREDICTIONS_FILE, predictions_file
 from hpo.trials.checkpoints import CHECKPOINT_SECONDS, Checkpoints, TrialCheckpoints
 from hpo.trials.outcome import Outcome, Replicate, StoppedError
 from hpo.trials.record import STATES, Trial
@@ -14,6 +14,7 @@ from hpo.trials.record import STATES, Trial
 __all__ = [
     "CHECKPOINT_SECONDS",
     "CURVES_FILE",
+    "MODEL_FILE",
     "PREDICTIONS_FILE",
     "STATES",
     "Checkpoints",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 CURVES_FILE = "curves.csv"
 PREDICTIONS_FILE = "test-predictions.npz"
+MODEL_FILE = "model.keras"
 
 
 def predictions_file(probabilities: np.ndarray[Any, Any]) -> bytes:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import optuna
 
+from hpo.spec import Objective
 from hpo.storage import last_step
 from hpo.training.epochs import Logs
 
@@ -16,16 +17,18 @@ from hpo.training.epochs import Logs
 class TrialProgress:
     """What the replicates of one trial, trained in lockstep, have reported together.
 
-    Each epoch's mean of `metric` over the replicates goes to Optuna as the step of that epoch, counted from
-    1; a replicate that has stopped early stands with its last epoch. What a worker that lost the trial has
-    reported stays, and the epochs that it went beyond are not judged again.
+    Each epoch's mean of the objective's metric over the replicates goes to Optuna as the step of that epoch,
+    counted from 1; a replicate that has stopped early stands with its last epoch. What a worker that lost the
+    trial has reported stays, and the epochs that it went beyond are not judged again.
     """
 
-    def __init__(self, trial: optuna.trial.Trial, metric: str, *, replicates: int, epochs: int) -> None:
+    def __init__(
+        self, trial: optuna.trial.Trial, objective: Objective, *, replicates: int, epochs: int
+    ) -> None:
         self.reported: list[float] = []
         self.pruned = False
         self.failure: str | None = None
-        self._trial, self._metric, self._epochs = trial, metric, epochs
+        self._trial, self._objective, self._epochs = trial, objective, epochs
         self._latest = [math.nan] * replicates
         self._training = set(range(replicates))
         self._begun = last_step(trial)
@@ -35,13 +38,24 @@ class TrialProgress:
         """Whether every replicate must stop now, however many epochs it has left."""
         return self.pruned or self.failure is not None
 
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 1, of the best report, the first one of equals; 0 without any."""
+        best = max if self._objective.direction == "maximize" else min
+        return self.reported.index(best(self.reported)) + 1 if self.reported else 0
+
+    @property
+    def is_best(self) -> bool:
+        """Whether the last report is better than all before."""
+        return self.best_epoch == len(self.reported) > 0
+
     def record(self, replicate: int, epoch: int, logs: Logs, *, stopping: bool) -> None:
         """Take one replicate's epoch, its last if `stopping`; the last one of an epoch makes the report."""
         for name, value in logs.items():
             if not math.isfinite(value):
                 self.failure = f"{name} is {value} at epoch {epoch}"
                 return
-        self._latest[replicate] = logs[self._metric]
+        self._latest[replicate] = logs[self._objective.reported]
         if replicate != max(self._training):
             return
         self.reported.append(float(np.mean(self._latest)))

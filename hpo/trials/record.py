@@ -74,6 +74,20 @@ class Trial:
             curve=[frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)],
         )
 
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch, from 1, of the value of a trial that is valued by its best one; None if not known."""
+        if "best_epoch" in self.metrics:
+            return int(self.metrics["best_epoch"])
+        return self.curve.index(self.value) + 1 if self.value in self.curve else None
+
+    def has_metrics_of_value(self, spec: StudySpec) -> bool:
+        """Whether the final metrics, and the model that was kept, are of the weights that `value` is of.
+
+        Version 0.1 measured the last epoch, also of a trial that was valued by its best.
+        """
+        return spec.objective.at == "last" or "best_epoch" in self.metrics
+
     def to_json(self) -> dict[str, Any]:
         """The trial as JSON values; times in ISO 8601."""
         values = asdict(self)

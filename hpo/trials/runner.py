@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,25 +18,20 @@ from hpo.models.file import model_bytes
 from hpo.models.mlp import Network, build, compile_key
 from hpo.models.stock import stock_model
 from hpo.pictures import confusion_svg, curves_svg
-from hpo.spec import Hyperparameters, StudySpec
+from hpo.spec import Hyperparameters, Objective, StudySpec
 from hpo.training.epochs import Samples
 from hpo.training.runs import Run
+from hpo.trials.attachments import MODEL_FILE
 from hpo.trials.card import card_of
 from hpo.trials.checkpoints import Checkpoints
-from hpo.trials.metrics import classification_metrics, confusion_matrix
-from hpo.trials.outcome import Outcome, Replicate, StoppedError
+from hpo.trials.lockstep import Clock, Lockstep, ReplicateRun
+from hpo.trials.metrics import classification_metrics, confusion_counts
+from hpo.trials.outcome import Outcome, StoppedError
 from hpo.trials.progress import EarlyStopping, PruningCallback, TrialProgress
 
 # XLA keeps what it has compiled (about 20 MiB a key) for the life of the process. So forgetting a network
 # frees only its state and graphs, and costs seconds and those 20 MiB once more if its key comes back.
 KEPT_STATE_BYTES = 256 * 1024**2
-
-
-@dataclass(kw_only=True)
-class ReplicateRun(Replicate):
-    """A replicate that is being trained."""
-
-    run: Run
 
 
 class TrialRunner:
@@ -61,60 +54,72 @@ class TrialRunner:
         *,
         should_stop: Callable[[], bool] = lambda: False,
         checkpoints: Checkpoints | None = None,
+        timeout: Callable[[], float | None] | None = None,
     ) -> Outcome:
         """Train a trial to its end, from its last checkpoint if it has one.
+
+        `timeout()` is how many seconds the trial may train, asked after each epoch; by default the
+        specification's `trial_timeout`.
 
         Raises:
             StoppedError: `should_stop()` was true before an epoch; a checkpoint has been saved.
         """
-        network = self._network(hyperparameters)
-        pairs = self._pairs(trial.user_attrs.get("seed"))
-        progress = TrialProgress(
-            trial, self.spec.objective.reported, replicates=len(pairs), epochs=hyperparameters.epochs
-        )
-        replicates = self._replicates(network, hyperparameters, pairs, progress)
-        clock = _Clock(network)
-        if checkpoints is not None and (saved := checkpoints.load()) is not None:
-            _restore(saved, hyperparameters, progress, replicates, clock)
-        while any(not replicate.run.finished for replicate in replicates):
+        training = self._begin(trial, hyperparameters)
+        if (
+            checkpoints is not None
+            and (saved := checkpoints.load()) is not None
+            and not training.restore(saved)
+        ):
+            # A part of it may have been taken over.
+            training = self._begin(trial, hyperparameters)
+        progress, replicates = training.progress, training.replicates
+        while not training.finished:
             stopping = should_stop()
             if checkpoints is not None and (stopping or checkpoints.due):
-                checkpoints.save(_snapshot(hyperparameters, progress, replicates, clock))
+                checkpoints.save(training.snapshot())
             if stopping:
                 raise StoppedError
-            _advance(replicates, progress)
-            if any(not replicate.run.finished for replicate in replicates):
-                self._check_time(clock, progress)
+            training.advance()
+            if not training.finished:
+                _check_time(training, timeout() if timeout is not None else self.spec.trial_timeout)
             if progress.ended:
-                for replicate in replicates:
-                    replicate.run.stop()
+                training.stop()
         if not progress.ended:
+            training.go_back()
             progress.failure = self._measure(replicates)
-        metrics = _mean_metrics(replicates)
-        metrics["compile_seconds"] = clock.compile_seconds
+        metrics = _mean_metrics(replicates, progress.best_epoch)
+        metrics["compile_seconds"] = training.clock.compile_seconds
         keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
         return self._outcome(progress, metrics, replicates, keepsakes)
 
-    def train(self, hyperparameters: Hyperparameters, *, seed: int | None = None) -> ReplicateRun:
-        """Train the first replicate of a trial to its end and measure it, with no trial to report to.
+    def train(
+        self, hyperparameters: Hyperparameters, *, seed: int | None = None, epochs: int | None = None
+    ) -> ReplicateRun:
+        """Train the first replicate of a trial and measure it, with no trial to report to.
 
-        `seed` is that of a comparison's trial. With as many threads on the same kind of machine the weights
-        are those that the trial had, bit for bit; the run's model holds them.
+        `seed` is that of a comparison's trial; `epochs` is after which to end, by default after the last.
+        With as many threads on the same kind of machine the weights are those that the trial had, bit for
+        bit; the run's model holds them.
         """
         network = self._network(hyperparameters)
         # All replicates are made: they share the strengths, which the last one sets.
         first, *_ = self._replicates(network, hyperparameters, self._pairs(seed))
-        while not first.run.finished:
+        while not first.run.finished and first.run.epoch != epochs:
             first.curve.append(first.run.advance())
         self._measure([first])
         return first
 
-    def _check_time(self, clock: _Clock, progress: TrialProgress) -> None:
-        limit = self.spec.trial_timeout
-        if limit is not None and not progress.ended and clock.seconds > limit:
-            progress.failure = (
-                f"took longer than trial_timeout, {limit:g} s, by epoch {len(progress.reported)}"
-            )
+    def _begin(self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters) -> Lockstep:
+        network, pairs = self._network(hyperparameters), self._pairs(trial.user_attrs.get("seed"))
+        objective = self.spec.objective
+        progress = TrialProgress(trial, objective, replicates=len(pairs), epochs=hyperparameters.epochs)
+        return Lockstep(
+            hyperparameters,
+            self._replicates(network, hyperparameters, pairs, progress),
+            progress,
+            Clock(network.trainer),
+            keeps_best=objective.at == "best",
+        )
 
     def _outcome(
         self,
@@ -128,9 +133,8 @@ class TrialRunner:
         if progress.pruned:
             reason = f"after epoch {len(progress.reported)}"
             return Outcome(TrialState.PRUNED, None, reason, metrics, replicates)
-        objective = self.spec.objective
-        best = max if objective.direction == "maximize" else min
-        value = best(progress.reported) if objective.at == "best" else metrics[objective.metric]
+        # Of the best epoch too, whose weights were measured.
+        value = metrics[self.spec.objective.metric]
         return Outcome(TrialState.COMPLETE, value, None, metrics, replicates, keepsakes)
 
     def _keepsakes(
@@ -147,7 +151,7 @@ class TrialRunner:
             found["confusion.svg"] = confusion
         card = card_of(self.spec, self.dataset, trial.number, arm, hyperparameters, first)
         model = model_bytes(stock_model(first.run.model, hyperparameters), card)
-        return {name: text.encode() for name, text in found.items()} | {"model.keras": model}
+        return {name: text.encode() for name, text in found.items()} | {MODEL_FILE: model}
 
     def _network(self, hyperparameters: Hyperparameters) -> Network:
         key = compile_key(hyperparameters)
@@ -197,7 +201,7 @@ class TrialRunner:
                     batch_size=h.batch_size,
                     epochs=h.epochs,
                     callbacks=[
-                        *_early_stopping(h),
+                        *_early_stopping(h, self.spec.objective),
                         *([PruningCallback(progress, index)] if progress else []),
                     ],
                     seed=seed,
@@ -229,68 +233,12 @@ class TrialRunner:
                 of_test = replicate.run.evaluate(self._test)
                 measured |= {f"test_{name}": value for name, value in of_test.items()}
                 replicate.test_probabilities = replicate.run.predict(self._test)
-            replicate.confusion = confusion_matrix(self.dataset.y[validation.rows], probabilities)
+            replicate.confusion = confusion_counts(self.dataset.y[validation.rows], probabilities)
             replicate.metrics = {name: value for name, value in measured.items() if math.isfinite(value)}
             for name, value in measured.items():
                 if not math.isfinite(value):
                     return f"{name} is {value} after epoch {replicate.run.epoch}"
         return None
-
-
-class _Clock:
-    """Seconds that a trial has taken, those before its checkpoint included: all, and in compiling."""
-
-    def __init__(self, network: Network) -> None:
-        self._trainer = network.trainer
-        self._begun, self._compiled = time.monotonic(), network.trainer.compile_seconds
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._begun
-
-    @property
-    def compile_seconds(self) -> float:
-        return self._trainer.compile_seconds - self._compiled
-
-    def add(self, seconds: float, compile_seconds: float) -> None:
-        self._begun -= seconds
-        self._compiled -= compile_seconds
-
-
-def _snapshot(
-    hyperparameters: Hyperparameters, progress: TrialProgress, replicates: list[ReplicateRun], clock: _Clock
-) -> dict[str, Any]:
-    return {
-        "hyperparameters": hyperparameters.model_dump(mode="json"),
-        "progress": progress.get_state(),
-        "replicates": [{"curve": r.curve, "run": r.run.snapshot()} for r in replicates],
-        "seconds": clock.seconds,
-        "compile_seconds": clock.compile_seconds,
-    }
-
-
-def _restore(
-    saved: dict[str, Any],
-    hyperparameters: Hyperparameters,
-    progress: TrialProgress,
-    replicates: list[ReplicateRun],
-    clock: _Clock,
-) -> None:
-    if saved["hyperparameters"] != hyperparameters.model_dump(mode="json"):
-        # Of a trial that somebody has changed since.
-        return
-    for replicate, of_one in zip(replicates, saved["replicates"], strict=True):
-        replicate.curve = of_one["curve"]
-        replicate.run.restore(of_one["run"])
-    progress.set_state(saved["progress"])
-    clock.add(saved["seconds"], saved["compile_seconds"])
-
-
-def _advance(replicates: list[ReplicateRun], progress: TrialProgress) -> None:
-    """One epoch of every replicate that goes on."""
-    for replicate in replicates:
-        if not replicate.run.finished and progress.failure is None:
-            replicate.curve.append(replicate.run.advance())
 
 
 def _splits(spec: StudySpec, dataset: Dataset) -> list[tuple[Any, Any]]:
@@ -301,7 +249,14 @@ def _splits(spec: StudySpec, dataset: Dataset) -> list[tuple[Any, Any]]:
     return [stratified_split(dataset.y, fraction=data.validation, seed=data.seed)]
 
 
-def _early_stopping(hyperparameters: Hyperparameters) -> list[keras.callbacks.Callback]:
+def _check_time(training: Lockstep, limit: float | None) -> None:
+    progress = training.progress
+    if limit is not None and not progress.ended and training.clock.training_seconds > limit:
+        epoch = len(progress.reported)
+        progress.failure = f"took longer than trial_timeout, {limit:g} s without compiling, by epoch {epoch}"
+
+
+def _early_stopping(hyperparameters: Hyperparameters, objective: Objective) -> list[keras.callbacks.Callback]:
     if hyperparameters.early_stopping_patience is None:
         return []
     return [
@@ -310,14 +265,24 @@ def _early_stopping(hyperparameters: Hyperparameters) -> list[keras.callbacks.Ca
             mode="min",
             patience=hyperparameters.early_stopping_patience,
             min_delta=hyperparameters.early_stopping_min_delta,
-            restore_best_weights=hyperparameters.restore_best,
+            # The best epoch by the objective goes before the best by val_loss.
+            restore_best_weights=hyperparameters.restore_best and objective.at == "last",
         )
     ]
 
 
-def _mean_metrics(replicates: list[ReplicateRun]) -> dict[str, float]:
+def _mean_metrics(replicates: list[ReplicateRun], best_epoch: int) -> dict[str, float]:
+    """Means over the replicates of what all have; adds what is known of their curves."""
     for replicate in replicates:
-        replicate.metrics["train_seconds"] = replicate.run.train_seconds
-        replicate.metrics["epochs_run"] = float(replicate.run.epoch)
+        replicate.metrics |= {
+            "train_seconds": replicate.run.train_seconds,
+            "epochs_run": float(replicate.run.epoch),
+        }
+        if best_epoch:
+            replicate.metrics |= {
+                "best_val_accuracy": max(logs["val_accuracy"] for logs in replicate.curve),
+                "best_val_loss": min(logs["val_loss"] for logs in replicate.curve),
+                "best_epoch": float(best_epoch),
+            }
     shared = [name for name in replicates[0].metrics if all(name in r.metrics for r in replicates)]
     return {name: float(np.mean([replicate.metrics[name] for replicate in replicates])) for name in shared}

@@ -92,6 +92,7 @@ STOCK: dict[str, tuple[dict[str, Any], Callable[[], keras.optimizers.Optimizer]]
     ),
     "l2 of one layer": ({"l2": [0.0, 0.2]}, lambda: OPTIMIZERS.SGD(0.1)),
     "l2 of all layers, batch norm": ({"l2": 0.2, "batch_norm": True}, lambda: OPTIMIZERS.SGD(0.1)),
+    "batch norm after": ({"batch_norm": "after"}, lambda: OPTIMIZERS.SGD(0.1)),
     "no hidden layer": ({"hidden_units": []}, lambda: OPTIMIZERS.SGD(0.1)),
 }  # fmt: skip
 
@@ -103,8 +104,10 @@ def stock_model(
     layers: list[Any] = [keras.layers.Input(shape), keras.layers.Flatten(), keras.layers.Rescaling(scale)]
     for units, dropout, l2 in zip(h.hidden_units, h.per_layer("dropout"), h.per_layer("l2"), strict=True):
         layers.append(keras.layers.Dense(units, kernel_regularizer=keras.regularizers.L2(l2)))
-        layers += [keras.layers.BatchNormalization()] if h.batch_norm else []
-        layers += [keras.layers.Activation(h.activation), keras.layers.Dropout(dropout)]
+        layers += [keras.layers.BatchNormalization()] if h.batch_norm is True else []
+        layers += [keras.layers.Activation(h.activation)]
+        layers += [keras.layers.BatchNormalization()] if h.batch_norm == "after" else []
+        layers += [keras.layers.Dropout(dropout)]
     model = keras.Sequential([*layers, keras.layers.Dense(CLASSES, activation="softmax")])
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
@@ -371,7 +374,8 @@ def test_one_compilation_serves_every_value_of_a_strength(
     "change",
     [
         {"hidden_units": [5]}, {"hidden_units": [4, 5]}, {"activation": "tanh"}, {"batch_norm": True},
-        {"optimizer": "adam"}, {"momentum": 0.5}, {"schedule": "cosine"}, {"dropout": 0.5},
+        {"batch_norm": "after"}, {"optimizer": "adam"}, {"momentum": 0.5}, {"schedule": "cosine"},
+        {"dropout": 0.5},
         {"dropout": [0.5, 0.0]}, {"l2": 0.1}, {"l2": [0.0, 0.1]}, {"batch_size": 7}, {"batch_size": "full"},
     ],
     ids=str,

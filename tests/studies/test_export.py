@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -19,13 +20,15 @@ import pytest
 from optuna.trial import TrialState
 
 import hpo.studies.export
-from hpo import HpoError, Study, StudyError
+from hpo import HpoError, Study, StudyError, open_study
 from hpo.data import load_test
 from hpo.models.file import load
 from hpo.models.mlp import build
 from hpo.models.stock import stock_model
 from hpo.spec import Hyperparameters
-from hpo.trials.runner import ReplicateRun, TrialRunner
+from hpo.trials import MODEL_FILE
+from hpo.trials.lockstep import ReplicateRun
+from hpo.trials.runner import TrialRunner
 from tests.command import environment
 from tests.command import hpo as run_hpo
 from tests.tiny_studies import new_studies, worker_of
@@ -132,6 +135,11 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> list[Study]:
     made = new_studies(f"sqlite:///{folder / 'hpo.db'}", folder, VARIANTS, FOLDS)
     worker_of(*made).run(exit_when_idle=True)
     assert [trial.state for study in made for trial in study.all_trials] == ["complete"] * 3
+    # The model that the best one kept is set aside: most tests are of models that are trained again.
+    for study in made:
+        for frozen in study.frozen_trials:
+            if (kept := study.storage.artifact(frozen, MODEL_FILE)) is not None:
+                kept.rename(folder / f"{study.name}-{frozen.number}.keras")
     return made
 
 
@@ -143,7 +151,7 @@ def exported(studies: list[Study], tmp_path_factory: pytest.TempPathFactory) -> 
     handler = logging.Handler()
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hpo.export, "TrialRunner", Recording)
+        patch.setattr(hpo.studies.export, "TrialRunner", Recording)
         logging.getLogger("hpo").addHandler(handler)
         for trial in study.all_trials:
             assert trial.arm is not None
@@ -182,7 +190,7 @@ def cached(studies: list[Study], monkeypatch: pytest.MonkeyPatch) -> Study:
         def train(self, *_: Any, **__: Any) -> ReplicateRun:
             return TRAINED["folds"]
 
-    monkeypatch.setattr(hpo.export, "TrialRunner", Cached)
+    monkeypatch.setattr(hpo.studies.export, "TrialRunner", Cached)
     return study
 
 
@@ -286,7 +294,7 @@ def test_another_process_exports_the_same_weights(exported: Exported, tmp_path: 
         HPO_ARTIFACT_DIR=str(storage.artifacts.path),
     )
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "Wrote again.keras: the model of trial 0 of variants.\n"
+    assert done.stderr == "Wrote again.keras: the model of trial 0 of variants, trained again.\n"
     assert [path.name for path in tmp_path.iterdir()] == ["again.keras"]
     models = [load(path).model for path in (tmp_path / "again.keras", exported.files["all layers"])]
     for again, before in zip(*(model.get_weights() for model in models), strict=True):
@@ -304,6 +312,52 @@ def test_without_a_number_the_best_trials_first_replicate_is_exported(
     assert study.best.replicates[0]["val_loss"] != study.best.replicates[1]["val_loss"]
 
 
+# ------------------------------------------------------------------------- a model that was kept
+
+
+@pytest.fixture
+def keeping(studies: list[Study], tmp_path: Path) -> Study:
+    """The study of folds, with the model that its best trial kept, in a folder of its own."""
+    source = studies[1].storage
+    folder = tmp_path / "artifacts"
+    shutil.copytree(source.artifacts.path, folder)
+    study = open_study(studies[1].name, storage=source.url, artifact_dir=folder)
+    shutil.copy(source.artifacts.path.parent / f"{study.name}-{study.best.number}.keras", kept_by(study))
+    return study
+
+
+def kept_by(study: Study) -> Path:
+    path = study.storage.artifact(study.frozen_trials[study.best.number], MODEL_FILE)
+    assert path is not None
+    return path
+
+
+def test_a_model_that_was_kept_is_copied_and_nothing_is_trained(keeping: Study, tmp_path: Path) -> None:
+    code = """
+import sys, hpo
+hpo.open_study("folds", storage=sys.argv[1], artifact_dir=sys.argv[2]).export(sys.argv[3])
+assert "tensorflow" not in sys.modules
+"""
+    arguments = [keeping.storage.url, str(keeping.storage.artifacts.path), str(tmp_path / "copy.keras")]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True)
+    assert (tmp_path / "copy.keras").read_bytes() == kept_by(keeping).read_bytes()
+
+
+def test_a_damaged_one_is_trained_again_and_that_is_said(
+    keeping: Study, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = kept_by(keeping)
+    shutil.copy(kept, tmp_path / "whole.keras")
+    whole = load(tmp_path / "whole.keras").model.get_weights()
+    kept.write_bytes(kept.read_bytes()[:-1])
+    path = keeping.export(tmp_path / "model.keras")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the model that trial {keeping.best.number} kept is damaged: it is trained again"
+    ]
+    for again, before in zip(load(path).model.get_weights(), whole, strict=True):
+        np.testing.assert_array_equal(again, before)
+
+
 # --------------------------------------------------------------------------------- what is warned about
 
 
@@ -316,7 +370,7 @@ def test_a_model_that_is_not_the_recorded_one_is_exported_with_a_warning(
     def exported(path: str, **metrics: float) -> list[str]:
         caplog.clear()
         other = replace(trial, replicates=[first | metrics, *others])
-        hpo.export.export(study.spec, other, dataset, tmp_path / path)
+        hpo.studies.export.export(study.spec, other, dataset, tmp_path / path)
         assert load(tmp_path / path).class_names[3] == "3"
         return [record.getMessage() for record in caplog.records]
 
@@ -378,7 +432,7 @@ def test_only_a_trained_trial_is_exported(
 def test_a_file_that_cannot_be_made_is_refused_before_the_training(
     name: str, said: str, studies: list[Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hpo.export, "export", pytest.fail)
+    monkeypatch.setattr(hpo.studies.export, "export", pytest.fail)
     (tmp_path / "there.keras").write_text("kept")
     (tmp_path / "folder.keras").mkdir()
     with pytest.raises(HpoError) as caught:
@@ -407,7 +461,7 @@ def test_a_file_is_whole_or_not_there(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hpo.export, "save", save)
+    monkeypatch.setattr(hpo.studies.export, "save", save)
     path = tmp_path / "model.keras"
     if force:
         path.write_text("before")
@@ -431,7 +485,7 @@ def test_force_replaces_a_file_and_without_it_one_that_came_meanwhile_is_kept(
         draft.write_text("ours")
         path.write_text("theirs")
 
-    monkeypatch.setattr(hpo.export, "save", rival)
+    monkeypatch.setattr(hpo.studies.export, "save", rival)
     with pytest.raises(HpoError, match="is there already, and is kept"):
         cached.export(path)
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"model.keras": "theirs"}

@@ -130,6 +130,38 @@ def test_the_value_is_the_last_epochs_or_the_best_ones(
     assert last.value == last.metrics[metric]
     assert at_best.value == best(reported) != reported[-1]
     assert last.state == at_best.state == TrialState.COMPLETE
+    # All that is measured, and the model, are of that epoch's weights.
+    assert at_best.value == pytest.approx(at_best.metrics[metric], abs=1e-12)
+    assert at_best.metrics["best_epoch"] == reported.index(at_best.value) + 1 < at_best.metrics["epochs_run"]
+    assert last.metrics["best_epoch"] == at_best.metrics["best_epoch"]
+    for index, replicate in enumerate(at_best.replicates):
+        at = int(replicate.metrics["best_epoch"]) - 1
+        assert replicate.metrics["val_loss"] == pytest.approx(
+            column(at_best, index, "val_loss")[at], abs=1e-6
+        )
+        assert replicate.metrics["val_accuracy"] == pytest.approx(
+            column(at_best, index, "val_accuracy")[at], abs=1e-6
+        )
+        assert replicate.confusion is not None
+        assert np.trace(replicate.confusion) / replicate.confusion.sum() == pytest.approx(
+            replicate.metrics["val_accuracy"], abs=1e-6
+        )
+        assert replicate.metrics["best_val_loss"] == min(column(at_best, index, "val_loss"))
+
+
+@pytest.mark.parametrize("at", ["last", "best"])
+def test_with_early_stopping_the_last_is_what_is_gone_back_to_and_the_best_goes_before(
+    at: str, runner_of: Callable[..., TrialRunner]
+) -> None:
+    h = hyperparameters(learning_rate=3.0, epochs=15, early_stopping_patience=2)
+    outcome, trial = run(runner_of(seeds=3, objective={"metric": "val_accuracy", "at": at}), h)
+    assert outcome.value == outcome.metrics["val_accuracy"]
+    if at == "best":
+        assert outcome.value == pytest.approx(max(trial.intermediate_values.values()), abs=1e-12)
+    else:
+        for index, replicate in enumerate(outcome.replicates):
+            restored = min(column(outcome, index, "val_loss"))
+            assert replicate.metrics["val_loss"] == pytest.approx(restored, abs=1e-6)
 
 
 # Final metrics
