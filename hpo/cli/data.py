@@ -78,15 +78,17 @@ def show_set(
     """Shape, classes, digest and a picture of a data set."""
     import numpy as np
 
-    from hpo.data import load_train, samples_picture
+    from hpo.data import load_train, samples_of_test_part, samples_picture
 
     fetch(name)
+    test_samples = samples_of_test_part(name)
     dataset = load_train(name)
     if out is not None:
         _save(samples_picture(dataset), out)
     fields = {
         "name": dataset.name,
         "samples": len(dataset.x),
+        "test_samples": test_samples,
         "sample_shape": list(dataset.sample_shape),
         "dtype": str(dataset.x.dtype),
         "classes": dataset.classes,
@@ -97,6 +99,8 @@ def show_set(
     columns = tuple(Column(key, PROSE if isinstance(value, list) else VALUE) for key, value in fields.items())
     table = Table("Data set", columns, [fields], caption=f"{name}, training part", is_record=True)
     show(table, output=output, whole=fields)
+    for label in np.flatnonzero(np.bincount(dataset.y, minlength=dataset.classes) == 1):
+        print(f"Class {dataset.names[label]} has 1 sample: every split needs 2.", file=sys.stderr)
     if output == Format.table and out is None and len(dataset.sample_shape) in (2, 3):
         show_picture(lambda: samples_picture(dataset, rows=3, columns=5))
 

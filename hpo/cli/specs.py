@@ -77,7 +77,8 @@ def _workload(path: Path, spec: StudySpec) -> dict[str, Any]:
     from hpo.search import workload
 
     try:
-        samples = train_samples(spec.data.name)
+        data = spec.data
+        samples = train_samples(data.name, fraction=data.validation, folds=data.folds, seed=data.seed)
     except HpoError as error:
         raise error.inside(str(path)) from None
     work = workload(spec, samples)

@@ -89,6 +89,7 @@ def resume(
     opened = open_study(study, storage)
     fetch(opened.spec.data.name)
     opened.load_data()
+    opened.check_test_data()
     _train(
         opened,
         workers=workers,

@@ -10,13 +10,15 @@ from hpo.data.library import (
     Progress,
     check_name,
     data_dir,
+    digest_of_test_part,
     fetch,
     known,
     load_test,
     load_train,
+    samples_of_test_part,
     train_samples,
 )
-from hpo.data.splits import Split, stratified_folds, stratified_split
+from hpo.data.splits import Split, check_split, stratified_folds, stratified_split
 
 __all__ = [
     "Dataset",
@@ -24,11 +26,14 @@ __all__ = [
     "Progress",
     "Split",
     "check_name",
+    "check_split",
     "data_dir",
+    "digest_of_test_part",
     "fetch",
     "known",
     "load_test",
     "load_train",
+    "samples_of_test_part",
     "samples_picture",
     "stratified_folds",
     "stratified_split",

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import secrets
+import contextlib
 import struct
 import tarfile
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hpo.data.catalog import KEYS, Arrays
+from hpo.data.labels import check_known, check_label_header, class_indices, count_classes
 from hpo.errors import DataError
+from hpo.files import whole_file
 
 # What numpy, zipfile, tarfile, gzip, json and Pillow raise when bytes are damaged.
 DAMAGE = (
@@ -34,6 +36,17 @@ DAMAGE = (
     tokenize.TokenError,
 )
 Header = tuple[tuple[int, ...], np.dtype]
+# Under these names people save samples and labels too.
+OTHER_NAMES = (
+    ("x", "y"),
+    ("X", "y"),
+    ("X", "Y"),
+    ("X_train", "y_train"),
+    ("data", "target"),
+    ("data", "labels"),
+    ("images", "labels"),
+    ("features", "labels"),
+)
 
 
 def read_arrays(path: Path, keys: Iterable[str]) -> Arrays:
@@ -49,19 +62,41 @@ def read_arrays(path: Path, keys: Iterable[str]) -> Arrays:
 
 def write_arrays(path: Path, arrays: Arrays) -> None:
     """Writes an .npz that is either whole or not there, whatever happens. Raises DataError."""
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(path, replace=True) as draft, draft.open("xb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
     except OSError as error:
         raise DataError(str(path), "must be writable", got=explain(error)) from None
+
+
+def has_test_part(path: Path) -> bool:
+    """Whether a user's file has arrays of a test part. Raises DataError if it cannot be read."""
+    with _explained(path):
+        return bool({"x_test", "y_test"} & _headers(path, "test").keys())
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of a training part, and how many its test part has; None without one."""
+
+    y: np.ndarray
+    test_samples: int | None
+
+
+def read_labels(path: Path) -> Labels:
+    """The labels of a user's file, those of both parts checked. Reads no samples.
+
+    Raises DataError with the first rule the file breaks.
+    """
+    with _explained(path):
+        headers = _headers(path, "test")
+        parts = ["train", *(["test"] if {"x_test", "y_test"} & headers.keys() else [])]
+        for part in parts:
+            _check_headers(path, part, headers)
+        arrays = read_arrays(path, [f"y_{part}" for part in parts])
+    found = {part: _labels(path, part, arrays)[0] for part in parts}
+    return Labels(found["train"], len(found["test"]) if "test" in found else None)
 
 
 def read_user(path: Path, part: str) -> tuple[np.ndarray, np.ndarray, int]:
@@ -69,21 +104,36 @@ def read_user(path: Path, part: str) -> tuple[np.ndarray, np.ndarray, int]:
 
     Raises DataError with the first rule the file breaks.
     """
-    try:
+    with _explained(path):
         _check_headers(path, part, _headers(path, part))
         arrays = read_arrays(path, dict.fromkeys((f"x_{part}", f"y_{part}", "y_train")))
+    y, classes = _labels(path, part, arrays)
+    return _as_stored(f"{path} x_{part}", arrays[f"x_{part}"]), y.astype(np.int64), classes
+
+
+def _labels(path: Path, part: str, arrays: Arrays) -> tuple[np.ndarray, int]:
+    """The labels of a part, and how many classes the training part has."""
+    trained = class_indices(f"{path} y_train", arrays["y_train"])
+    classes = count_classes(f"{path} y_train", trained)
+    if part == "train":
+        return trained, classes
+    y = class_indices(f"{path} y_{part}", arrays[f"y_{part}"])
+    check_known(f"{path} y_{part}", y, classes)
+    return y, classes
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turns what reading a file raises into a DataError."""
+    try:
+        yield
+    except DataError:
+        raise
     except PermissionError as error:
         raise DataError(str(path), "must be readable", got=explain(error)) from None
     except DAMAGE as error:
         remedy = "Save it again with numpy.savez."
         raise DataError(str(path), "must be a whole .npz file", got=explain(error), remedy=remedy) from None
-    classes = _check_classes(f"{path} y_train", arrays["y_train"])
-    y = arrays[f"y_{part}"].reshape(-1)
-    if y.size and not 0 <= y.min() <= y.max() < classes:
-        wrong = y[(y < 0) | (y >= classes)][0]
-        rule = f"labels must be among the training part's, 0..{classes - 1}"
-        raise DataError(f"{path} y_{part}", rule, got=int(wrong))
-    return _as_stored(f"{path} x_{part}", arrays[f"x_{part}"]), y.astype(np.int64), classes
 
 
 def explain(error: BaseException) -> str:
@@ -100,12 +150,15 @@ def _require_zip(path: Path) -> None:
 
 
 def _headers(path: Path, part: str) -> dict[str, Header]:
-    """Headers of those of the training part's arrays and of the part's own that are there."""
+    """The headers of those of the training part's arrays and of the part's own that are there.
+
+    Of a file without any, those of all its arrays.
+    """
     _require_zip(path)
     with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        keys = [key for key in KEYS if key.endswith(("_train", f"_{part}"))]
-        return {key: _header(archive, key) for key in keys if f"{key}.npy" in names}
+        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        wanted = [name for name in names if name in KEYS and name.endswith(("_train", f"_{part}"))]
+        return {name: _header(archive, name) for name in (wanted if set(names) & set(KEYS) else names)}
 
 
 def _header(archive: zipfile.ZipFile, key: str) -> Header:
@@ -122,9 +175,9 @@ def _check_headers(path: Path, part: str, headers: dict[str, Header]) -> None:
         raise DataError(str(path), "must have a test part", got=sorted(headers), remedy=remedy)
     for key in dict.fromkeys(("x_train", "y_train", f"x_{part}", f"y_{part}")):
         if key not in headers:
-            remedy = "Save it with numpy.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)."
-            raise DataError(str(path), f"must hold an array {key}", got=sorted(headers), remedy=remedy)
-        check = _check_x if key.startswith("x_") else _check_y
+            rule = f"must hold an array {key}"
+            raise DataError(str(path), rule, got=sorted(headers), remedy=_saving(headers))
+        check = _check_x if key.startswith("x_") else check_label_header
         check(f"{path} {key}", *headers[key])
     samples, labels = headers[f"x_{part}"][0], headers[f"y_{part}"][0]
     if samples[0] != labels[0]:
@@ -136,6 +189,14 @@ def _check_headers(path: Path, part: str, headers: dict[str, Header]) -> None:
         raise DataError(f"{path} x_{part}", rule, got=samples[1:])
 
 
+def _saving(headers: dict[str, Header]) -> str:
+    """How to save a file anew under the names that are wanted."""
+    for x, y in OTHER_NAMES:
+        if {x, y} <= headers.keys():
+            return f"Save it again: numpy.savez(path, x_train=a[{x!r}], y_train=a[{y!r}])."
+    return "Save it with numpy.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)."
+
+
 def _check_x(place: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
     if dtype.kind not in "biuf":
         remedy = "Convert it with x.astype('float32')."
@@ -143,31 +204,6 @@ def _check_x(place: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
     if len(shape) < 2 or 0 in shape[1:]:
         remedy = "Use x.reshape(len(x), -1)." if len(shape) < 2 else ""
         raise DataError(place, "must have shape (samples, features, ...)", got=shape, remedy=remedy)
-
-
-def _check_y(place: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    if dtype.kind not in "iu":
-        remedy = "Convert it with y.astype('int64')."
-        raise DataError(place, "must be an array of integer class indices", got=str(dtype), remedy=remedy)
-    if len(shape) != 1 and not (len(shape) == 2 and shape[1] == 1):
-        remedy = "One-hot rows become indices with y.argmax(axis=1)."
-        raise DataError(place, "must have shape (samples,)", got=shape, remedy=remedy)
-
-
-def _check_classes(place: str, y: np.ndarray) -> int:
-    labels = [int(label) for label in np.unique(y)]
-    if len(labels) < 2:
-        raise DataError(place, "must have at least two classes", got=len(labels))
-    remedy = "Renumber with numpy.unique(y, return_inverse=True)."
-    if labels[0] < 0:
-        raise DataError(place, "labels must not be negative", got=labels[0], remedy=remedy)
-    if (missing := labels[-1] + 1 - len(labels)) > 0:
-        candidates = range(min(labels[-1] + 1, len(labels) + 5))
-        first = ", ".join(map(str, sorted(set(candidates) - set(labels))[:5]))
-        rule = f"labels must be 0..{labels[-1]} with every class present"
-        got = f"no {first}{', ...' if missing > 5 else ''} ({missing} missing)"
-        raise DataError(place, rule, got=got, remedy=remedy)
-    return len(labels)
 
 
 def _as_stored(place: str, x: np.ndarray) -> np.ndarray:

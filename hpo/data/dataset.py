@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpo.data.catalog import sha256
+from hpo.data.pixels import is_image_shape, pixels_of
 from hpo.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,11 +46,6 @@ class Dataset:
         """Shape of one sample."""
         return self.x.shape[1:]
 
-    @property
-    def features(self) -> int:
-        """Numbers in one sample."""
-        return math.prod(self.sample_shape)
-
 
 def make_dataset(
     name: str,
@@ -80,7 +75,7 @@ def samples_picture(dataset: Dataset, *, rows: int = 10, columns: int = 10) -> I
     from PIL import Image
 
     shape = dataset.sample_shape
-    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3)):
+    if not is_image_shape(shape):
         rule = "a picture needs samples of shape (height, width) or (height, width, 3)"
         raise DataError(dataset.name, rule, got=shape)
     rows = min(rows, dataset.classes)
@@ -89,17 +84,10 @@ def samples_picture(dataset: Dataset, *, rows: int = 10, columns: int = 10) -> I
     height, width = shape[0] * factor + GAP, shape[1] * factor + GAP
     colours = shape[2:] if shape[2:] == (3,) else ()
     sheet = np.full((rows * height + GAP, columns * width + GAP, *colours), 255, np.uint8)
-    pixels = _pixels(dataset, np.concatenate(chosen)).reshape(-1, *shape[:2], *colours)
+    pixels = pixels_of(dataset.x[np.concatenate(chosen)], dataset.scale)
     positions = ((row, column) for row, indices in enumerate(chosen) for column in range(len(indices)))
     for tile, (row, column) in zip(pixels, positions, strict=True):
         top, left = GAP + row * height, GAP + column * width
         enlarged = tile.repeat(factor, axis=0).repeat(factor, axis=1)
         sheet[top : top + height - GAP, left : left + width - GAP] = enlarged
     return Image.fromarray(sheet)
-
-
-def _pixels(dataset: Dataset, indices: np.ndarray) -> np.ndarray:
-    values = dataset.x[indices].astype(np.float64) * dataset.scale
-    low, high = min(values.min(), 0.0), max(values.max(), 1.0)  # standardised values leave 0..1
-    pixels: np.ndarray = np.rint((values - low) / (high - low) * 255).astype(np.uint8)
-    return pixels

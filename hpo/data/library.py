@@ -13,11 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
-from hpo.data.archive import DAMAGE, explain, read_arrays, read_user, write_arrays
+from hpo.data.archive import (
+    DAMAGE,
+    explain,
+    has_test_part,
+    read_arrays,
+    read_labels,
+    read_user,
+    write_arrays,
+)
 from hpo.data.catalog import ENTRIES, KEYS, Arrays, Entry, mismatch, normalised
 from hpo.data.dataset import Dataset, make_dataset
 from hpo.data.sources import SOURCES, SourceError
-from hpo.data.splits import stratified_split
+from hpo.data.splits import check_split, stratified_split
 from hpo.errors import DataError
 
 Progress = Callable[[str, int, int | None], None]  # what, bytes done, bytes in total if known
@@ -68,7 +76,7 @@ def check_name(name: str) -> None:
     if name in ENTRIES:
         return
     if name.endswith(".npz"):
-        if not _is_file(Path(name)):
+        if not _is_file(name):
             raise DataError("data set", "must be an existing .npz file", got=name)
         return
     close = difflib.get_close_matches(name.lower(), ENTRIES, n=1)
@@ -81,13 +89,41 @@ def load_train(name: str, *, data_dir: Path | None = None) -> Dataset:
     return _load(name, "train", data_dir)
 
 
-def train_samples(name: str) -> int:
-    """How many training samples a set has, without loading or fetching it. Raises DataError."""
+def train_samples(name: str, *, fraction: float | None, folds: int | None, seed: int) -> int:
+    """How many training samples a set has. Of a user's file the labels are read and split for a trial.
+
+    Neither fetches a known set nor reads samples.
+
+    Raises:
+        DataError: the name is unknown, labels are no classes, a class is only in the test part, or some part
+            of the split would lack a class.
+    """
     check_name(name)
     if name in ENTRIES:
         return ENTRIES[name].train_samples
-    _, y, _ = read_user(Path(name).expanduser(), "train")
+    y = read_labels(resolved(name)).y
+    check_split(y, fraction=fraction, folds=folds, seed=seed)
     return len(y)
+
+
+def samples_of_test_part(name: str) -> int | None:
+    """How many samples the test part of a set has; None without one. Reads no samples, and fetches nothing.
+
+    Raises:
+        DataError: the name is unknown, or the labels of either part break a rule.
+    """
+    check_name(name)
+    if name in ENTRIES:
+        return ENTRIES[name].test_samples
+    return read_labels(resolved(name)).test_samples
+
+
+def digest_of_test_part(name: str, *, data_dir: Path | None = None) -> str | None:
+    """The digest of the test part of a set; None if it has none. Raises DataError."""
+    check_name(name)
+    if name not in ENTRIES and not has_test_part(resolved(name)):
+        return None
+    return load_test(name, data_dir=data_dir).digest
 
 
 def load_test(name: str, *, data_dir: Path | None = None) -> Dataset:
@@ -103,7 +139,7 @@ def fetch(name: str, *, data_dir: Path | None = None, progress: Progress | None 
     """
     check_name(name)
     if name not in ENTRIES:
-        return Path(name).expanduser()
+        return resolved(name)
     if name == "digits":
         import sklearn.datasets
 
@@ -121,7 +157,7 @@ def fetch(name: str, *, data_dir: Path | None = None, progress: Progress | None 
 def _load(name: str, part: str, folder: Path | None) -> Dataset:
     check_name(name)
     if name not in ENTRIES:
-        x, y, classes = read_user(Path(name).expanduser(), part)
+        x, y, classes = read_user(resolved(name), part)
         return make_dataset(name, x, y, classes=classes, scale=1 / 255 if x.dtype == np.uint8 else 1.0)
     entry = ENTRIES[name]
     if name == "digits":
@@ -195,10 +231,15 @@ def _file(name: str, folder: Path | None) -> Path:
     return (data_dir() if folder is None else Path(folder)) / f"{name}.npz"
 
 
-def _is_file(path: Path) -> bool:
+def resolved(name: str) -> Path:
+    """The path of a user's file: `~` and environment variables stand for what they are."""
+    return Path(os.path.expandvars(name)).expanduser()
+
+
+def _is_file(name: str) -> bool:
     try:
-        return path.expanduser().is_file()
-    except (OSError, RuntimeError):  # a name too long, a home folder nobody has
+        return resolved(name).is_file()
+    except (OSError, RuntimeError, ValueError):  # a name too long, a home folder nobody has
         return False
 
 

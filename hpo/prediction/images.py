@@ -27,11 +27,6 @@ class Pictures:
     resized: tuple[Path, ...]
 
 
-def is_image_shape(shape: Sequence[int | None]) -> bool:
-    """Whether samples are (height, width), (height, width, 1) or (height, width, 3)."""
-    return None not in shape and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)))
-
-
 def image_files(path: Path) -> list[Path]:
     """The image files of a folder, by name; a file as it is. Raises DataError if there is none."""
     if path.is_file():

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo.data.archive import DAMAGE, explain, read_arrays
+from hpo.data.pixels import is_image_shape
 from hpo.errors import DataError, HpoError
-from hpo.prediction.images import image_files, is_image_shape, read_images
+from hpo.prediction.images import image_files, read_images
 from hpo.training.device import prepare_tensorflow
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpo.data.pixels import is_image_shape, pixels_of
 from hpo.errors import DataError
-from hpo.prediction.images import is_image_shape
 from hpo.prediction.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -84,20 +84,12 @@ def _name_width(tiles: Sequence[_Tile]) -> int:
 def _tiles(predicted: Predictions) -> list[_Tile]:
     names, labels = predicted.class_names, predicted.labels
     found = []
-    for index, pixels in enumerate(_pixels(predicted.x[:MOST], predicted.scale)):
+    for index, pixels in enumerate(pixels_of(predicted.x[:MOST], predicted.scale)):
         row = predicted.probabilities[index]
         top = [(names[best], float(row[best])) for best in np.argsort(-row, kind="stable")[:TOP]]
         source = str(predicted.sources[index]).rpartition("/")[2]
         found.append(_Tile(pixels, source, top, None if labels is None else names[labels[index]]))
     return found
-
-
-def _pixels(x: np.ndarray[Any, Any], scale: float) -> np.ndarray[Any, Any]:
-    """Samples as uint8, of shape (samples, height, width) or (samples, height, width, 3)."""
-    values = x.astype(np.float64) * scale
-    low, high = min(values.min(), 0.0), max(values.max(), 1.0)  # standardised values leave 0..1
-    pixels: np.ndarray[Any, Any] = np.rint((values - low) / (high - low) * 255).astype(np.uint8)
-    return pixels[..., 0] if pixels.shape[3:] == (1,) else pixels
 
 
 def _title(predicted: Predictions, shown: int) -> str:

@@ -7,16 +7,18 @@ from datetime import UTC, datetime
 
 import optuna
 
-from hpo.data import Dataset, load_train, stratified_folds, stratified_split
-from hpo.errors import DataError, StudyError
+from hpo.data import Dataset, check_split, digest_of_test_part, load_train
+from hpo.errors import StudyError
 from hpo.registry.stored import (
     ATTRIBUTES,
     CREATED_ATTRIBUTE,
     DIGEST_ATTRIBUTE,
     SPEC_ATTRIBUTE,
     STOPPED_ATTRIBUTE,
+    TEST_DIGEST_ATTRIBUTE,
     StoredStudy,
     StudySummary,
+    changed_data,
     is_ours,
     place_of,
     summarise,
@@ -32,10 +34,7 @@ def checked_data(spec: StudySpec) -> Dataset:
         DataError: it cannot be had, or cannot be split as declared.
     """
     dataset, data = load_train(spec.data.name), spec.data
-    if data.folds is not None:
-        stratified_folds(dataset.y, folds=data.folds, seed=data.seed)
-    elif data.validation is not None:
-        stratified_split(dataset.y, fraction=data.validation, seed=data.seed)
+    check_split(dataset.y, fraction=data.validation, folds=data.folds, seed=data.seed)
     return dataset
 
 
@@ -91,7 +90,7 @@ def _is_half_registered(study: optuna.Study, spec: StudySpec) -> bool:
     """Whether it is what `create_study` leaves if it is killed: a new study, or one that looks like it."""
     return (
         not is_ours(study.user_attrs)
-        and study.user_attrs.keys() <= ATTRIBUTES
+        and study.user_attrs.keys() <= {*ATTRIBUTES, TEST_DIGEST_ATTRIBUTE}
         and [direction.name.lower() for direction in study.directions] == [spec.objective.direction]
         and not study.get_trials(deepcopy=False)
     )
@@ -103,6 +102,7 @@ def _register(study: optuna.Study, spec: StudySpec, digest: str) -> None:
         study.set_metric_names([spec.objective.metric])
     study.set_user_attr(CREATED_ATTRIBUTE, datetime.now(UTC).isoformat(timespec="seconds"))
     study.set_user_attr(DIGEST_ATTRIBUTE, digest)
+    study.set_user_attr(TEST_DIGEST_ATTRIBUTE, digest_of_test_part(spec.data.name))
     # Last: what has a specification is whole.
     study.set_user_attr(SPEC_ATTRIBUTE, to_json(spec))
 
@@ -117,8 +117,8 @@ def _extend(study: StoredStudy, spec: StudySpec, digest: str) -> None:
         lines = "; ".join(f"{change.key} was {change.old!r} and is {change.new!r}" for change in refused)
         remedy = f"Give it a new name, or delete the old study: hpo delete {study.name} --yes."
         raise StudyError(place_of(study.name), f"is taken by another specification: {lines}", remedy=remedy)
+    study.check_test_data(spec.data.name)
     if digest != study.data_digest:
-        rule = "must be the data that the study began with, and has changed since"
-        raise DataError(f"data {spec.data.name}", rule, remedy="Give the study a new name.")
+        raise changed_data(spec.data.name)
     if found:
         study.optuna.set_user_attr(SPEC_ATTRIBUTE, to_json(spec))

@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from hpo.data import Dataset, load_test, load_train
+from hpo.data import Dataset, digest_of_test_part, load_test, load_train
 from hpo.errors import DataError, StudyError
 from hpo.search import make_pruner, make_sampler, plan
 from hpo.spec import FinalSpec, from_json
@@ -19,6 +19,8 @@ from hpo.trials import STATES, Trial
 
 SPEC_ATTRIBUTE = "spec"
 DIGEST_ATTRIBUTE = "data_digest"
+# Of the test part; None if there is none. Studies of version 0.1 have it from their next look at it.
+TEST_DIGEST_ATTRIBUTE = "test_digest"
 CREATED_ATTRIBUTE = "created"
 STOPPED_ATTRIBUTE = "stopped"
 ATTRIBUTES = frozenset({SPEC_ATTRIBUTE, DIGEST_ATTRIBUTE, CREATED_ATTRIBUTE})
@@ -132,17 +134,40 @@ class StoredStudy:
         """
         dataset = load_train(self.spec.data.name)
         if dataset.digest != self.data_digest:
-            rule = "must be the data that the study began with, and has changed since"
-            raise DataError(f"data {self.spec.data.name}", rule, remedy="Give the study a new name.")
+            raise changed_data(self.spec.data.name)
         return dataset
+
+    @property
+    def test_digest(self) -> str | None:
+        """The digest of the test part of the study's data; None if there is none, or it is not known."""
+        digest: str | None = self.optuna.user_attrs.get(TEST_DIGEST_ATTRIBUTE)
+        return digest
+
+    def check_test_data(self, name: str | None = None) -> None:
+        """Check the test part of the study's data, or of the set of that name, which may have moved.
+
+        Raises:
+            DataError: it is not what the study began with.
+        """
+        name, attributes = name or self.spec.data.name, self.optuna.user_attrs
+        found = digest_of_test_part(name)
+        if TEST_DIGEST_ATTRIBUTE not in attributes:
+            self.optuna.set_user_attr(TEST_DIGEST_ATTRIBUTE, found)
+        elif attributes[TEST_DIGEST_ATTRIBUTE] != found:
+            raise changed_data(f"{name}: test part")
 
     def load_test_data(self) -> Dataset | None:
         """The test part of the study's data set, for a final evaluation; None for any other study.
 
         Raises:
-            DataError: there is none.
+            DataError: there is none, or it is not what the study began with.
         """
-        return load_test(self.spec.data.name) if isinstance(self.spec, FinalSpec) else None
+        if not isinstance(self.spec, FinalSpec):
+            return None
+        dataset, name = load_test(self.spec.data.name), self.spec.data.name
+        if self.optuna.user_attrs.get(TEST_DIGEST_ATTRIBUTE, dataset.digest) != dataset.digest:
+            raise changed_data(f"{name}: test part")
+        return dataset
 
     def optuna_for(self, number: int) -> optuna.Study:
         """The Optuna study with the sampler and the pruner of trial `number`."""
@@ -159,6 +184,12 @@ class StoredStudy:
             rule = f"cannot be deleted while workers train it (trials in training: {busy})"
             raise StudyError(place_of(self.name), rule, remedy="Stop them first.")
         self.storage.delete_study(self.id)
+
+
+def changed_data(name: str) -> DataError:
+    """The error for data that are not those that a study began with."""
+    rule = "must be the data that the study began with, and has changed since"
+    return DataError(f"data {name}", rule, remedy="Give the study a new name.")
 
 
 def is_ours(attributes: Mapping[str, Any]) -> bool:

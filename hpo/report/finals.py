@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hpo import plots
-from hpo.data import Dataset, load_test
+from hpo.data import Dataset
 from hpo.data.archive import DAMAGE
+from hpo.data.pixels import is_image_shape, pixels_of
 from hpo.errors import DataError, StudyError
 from hpo.report.document import Bar, Block, Command, Example, Examples, Heading, Paragraph, Picture
 from hpo.spec import FinalSpec
@@ -51,7 +52,8 @@ def _evaluation(final: Study, *, latest: bool) -> list[Block]:
     if not arms:
         return [*blocks, Paragraph("None of its runs has finished."), Command(f"hpo resume {final.name}")]
     try:
-        test = load_test(final.spec.data.name)
+        test = final.load_test_data()
+        assert test is not None  # of a final evaluation
     except DataError as error:
         return [*blocks, Paragraph(f"No confusion matrix and no examples, as there is no test data: {error}")]
     if (ready := sum(arm.n > 0 for arm in summary.arms)) > len(arms):
@@ -144,13 +146,9 @@ def image(sample: Array, scale: float) -> str:
     """A sample as the data URI of a PNG; empty unless it is (height, width) or (height, width, 1 or 3)."""
     from PIL import Image
 
-    if sample.ndim == 3 and sample.shape[2] == 1:
-        sample = sample[..., 0]
-    if sample.ndim != 2 and (sample.ndim != 3 or sample.shape[2] != 3):
+    if not is_image_shape(sample.shape):
         return ""
-    values = sample.astype(np.float64) * scale
-    low, high = min(float(values.min()), 0.0), max(float(values.max()), 1.0)
-    pixels = np.rint((values - low) / (high - low) * 255).astype(np.uint8)
+    (pixels,) = pixels_of(sample[np.newaxis], scale)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -89,6 +89,8 @@ def create_final(studies: Sequence[Study], *, top: int = 1, seeds: int = SEEDS, 
     if same and not again:
         return same[-1]
     load_test(studies[0].spec.data.name)
+    for study in studies:
+        study.check_test_data()
     evaluation = 1 + max((_final(final).evaluation for final in before), default=0)
     spec = _spec(studies, _candidates(studies)[:top], seeds=seeds, evaluation=evaluation)
     return create_study(spec, storage=storage)

@@ -200,4 +200,7 @@ def compare_studies(studies: Sequence[Study]) -> Comparison:
         if other.data_digest != first.data_digest:
             rule = f"cannot be compared with {place_of(first.name)}, whose data is {first.spec.data.name!r}"
             raise StudyError(f"{place_of(other.name)}: data", rule, got=other.spec.data.name)
+        if None not in (other.test_digest, first.test_digest) and other.test_digest != first.test_digest:
+            rule = f"cannot be compared with {place_of(first.name)}, which has another test part"
+            raise StudyError(f"{place_of(other.name)}: data", rule, got=other.spec.data.name)
     return compare(*((study.spec, study.all_trials) for study in studies))
