@@ -19,12 +19,12 @@ def report(
     """Write report.md and report.html, and put the summary on the studies in optuna-dashboard."""
     opened = open_storage(storage)
     found = [open_study(name, opened) for name in dict.fromkeys(studies)]
-    from hpo.dashboard.publishing import publish_blocks
+    from hpo.dashboard.publishing import publish
     from hpo.report import compose
 
     made = compose(found)
     for path in made.write(out):
         print(path)
     for study, blocks in zip(made.studies, made.parts, strict=True):
-        publish_blocks(study, blocks)
+        publish(study, blocks)
     print("The summary is the studies' note in: hpo dashboard", file=sys.stderr)

@@ -16,8 +16,8 @@ from markupsafe import escape
 from werkzeug import Request, Response
 from werkzeug.exceptions import HTTPException
 
-from hpo.dashboard.changes import refusal
-from hpo.dashboard.handlers import Handler, said
+from hpo.dashboard.middleware import Handler, one_line
+from hpo.dashboard.mutations import refusal
 from hpo.dashboard.tokens import Token, WrongTokens
 
 logger = logging.getLogger(__name__)
@@ -69,10 +69,10 @@ class Guard:
         try:
             response = self._refused(request) or self._handler(request)
         except HTTPException as error:
-            response = said(request, error.code or 400, f"{error.name}.")
+            response = one_line(request, error.code or 400, f"{error.name}.")
         except Exception:
             logger.exception("%s %s failed", request.method, printable(request.path))
-            response = said(request, 500, "Internal error; the dashboard's log has more.")
+            response = one_line(request, 500, "Internal error; the dashboard's log has more.")
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("Content-Security-Policy", NOTHING)
@@ -87,20 +87,20 @@ class Guard:
     def _refused(self, request: Request) -> Response | None:
         """Why a request gets no further; None if it does."""
         if not self._is_known_host(request.headers.get("Host", "")):
-            return said(
+            return one_line(
                 request, 403, "This is no name of the dashboard's. Allow it with: --allowed-host NAME."
             )
         if _is_of_another_site(request):
-            return said(request, 403, "Pages of other sites may not ask the dashboard.")
+            return one_line(request, 403, "Pages of other sites may not ask the dashboard.")
         if self._rules.token is not None and (answer := self._login(request, self._rules.token)) is not None:
             return answer
         if request.method in READING:
             return None
         if not self._rules.may_write:
             line = "This dashboard is read-only. To change studies start it with: --read-write."
-            return said(request, 405, line, Allow=", ".join(READING))
+            return one_line(request, 405, line, Allow=", ".join(READING))
         if request.method not in WRITING:
-            return said(request, 405, "There is no such method.", Allow=", ".join(READING + WRITING))
+            return one_line(request, 405, "There is no such method.", Allow=", ".join(READING + WRITING))
         return refusal(request)
 
     def _is_known_host(self, host: str) -> bool:
@@ -125,14 +125,14 @@ class Guard:
         scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
         given = request.args.get("token", bearer if scheme.lower() == "bearer" else None)
         if given is None:
-            return said(request, 401, LOGIN)
+            return one_line(request, 401, LOGIN)
         address = request.remote_addr or ""
         if self._wrong.are_too_many(address):
-            return said(request, 429, "Too many wrong tokens. Wait a minute.", **{"Retry-After": "60"})
+            return one_line(request, 429, "Too many wrong tokens. Wait a minute.", **{"Retry-After": "60"})
         if not token.is_token(given):
             self._wrong.count(address)
             logger.warning("a wrong token from %s", address)
-            return said(request, 401, f"This is not the token. {LOGIN}")
+            return one_line(request, 401, f"This is not the token. {LOGIN}")
         return None if "token" not in request.args else self._entered(request, token)
 
     def _entered(self, request: Request, token: Token) -> Response:

@@ -1,14 +1,10 @@
-"""A study's summary in optuna-dashboard: Markdown as its note, the main figures as its graphs."""
+"""A study's summary, made of its report: Markdown as its note, the main figures as its graphs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import optuna_dashboard
-import plotly.io
-from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
-
-from hpo.dashboard.notes import write_note
+from hpo.dashboard.notes import Summary, store
 from hpo.report.document import Block, Paragraph, Picture, Table
 from hpo.report.outline import about
 from hpo.report.renderers import as_markdown
@@ -18,33 +14,17 @@ from hpo.tables.numbers import counted
 LONGEST_TABLE = 20
 
 
-def summary_of(study: Study) -> tuple[str, dict[str, str]]:
-    """The note of a study, and its graphs by their ids, as plotly's JSON."""
-    return _summary(about(study), study.name)
+def publish(study: Study, blocks: Sequence[Block] | None = None) -> None:
+    """Put the summary of a study on it; `blocks` about it are made anew unless they are given."""
+    store(summarize(study, blocks), study)
 
 
-def publish(study: Study) -> None:
-    """Put the summary of a study on it. What is there already and has not changed is not written again."""
-    publish_blocks(study, about(study))
-
-
-def publish_blocks(study: Study, blocks: Sequence[Block]) -> None:
-    """Put these blocks about a study on it."""
-    note, graphs = _summary(blocks, study.name)
-    # Notes and graphs lie in pieces of 2 kB: two writers at once would mix them.
-    with study.storage.lock(f"publish:{study.name}"):
-        write_note(study.optuna, note)
-        there = get_plotly_graph_objects(study.storage.optuna.get_study_system_attrs(study.id))
-        for key, graph in graphs.items():
-            if there.get(key) != graph:
-                figure = plotly.io.from_json(graph)
-                optuna_dashboard.save_plotly_graph_object(study.optuna, figure, graph_object_id=key)
-
-
-def _summary(blocks: Sequence[Block], name: str) -> tuple[str, dict[str, str]]:
-    note = as_markdown("", [_shortened(block, name) for block in blocks])
-    pictures = [block for block in blocks if isinstance(block, Picture) and block.key]
-    return note, {p.key: (p.figure if p.small is None else p.small).to_json() for p in pictures}
+def summarize(study: Study, blocks: Sequence[Block] | None = None) -> Summary:
+    """The note of a study and its graphs, of these blocks about it or of new ones."""
+    shown = [_shortened(block, study.name) for block in (about(study) if blocks is None else blocks)]
+    pictures = [block for block in shown if isinstance(block, Picture) and block.key]
+    graphs = {p.key: (p.figure if p.small is None else p.small).to_json() for p in pictures}
+    return Summary(as_markdown("", shown), graphs)
 
 
 def _shortened(block: Block, name: str) -> Block:

@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import TrialState
 
 from hpo.dashboard.server import Server, Settings
-from hpo.storage import Storage
+from hpo.storage import Storage, trial_id
 from hpo.storage.artifacts import artifacts_of
 
 # What `plot` is asked for; the API does not say which there are.
@@ -57,7 +57,7 @@ def check(storage: Storage, settings: Settings) -> list[Checked]:
         rules = [route.rule for route in server.dashboard.routes if route.method == "GET"]
         return [_asked(server, path) for rule in rules for path in _filled(rule, known)]
     finally:
-        server.close()
+        server.stop()
         thread.join(TIMEOUT_SECONDS)
 
 
@@ -73,7 +73,7 @@ def _known(storage: Storage) -> Known:
     trials = storage.rdb.get_all_trials(study, deepcopy=False)
     if trials:
         shown = max(trials, key=lambda trial: len(artifacts_of(trial.system_attrs)))
-        known["trial_id"] = [str(shown._trial_id)]
+        known["trial_id"] = [str(trial_id(shown))]
         known["artifact_id"] = list(artifacts_of(shown.system_attrs))
     return known
 

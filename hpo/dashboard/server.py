@@ -14,20 +14,24 @@ import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import optuna_dashboard
 import waitress
 from optuna.artifacts import FileSystemArtifactStore
+from waitress.wasyncore import close_all
 
-from hpo.dashboard.attributes import ViewedStorage
-from hpo.dashboard.changes import deleting
+from hpo.dashboard.artifacts import as_attachments
+from hpo.dashboard.csv_tables import without_formulas
 from hpo.dashboard.guard import Guard, Rules
-from hpo.dashboard.handlers import handler_of
-from hpo.dashboard.responses import Shared, harmless
-from hpo.dashboard.study_details import Details
-from hpo.dashboard.summaries import Summaries
+from hpo.dashboard.live_summaries import LiveSummaries
+from hpo.dashboard.middleware import Handler, wsgi_handler
+from hpo.dashboard.mutations import with_deletion
+from hpo.dashboard.response_cache import ResponseCache
+from hpo.dashboard.study_details import StudyDetails
 from hpo.dashboard.tokens import Token, new_token, token_in
-from hpo.dashboard.validation import sensible
+from hpo.dashboard.trial_attributes import DashboardStorage
+from hpo.dashboard.validation import validated
 from hpo.errors import HpoError, StorageError
 from hpo.storage import Storage
 
@@ -77,18 +81,13 @@ class Server:
             self.reachable: tuple[str, int] = listening.getsockname()[:2]
             self.port = self.reachable[1]
             _make(storage.artifacts.path)
-            viewed = storage.opened_as(ViewedStorage, reading=not settings.may_write)
-            self.dashboard = optuna_dashboard.wsgi(
-                viewed, artifact_store=FileSystemArtifactStore(storage.artifacts.path)
-            )
-            handler = harmless(Details(handler_of(self.dashboard), viewed, Summaries(storage)))
-            if settings.may_write:
-                handler = deleting(handler, storage)
-            guard = Guard(Shared(sensible(handler, viewed)), self._rules(), log=log)
+            guard = Guard(self._handler(storage), self._rules(), log=log)
             # That some clients wait for others is no news.
             logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+            self._sockets: dict[int, Any] = {}
             self._server = waitress.create_server(
                 guard,
+                map=self._sockets,
                 sockets=[listening],
                 threads=THREADS,
                 ident=None,
@@ -112,14 +111,34 @@ class Server:
         return f"{self.address}/?token={self.token.text}"
 
     def run(self) -> None:
-        """Answer until interrupted."""
-        with contextlib.suppress(KeyboardInterrupt):
-            self._server.run()
+        """Answer until interrupted or stopped; nobody listens any more when it returns."""
+        try:
+            with contextlib.suppress(KeyboardInterrupt):
+                self._server.run()
+        finally:
+            self._summaries.close()
+            close_all(self._sockets)
 
-    def close(self) -> None:
-        """Stop answering; `run` returns."""
+    def stop(self) -> None:
+        """Let `run`, in another thread, return once what was asked is answered."""
         self._server.task_dispatcher.shutdown()
-        self._server.close()
+        if not self._sockets:
+            return  # it has ended by itself
+        # The sockets belong to the thread that waits for them: closed by another one, their descriptors are
+        # waited for all the same, and may by then be those of other files.
+        self._server.trigger.pull_trigger(lambda: close_all(self._sockets))
+
+    def _handler(self, storage: Storage) -> Handler:
+        """What is behind the guard; the room's `__init__` has the order."""
+        may_write, folder = self._settings.may_write, storage.artifacts.path
+        shown = storage.opened_as(DashboardStorage, reading=not may_write)
+        self.dashboard = optuna_dashboard.wsgi(shown, artifact_store=FileSystemArtifactStore(folder))
+        self._summaries = LiveSummaries(storage)
+        handler: Handler = StudyDetails(wsgi_handler(self.dashboard), shown, self._summaries)
+        handler = as_attachments(without_formulas(handler))
+        if may_write:
+            handler = with_deletion(handler, storage)
+        return ResponseCache(validated(handler, shown))
 
     def _rules(self) -> Rules:
         settings = self._settings

@@ -15,11 +15,12 @@ from typing import Any
 import orjson
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
-from optuna_dashboard._serializer import serialize_frozen_trial
 from werkzeug import Request, Response
 
-from hpo.dashboard.handlers import Handler, with_query
-from hpo.dashboard.summaries import Summaries
+from hpo.dashboard.live_summaries import LiveSummaries
+from hpo.dashboard.middleware import Handler, with_environ
+from hpo.dashboard.upstream import trial_json
+from hpo.storage import trial_id
 
 PATH = re.compile(r"/api/studies/(\d{1,9})/?")
 # More trials than any study has: optuna-dashboard then serializes none.
@@ -28,10 +29,10 @@ NONE_AFTER = 999_999_999
 OF_TRIAL = re.compile(r"dashboard:(?:artifacts:)?(\d+):")
 
 
-class Details:
+class StudyDetails:
     """Answers `GET /api/studies/ID?after=N`: as optuna-dashboard does, but trials and summaries by itself."""
 
-    def __init__(self, dashboard: Handler, storage: BaseStorage, summaries: Summaries) -> None:
+    def __init__(self, dashboard: Handler, storage: BaseStorage, summaries: LiveSummaries) -> None:
         self._dashboard, self._storage, self._summaries = dashboard, storage, summaries
         self._finished: dict[int, bytes] = {}
 
@@ -39,7 +40,7 @@ class Details:
         path, after = PATH.fullmatch(request.path), request.args.get("after", "0")
         if request.method != "GET" or path is None or not re.fullmatch(r"\d{1,9}", after):
             return self._dashboard(request)
-        answer = self._dashboard(with_query(request, f"after={NONE_AFTER}"))
+        answer = self._dashboard(with_environ(request, QUERY_STRING=f"after={NONE_AFTER}"))
         if answer.status_code != 200:
             return answer
         study_id, found = int(path[1]), orjson.loads(answer.get_data())
@@ -48,7 +49,7 @@ class Details:
             attributes = self._storage.get_study_system_attrs(study_id)
         except KeyError:  # it has been deleted in between
             return self._dashboard(request)
-        self._summaries.put_on(study_id, attributes, found)
+        self._summaries.put_on(found, study_id, attributes)
         texts = self._texts(study_id, trials[int(after) :], attributes)
         found["trials"] = orjson.Fragment(b"[" + b",".join(texts) + b"]")
         answer.set_data(orjson.dumps(found))
@@ -59,7 +60,7 @@ class Details:
     ) -> Iterable[bytes]:
         annotated = {int(own[1]) for own in map(OF_TRIAL.match, attributes) if own}
         for trial in trials:
-            key = trial._trial_id
+            key = trial_id(trial)
             if key in annotated:
                 yield as_json(study_id, trial, attributes)
             elif not trial.state.is_finished():
@@ -74,7 +75,7 @@ def as_json(study_id: int, trial: FrozenTrial, attributes: dict[str, Any]) -> by
     """A trial as optuna-dashboard serializes it, with the study's system attributes that concern it."""
     without_epochs = copy.copy(trial)
     without_epochs.intermediate_values = {}
-    found = serialize_frozen_trial(study_id, without_epochs, attributes)
+    found = trial_json(study_id, without_epochs, attributes)
     found["intermediate_values"] = [
         {"step": step, "value": value if math.isfinite(value) else str(value)}
         for step, value in sorted(trial.intermediate_values.items())

@@ -1,4 +1,4 @@
-"""Questions that optuna-dashboard would answer with an internal error."""
+"""Paths and queries that optuna-dashboard would answer with an internal error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import orjson
 from optuna.storages import BaseStorage
 from werkzeug import Request, Response
 
-from hpo.dashboard.handlers import Handler, changed, said
+from hpo.dashboard.middleware import Handler, one_line, with_environ
 
 # The largest key that every database takes.
 LARGEST = 2**31 - 1
@@ -19,29 +19,29 @@ IMPORTANCES = re.compile(r"/api/studies/(\d+)/param_importances/?")
 JSON = "application/json"
 
 
-def sensible(handler: Handler, storage: BaseStorage) -> Handler:
+def validated(handler: Handler, storage: BaseStorage) -> Handler:
     """Passes on what is about studies and trials that there are; the rest is not found, or a bad request."""
 
     def handle(request: Request) -> Response:
         path = request.path
         if CONTROL.search(path):
-            return said(request, 400, "There is no such path.")
+            return one_line(request, 400, "There is no such path.")
         if any(int(number) > LARGEST for number in re.findall(r"/(\d+)", path)):
-            return said(request, 404, "There is no such study or trial.")
+            return one_line(request, 404, "There is no such study or trial.")
         if not re.fullmatch(r"\d{1,9}", request.args.get("after", "0")):
-            return said(request, 400, "after must be a number of trials.")
+            return one_line(request, 400, "after must be a number of trials.")
         try:
             if study := OF_STUDY.fullmatch(path):
                 storage.get_study_name_from_id(int(study[1]))
             if trial := OF_TRIAL.fullmatch(path):
                 storage.get_trial(int(trial[1] or trial[2]))
         except KeyError:
-            return said(request, 404, "There is no such study or trial.")
+            return one_line(request, 404, "There is no such study or trial.")
         if (about := IMPORTANCES.fullmatch(path)) and not _varies(storage, int(about[1])):
             directions = storage.get_study_directions(int(about[1]))
             return Response(orjson.dumps({"param_importances": [[] for _ in directions]}), mimetype=JSON)
         encoding = "gzip" if request.accept_encodings.quality("gzip") > 0 else "identity"
-        return handler(changed(request, HTTP_ACCEPT_ENCODING=encoding))
+        return handler(with_environ(request, HTTP_ACCEPT_ENCODING=encoding))
 
     return handle
 

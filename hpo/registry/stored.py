@@ -14,7 +14,7 @@ from hpo.data import Dataset, digest_of_test_part, load_test, load_train
 from hpo.errors import DataError, StudyError
 from hpo.search import make_pruner, make_sampler, plan
 from hpo.spec import FinalSpec, from_json
-from hpo.storage import Storage, StudyRow
+from hpo.storage import Storage, StudyRow, study_id
 from hpo.trials import STATES, Trial
 
 SPEC_ATTRIBUTE = "spec"
@@ -75,7 +75,7 @@ class StoredStudy:
     @property
     def id(self) -> int:
         """Optuna's key of the study in its storage."""
-        return self.optuna._study_id
+        return study_id(self.optuna)
 
     @property
     def frozen_trials(self) -> list[FrozenTrial]:

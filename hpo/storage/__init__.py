@@ -8,7 +8,15 @@ from hpo.storage.artifacts import DEFAULT_ARTIFACT_DIR, ArtifactFolder, Attachme
 from hpo.storage.bulk import BulkReadingStorage
 from hpo.storage.claims import RETRIES_ATTRIBUTE, Claim, LeaseLostError
 from hpo.storage.engine import DEFAULT_URL
-from hpo.storage.leased import LeasedTrial, last_step
+from hpo.storage.handles import (
+    last_step,
+    set_system_attribute,
+    storage_of,
+    study_id,
+    system_attributes,
+    trial_id,
+)
+from hpo.storage.leased import LeasedTrial
 from hpo.storage.leases import Lease, new_token
 from hpo.storage.patience import Patience, passes, reason
 from hpo.storage.storage import Storage, StudyRow
@@ -32,4 +40,9 @@ __all__ = [
     "new_token",
     "passes",
     "reason",
+    "set_system_attribute",
+    "storage_of",
+    "study_id",
+    "system_attributes",
+    "trial_id",
 ]

@@ -35,6 +35,16 @@ Gather = Callable[[Iterable[Row]], Any]
 class BulkReadingStorage(RDBStorage):
     """Optuna's storage; all of it that reads more than one trial comes through `_get_trials`."""
 
+    def shown(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """The user attributes that a trial has here, from those stored: a subclass may change them."""
+        return attributes
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """See Optuna."""
+        trial = super().get_trial(trial_id)
+        trial._user_attrs = self.shown(trial._user_attrs)
+        return trial
+
     def _get_trials(
         self,
         study_id: int,
@@ -51,10 +61,13 @@ class BulkReadingStorage(RDBStorage):
         wanted = _wanted(study_id, states, included_trial_ids, trial_id_greater_than)
         try:
             with self.engine.connect().execution_options(**READING) as connection:
-                return _read(connection, study_id, wanted)
+                trials = _read(connection, study_id, wanted)
         except sa.exc.SQLAlchemyError as error:
             # As Optuna does.
             raise StorageInternalError("The trials could not be read.") from error
+        for trial in trials:
+            trial._user_attrs = self.shown(trial._user_attrs)
+        return trials
 
 
 def _read(connection: sa.Connection, study_id: int, wanted: sa.Select[Any]) -> list[FrozenTrial]:

@@ -59,11 +59,3 @@ class LeasedTrial(optuna.trial.Trial):
                 return action()
 
         return self._retry(attempt)
-
-
-def last_step(trial: optuna.trial.Trial) -> int:
-    """The last epoch that was reported before this object of the trial was made; 0 without any.
-
-    To ask the database again could fail.
-    """
-    return max(trial._cached_frozen_trial.intermediate_values, default=0)

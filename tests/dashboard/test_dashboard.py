@@ -10,6 +10,8 @@ import json
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,17 +23,19 @@ import optuna_dashboard
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
-from optuna_dashboard._serializer import serialize_frozen_trial
 from werkzeug.test import Client
 
 import hpo as library
-from hpo.dashboard.publishing import publish, summary_of
+from hpo.dashboard.live_summaries import LiveSummaries
+from hpo.dashboard.publishing import publish, summarize
 from hpo.dashboard.study_details import as_json
+from hpo.dashboard.upstream import trial_json
 from hpo.spec import loads
-from hpo.storage import Storage
+from hpo.storage import Storage, study_id, trial_id
+from hpo.trials import CURVES_FILE
 from hpo.trials.outcome import Outcome
 from hpo.workers.worker import Worker
-from tests.command import SEARCH, Trained, quick
+from tests.command import SEARCH, Trained, environment, quick
 from tests.dashboards import Dashboard, dashboard
 from tests.databases import Crowd
 from tests.recorded import comparison, created, record
@@ -227,9 +231,73 @@ def test_a_study_that_nobody_has_published_is_summarised_and_nothing_is_written(
         path = f"/api/studies/{study.id}"
         eventually(lambda: "## " in running.json(path)["note"]["body"], within=60)
         found = running.json(path)
-    assert found["note"]["body"] == summary_of(study)[0]
-    assert {graph["id"] for graph in found["plotly_graph_objects"]} == summary_of(study)[1].keys()
+    assert found["note"]["body"] == summarize(study).note
+    assert {graph["id"] for graph in found["plotly_graph_objects"]} == summarize(study).graphs.keys()
     assert study.storage.rdb.get_study_system_attrs(study.id) == before
+
+
+def spoil_curves(study: library.Study) -> dict[Path, bytes]:
+    """Make the learning curves of a study unreadable; returns what the files held."""
+    trials = study.frozen_trials
+    paths = [path for trial in trials if (path := study.storage.artifact(trial, CURVES_FILE)) is not None]
+    held = {path: path.read_bytes() for path in paths}
+    for path in paths:
+        path.write_bytes(b"\xff\xfe" * 10)
+    return held
+
+
+def test_after_a_summary_that_failed_the_published_one_is_shown_and_told_once(tmp_path: Path) -> None:
+    study = recorded_study(tmp_path)
+    publish(study)
+    published = summarize(study)
+    held = spoil_curves(study)
+    with dashboard(tmp_path) as running:
+        path = f"/api/studies/{study.id}"
+        assert running.process.stderr is not None
+        running.json(path)
+        said = running.process.stderr.readline()
+        assert said.startswith("study 'comparison' cannot be summarised now: "), said
+        for _ in range(3):
+            found = running.json(path)
+            assert found["note"]["body"] == published.note
+            assert {graph["id"] for graph in found["plotly_graph_objects"]} == published.graphs.keys()
+            time.sleep(1.1)  # within a second clients share an answer
+        # A study that has changed is summarised at once.
+        for file, content in held.items():
+            file.write_bytes(content)
+        spec = comparison(["slow", "fast"], seeds=6)
+        library.create_study(spec, storage=study.storage)
+        record(study, lambda *_: {"val_accuracy": 0.9, "val_loss": 0.5, "train_seconds": 1.0})
+        expected = summarize(library.open_study(study.name, storage=study.storage)).note
+        assert expected != published.note
+        eventually(lambda: running.json(path)["note"]["body"] == expected, within=15)
+        running.process.terminate()
+        _, rest = running.process.communicate()
+    assert "cannot be summarised" not in rest
+
+
+def test_a_summary_that_failed_is_tried_again_though_the_study_has_not_changed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = recorded_study(tmp_path)
+    held = spoil_curves(study)
+    summaries = LiveSummaries(study.storage, seconds=0.05)
+
+    def note() -> str:
+        page: dict[str, Any] = {"note": {"body": "stored"}, "plotly_graph_objects": []}
+        summaries.put_on(page, study.id, {})
+        body: str = page["note"]["body"]
+        return body
+
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        assert note() == "stored"
+        time.sleep(0.02)
+    for file, content in held.items():
+        file.write_bytes(content)
+    eventually(lambda: "## comparison" in note(), within=30)
+    assert len([record for record in caplog.records if "cannot be summarised" in record.message]) == 1
+    summaries.close()
 
 
 def test_a_note_of_a_person_s_is_kept_and_shown(tmp_path: Path) -> None:
@@ -260,12 +328,12 @@ def test_a_trial_is_what_optuna_dashboard_says_of_it(tmp_path: Path) -> None:
     storage = Storage(f"sqlite:///{tmp_path}/hpo.db", create=True)
     study = optuna.create_study(storage=storage.optuna, directions=["minimize", "maximize"])
     study.add_trials(of_every_kind())
-    key = study._study_id
+    key = study_id(study)
     storage.rdb.set_study_system_attr(key, "dashboard:2:note_ver", 1)
     storage.rdb.set_study_system_attr(key, "dashboard:2:note_str:0", "mine")
     attributes = storage.rdb.get_study_system_attrs(key)
     for trial in study.trials:
-        theirs = serialize_frozen_trial(key, trial, attributes)
+        theirs = trial_json(key, trial, attributes)
         assert json.loads(as_json(key, trial, attributes)) == json.loads(json.dumps(theirs))
 
 
@@ -278,14 +346,14 @@ def test_a_study_is_what_optuna_dashboard_says_of_it(tmp_path: Path) -> None:
         for _ in range(2):  # the second time out of what was kept
             note = {"body": "a note", "version": 1}
             for after in (0, 3, 100):
-                path = f"/api/studies/{study._study_id}?after={after}"
+                path = f"/api/studies/{study_id(study)}?after={after}"
                 expected = Client(theirs).get(path).json
                 found = running.json(path)
                 for answer in (found, expected):
                     for dimension in answer["union_search_space"]:  # in the order of a set
                         dimension["distribution"].get("choices", []).sort(key=str)
                 assert found == expected
-            running.send("PUT", f"/api/studies/{study._study_id}/{study.trials[0]._trial_id}/note", body=note)
+            running.send("PUT", f"/api/studies/{study_id(study)}/{trial_id(study.trials[0])}/note", body=note)
 
 
 def test_a_table_of_trials_runs_nothing(tmp_path: Path) -> None:
@@ -295,7 +363,7 @@ def test_a_table_of_trials_runs_nothing(tmp_path: Path) -> None:
         optuna.trial.create_trial(value=-1.5, user_attrs={"=1+1": "=cmd|' /C calc'!A0", "text": "+1 a\r\n-b"})
     )
     with dashboard(tmp_path) as running:
-        reply = running.get(f"/csv/{study._study_id}")
+        reply = running.get(f"/csv/{study_id(study)}")
     assert reply.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert reply.headers["Content-Disposition"].startswith("attachment; ")
     head, row = csv.reader(io.StringIO(reply.text))
@@ -328,9 +396,9 @@ def test_each_epoch_of_a_large_study_is_seen_within_two_seconds(tmp_path: Path) 
     # optuna-dashboard itself looks every 10 s at so many.
     study.add_trials([optuna.trial.create_trial(value=1.0)] * 600)
     assert storage.add_trials(
-        study._study_id, [optuna.trial.create_trial(state=TrialState.WAITING)], after=600
+        study_id(study), [optuna.trial.create_trial(state=TrialState.WAITING)], after=600
     )
-    claim = storage.claim([study._study_id], owner="worker", seconds=60)
+    claim = storage.claim([study_id(study)], owner="worker", seconds=60)
     assert claim is not None
     with dashboard(tmp_path) as running:
         for epoch in (1, 2, 3):
@@ -338,14 +406,14 @@ def test_each_epoch_of_a_large_study_is_seen_within_two_seconds(tmp_path: Path) 
             reported = time.monotonic()
             expected = [{"step": step, "value": step / 10} for step in range(1, epoch + 1)]
             while True:
-                trial = running.json(f"/api/studies/{study._study_id}?after=600")["trials"][-1]
+                trial = running.json(f"/api/studies/{study_id(study)}?after=600")["trials"][-1]
                 if trial["intermediate_values"] == expected:
                     break
                 assert time.monotonic() - reported < 2, trial["intermediate_values"]
                 time.sleep(0.05)
         assert claim.finish(TrialState.COMPLETE, value=0.0)
         time.sleep(1.1)
-        found = running.json(f"/api/studies/{study._study_id}?after=600")
+        found = running.json(f"/api/studies/{study_id(study)}?after=600")
     assert (found["trials"][0]["state"], found["trials"][0]["values"]) == ("Complete", [0.0])
 
 
@@ -425,6 +493,23 @@ def test_check_without_a_study_asks_for_the_rest(tmp_path: Path) -> None:
         "/static/bundle.js",
         "/incompatible-rdb-schema",
     ]
+
+
+# Starts and ends dashboards in one process; what the threads of their servers end in goes to standard error.
+CHECKS = """
+import sys
+from hpo.storage import Storage
+for _ in range(20):
+    assert all(asked.is_well for asked in check(Storage(sys.argv[1]), Settings(port=0)))
+"""
+
+
+def test_a_dashboard_that_is_ended_from_another_thread_ends_without_a_word(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/hpo.db"
+    Storage(url, create=True)
+    command = [sys.executable, "-c", CHECKS, url]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 # --------------------------------------------------------------------------------------------- bad input

@@ -1,10 +1,8 @@
-"""What happens to optuna-dashboard's answers on their way: shared, compressed, and made harmless."""
+"""Answers of the API that clients share, and what is worth it compressed once for all of them."""
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import threading
 import time
 from concurrent.futures import Future
@@ -14,8 +12,7 @@ from functools import cached_property
 from werkzeug import Request, Response
 from werkzeug.datastructures import Headers
 
-from hpo.dashboard.handlers import Handler, changed
-from hpo.tables.csv import defused
+from hpo.dashboard.middleware import Handler, with_environ
 
 # Clients that poll at the same time get one answer: at most so much older than if each had its own.
 SHARED_SECONDS = 1.0
@@ -23,12 +20,10 @@ COMPRESSED_BYTES = 1024
 # A quarter longer than by the usual level, in a third of the time.
 LEVEL = 1
 TEXTS = ("application/json", "text/", "image/svg+xml")
-# What somebody has uploaded runs nothing, even if a browser opens it.
-HARMLESS = "sandbox; default-src 'none'; style-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True)
-class Answer:
+class SharedResponse:
     """A whole response, which many clients may get."""
 
     status: int
@@ -55,18 +50,18 @@ class Answer:
         return Response(body, self.status, headers)
 
 
-class Shared:
+class ResponseCache:
     """Asks once for what several clients ask of the API at the same time."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
         self._lock = threading.Lock()
-        self._asked: dict[str, tuple[float, Future[Answer]]] = {}
+        self._asked: dict[str, tuple[float, Future[SharedResponse]]] = {}
 
     def __call__(self, request: Request) -> Response:
         if request.method == "HEAD":
             # The body is left out when the answer is sent.
-            request = changed(request, REQUEST_METHOD="GET")
+            request = with_environ(request, REQUEST_METHOD="GET")
         if request.method != "GET":
             try:
                 return self._handler(request)
@@ -93,34 +88,6 @@ class Shared:
                 future.set_exception(error)
         return future.result().response(request)
 
-    def _ask(self, request: Request) -> Answer:
+    def _ask(self, request: Request) -> SharedResponse:
         response = self._handler(request)
-        return Answer(response.status_code, response.headers, response.get_data())
-
-
-def harmless(handler: Handler) -> Handler:
-    """Artifacts are downloads that no page of another site reads, tables are no programs."""
-
-    def handle(request: Request) -> Response:
-        response = handler(request)
-        if request.path.startswith("/artifacts/"):
-            # A file that is gone is no fault of the server's.
-            if response.status_code >= 500:
-                response.close()
-                return Response("Not found.\n", 404, content_type="text/plain")
-            response.headers.pop("Access-Control-Allow-Origin", None)
-            response.headers["Content-Disposition"] = "attachment"
-            response.headers["Content-Security-Policy"] = HARMLESS
-        elif request.path.startswith("/csv/") and response.status_code == 200:
-            response.set_data(_defused_table(response.get_data(as_text=True)))
-            response.content_type = "text/csv; charset=utf-8"
-        return response
-
-    return handle
-
-
-def _defused_table(text: str) -> str:
-    written = io.StringIO()
-    rows = csv.reader(io.StringIO(text, newline=""))
-    csv.writer(written, lineterminator="\n").writerows([defused(cell) for cell in row] for row in rows)
-    return written.getvalue()
+        return SharedResponse(response.status_code, response.headers, response.get_data())

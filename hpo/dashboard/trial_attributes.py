@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
 from typing import Any
-
-from optuna.trial import FrozenTrial, TrialState
 
 from hpo.spec import METRICS, Hyperparameters
 from hpo.storage import BulkReadingStorage
@@ -13,32 +10,21 @@ from hpo.storage import BulkReadingStorage
 FIRST = ("arm", "seed", "worker")
 
 
-class ViewedStorage(BulkReadingStorage):
-    """Optuna's storage, whose trials have the attributes of `shown`."""
+class DashboardStorage(BulkReadingStorage):
+    """Optuna's storage, whose trials have the attributes of `in_order`."""
 
-    def _get_trials(
-        self,
-        study_id: int,
-        states: Iterable[TrialState] | None,  # type: ignore[override]
-        included_trial_ids: Collection[int],
-        trial_id_greater_than: int,
-    ) -> list[FrozenTrial]:
-        found = super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
-        for trial in found:
-            trial._user_attrs = shown(trial._user_attrs)
-        return found
-
-    def get_trial(self, trial_id: int) -> FrozenTrial:
-        """See Optuna."""
-        trial = super().get_trial(trial_id)
-        trial._user_attrs = shown(trial._user_attrs)
-        return trial
+    def shown(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """See `in_order`."""
+        return in_order(attributes)
 
 
-def shown(attributes: dict[str, Any]) -> dict[str, Any]:
+def in_order(attributes: dict[str, Any]) -> dict[str, Any]:
     """Arm, seed and worker, every effective hyperparameter, the final metrics, then what else there is.
 
     Hyperparameters that are not set are left out, and so are replicates if there is only one.
+
+    >>> in_order({"loss": 0.5, "hyperparameters": {"epochs": 3, "dropout": None}, "seed": 1})
+    {'seed': 1, 'epochs': 3, 'loss': 0.5}
     """
     rest = dict(attributes)
     hyperparameters = rest.pop("hyperparameters", None)

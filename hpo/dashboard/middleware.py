@@ -1,4 +1,4 @@
-"""A WSGI application as a function from request to response, and what wraps such functions."""
+"""A WSGI application as a function from request to response, and what the functions around it share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from werkzeug import Request, Response
 Handler = Callable[[Request], Response]
 
 
-def handler_of(application: Any) -> Handler:
+def wsgi_handler(application: Any) -> Handler:
     """A WSGI application as a handler. Files are passed on in pieces, all else whole."""
 
     def handle(request: Request) -> Response:
@@ -23,12 +23,7 @@ def handler_of(application: Any) -> Handler:
     return handle
 
 
-def with_query(request: Request, query: str) -> Request:
-    """The same request with another query string."""
-    return changed(request, QUERY_STRING=query)
-
-
-def changed(request: Request, **environ: str) -> Request:
+def with_environ(request: Request, **environ: str) -> Request:
     """The same request with other WSGI variables; nothing that was read of the first one is shared."""
     own = {
         key: value for key, value in request.environ.items() if not key.startswith(("bottle.", "werkzeug."))
@@ -36,7 +31,7 @@ def changed(request: Request, **environ: str) -> Request:
     return Request(own | environ)
 
 
-def said(request: Request, status: int, line: str, **headers: str) -> Response:
+def one_line(request: Request, status: int, line: str, **headers: str) -> Response:
     """An answer of one line; of the API as optuna-dashboard's pages show it."""
     if request.path.startswith("/api/"):
         response = Response(orjson.dumps({"reason": line.strip()}), status, mimetype="application/json")

@@ -1,4 +1,4 @@
-"""What may be changed through a dashboard that is not read-only."""
+"""Requests that write: which of them reach a dashboard that is not read-only, and how a study is deleted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from werkzeug import Request, Response
 
-from hpo.dashboard.handlers import Handler, said
+from hpo.dashboard.middleware import Handler, one_line
 from hpo.storage import Storage
 from hpo.tables.numbers import counted
 
@@ -22,9 +22,9 @@ STUDY = re.compile(r"/api/studies/(\d+)/?")
 def refusal(request: Request) -> Response | None:
     """Why a change is not passed on to optuna-dashboard; None if it is."""
     if OF_WORKERS.fullmatch(request.path):
-        return said(request, 403, "A trial's result and attributes are written by its worker alone.")
+        return one_line(request, 403, "A trial's result and attributes are written by its worker alone.")
     if RENAME.fullmatch(request.path):
-        return said(
+        return one_line(
             request, 403, "A study keeps the name in its file. Run the file with another name instead."
         )
     body = request.get_data()
@@ -33,17 +33,17 @@ def refusal(request: Request) -> Response | None:
     if not body:
         return None
     if request.mimetype != "application/json":
-        return said(request, 415, "The body must be JSON, with Content-Type: application/json.")
+        return one_line(request, 415, "The body must be JSON, with Content-Type: application/json.")
     try:
         content: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        return said(request, 400, f"The body must be JSON: {error}.")
+        return one_line(request, 400, f"The body must be JSON: {error}.")
     if not isinstance(content, dict):
-        return said(request, 400, "The body must be a JSON object.")
+        return one_line(request, 400, "The body must be a JSON object.")
     return None
 
 
-def deleting(handler: Handler, storage: Storage) -> Handler:
+def with_deletion(handler: Handler, storage: Storage) -> Handler:
     """Studies are deleted as by `hpo delete`: not while workers train them, and with all that is theirs."""
 
     def handle(request: Request) -> Response:
@@ -53,7 +53,7 @@ def deleting(handler: Handler, storage: Storage) -> Handler:
         study_id = int(path[1])
         if busy := len(storage.in_training(study_id)):
             line = f"Workers train {counted(busy, 'trial')} of this study. Stop them first: hpo stop."
-            return said(request, 409, line)
+            return one_line(request, 409, line)
         storage.delete_study(study_id)
         return Response(status=204)
 
