@@ -71,4 +71,4 @@ def _row(finding: Finding) -> dict[str, str]:
 
 
 def _short(text: str) -> str:
-    return re.sub(r"([0-9a-f]{12})[0-9a-f]{20,}(-[0-9a-f]{32})?", r"\1…", text)
+    return re.sub(r"([0-9a-f]{12})[0-9a-f]{20,}((-[0-9a-f]{16})?-[0-9a-f]{32})?", r"\1…", text)
