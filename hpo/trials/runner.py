@@ -61,6 +61,7 @@ class TrialRunner:
         *,
         should_stop: Callable[[], bool] = lambda: False,
         checkpoints: Checkpoints | None = None,
+        timeout: Callable[[], float | None] | None = None,
     ) -> Outcome:
         """Train a trial to its end, from its last checkpoint if it has one.
 
@@ -84,7 +85,7 @@ class TrialRunner:
                 raise StoppedError
             _advance(replicates, progress)
             if any(not replicate.run.finished for replicate in replicates):
-                self._check_time(clock, progress)
+                self._check_time(clock, progress, timeout)
             if progress.ended:
                 for replicate in replicates:
                     replicate.run.stop()
@@ -109,8 +110,10 @@ class TrialRunner:
         self._measure([first])
         return first
 
-    def _check_time(self, clock: _Clock, progress: TrialProgress) -> None:
-        limit = self.spec.trial_timeout
+    def _check_time(
+        self, clock: _Clock, progress: TrialProgress, timeout: Callable[[], float | None] | None
+    ) -> None:
+        limit = self.spec.trial_timeout if timeout is None else timeout()
         if limit is not None and not progress.ended and clock.seconds > limit:
             progress.failure = (
                 f"took longer than trial_timeout, {limit:g} s, by epoch {len(progress.reported)}"
