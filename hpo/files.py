@@ -11,14 +11,16 @@ from pathlib import Path
 from hpo.errors import HpoError
 
 
-def check_new_file(path: Path, *, suffix: str, force: bool) -> None:
+def check_new_file(path: Path, *, suffix: str | None = None, force: bool | None = None) -> None:
     """Refuse, before work that would be lost, what `new_file` could not write.
+
+    `force` is None where a file that is there is never replaced.
 
     Raises:
         HpoError: another suffix, no such folder, a folder that cannot be written to, or, without `force`, a
             file that is there already.
     """
-    if path.suffix != suffix:
+    if suffix is not None and path.suffix != suffix:
         raise HpoError(str(path), f"must end in {suffix}")
     if path.is_dir():
         raise HpoError(str(path), "must name a file, and this is a folder")
@@ -27,7 +29,7 @@ def check_new_file(path: Path, *, suffix: str, force: bool) -> None:
     if not os.access(path.parent, os.W_OK):
         raise HpoError(str(path), f"the folder {path.parent} must be writable")
     if not force and os.path.lexists(path):
-        raise _taken(path)
+        raise _taken(path, force)
 
 
 # What SQLite adds to the name of a database for the files beside it.
@@ -61,17 +63,19 @@ def whole_file(path: Path, *, replace: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def new_file(path: Path, *, force: bool) -> Iterator[Path]:
+def new_file(path: Path, *, force: bool | None = None) -> Iterator[Path]:
     """A draft of a file that a person has named, which takes its place when the block ends well.
+
+    `force` is None where a file that is there is never replaced.
 
     Raises:
         HpoError: it cannot be written, or, without `force`, somebody has put a file there meanwhile.
     """
     try:
-        with whole_file(path, replace=force) as draft:
+        with whole_file(path, replace=bool(force)) as draft:
             yield draft
     except FileExistsError:
-        raise _taken(path) from None
+        raise _taken(path, force) from None
     except OSError as error:
         raise HpoError(str(path), f"cannot be written: {error.strerror or error}") from None
 
@@ -85,5 +89,6 @@ def _sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def _taken(path: Path) -> HpoError:
-    return HpoError(str(path), "is there already, and is kept", remedy="Name another file, or add --force.")
+def _taken(path: Path, force: bool | None) -> HpoError:
+    remedy = "Name another file." if force is None else "Name another file, or add --force."
+    return HpoError(str(path), "is there already, and is kept", remedy=remedy)

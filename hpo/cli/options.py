@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,22 @@ if TYPE_CHECKING:
     from hpo.storage import Storage
     from hpo.studies import Study
 
+
+def _told_of_passwords(context: typer.Context, parameter: typer.CallbackParam, url: str | None) -> str | None:
+    """`--storage` as it is; says so if a password was typed in it, where everybody can see it."""
+    source = context.get_parameter_source(str(parameter.name))
+    if url and not url.startswith("@") and source is not None and source.name == "COMMANDLINE":
+        from hpo.storage.engine import masked  # takes a third of a second
+
+        if masked(url) != url:
+            print(
+                "--storage: its password stands in the list of processes, which everybody on this machine"
+                " sees. Put the URL in HPO_STORAGE, or in a file, and name that: --storage @FILE",
+                file=sys.stderr,
+            )
+    return url
+
+
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A study file.")]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name.")]
 StorageUrl = Annotated[
@@ -20,6 +37,7 @@ StorageUrl = Annotated[
     typer.Option(
         "--storage",
         envvar="HPO_STORAGE",
+        callback=_told_of_passwords,
         help="Database URL; @FILE reads it from a file.",
         show_default="sqlite:///hpo.db",
     ),

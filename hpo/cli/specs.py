@@ -12,6 +12,7 @@ import typer
 from hpo.cli.options import Output
 from hpo.cli.output import Format, show
 from hpo.errors import HpoError, SpecError
+from hpo.files import new_file
 from hpo.tables import Column, Table
 from hpo.tables.kinds import NUMBER
 
@@ -42,9 +43,10 @@ def init(
         raise SpecError(str(path), "is there already", remedy="Choose another folder.")
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        path.write_text(example(), encoding="utf-8")
     except OSError as error:
         raise SpecError(str(path), f"cannot be written: {error.strerror}") from None
+    with new_file(path) as draft:
+        draft.write_text(example(), encoding="utf-8")
     print(f"Wrote {path}. Run it with: hpo run {path}", file=sys.stderr)
 
 

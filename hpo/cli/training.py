@@ -155,6 +155,8 @@ def worker(
     stop_on_end_of_input: Annotated[bool, typer.Option("--stop-on-end-of-input", hidden=True)] = False,
 ) -> None:
     """Train trials of studies, one after the other, until told to stop (Ctrl-C, SIGTERM, `hpo stop`)."""
+    from hpo.workers.crew import CANNOT_TRAIN
+    from hpo.workers.serving import CannotTrainError
     from hpo.workers.worker import Worker
 
     opened = open_storage(storage)
@@ -164,7 +166,13 @@ def worker(
         served.stop_on_end_of_input()
     else:
         print(f"Worker {served.name} on {opened.place}. Ctrl-C stops it after its epoch.", file=sys.stderr)
-    finished = served.run(max_trials=max_trials, exit_when_idle=exit_when_idle)
+    try:
+        finished = served.run(max_trials=max_trials, exit_when_idle=exit_when_idle)
+    except CannotTrainError as error:
+        if not stop_on_end_of_input:
+            raise
+        print(error, file=sys.stderr)
+        raise typer.Exit(CANNOT_TRAIN) from None
     if not stop_on_end_of_input:
         print(f"Worker {served.name} finished {counted(finished, 'trial')}.", file=sys.stderr)
 
@@ -237,7 +245,7 @@ def _conclude(study: Study, summary: StudySummary) -> None:
 
     counts = summary.counts
     line = f"{study.name}: {states(counts)}."
-    if counts["waiting"] + counts["running"]:
+    if _left(study):
         line += " Stopped by hpo stop." if study.is_stopped else ""
         line += f" Go on with: hpo resume {study.name}"
     if counts["failed"]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
-import os
 import re
 import secrets
 import threading
@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from pathlib import Path
 
 from hpo.errors import HpoError
+from hpo.files import whole_file
 
 SHORTEST = 32
 TOKEN = re.compile(r"[A-Za-z0-9_~.-]+")
@@ -35,9 +36,10 @@ def token_in(path: Path) -> str:
     place = f"token file {path}"
     try:
         if not path.exists():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(f"{new_token()}\n")
+            # Somebody else may make it at the same time: then theirs counts.
+            with contextlib.suppress(FileExistsError), whole_file(path, replace=False) as draft:
+                draft.touch(mode=0o600)
+                draft.write_text(f"{new_token()}\n")
         lines = path.read_text(encoding="utf-8").strip().splitlines()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is no text"

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-import sqlalchemy as sa
-from optuna.storages._rdb import models
-from optuna.trial import TrialState
+from hpo.doctor.files import file_faults
+from hpo.doctor.findings import OWNER, Examination, Finding, trial_place
+from hpo.doctor.schema import damage, schema_faults
+from hpo.registry import SPEC_ATTRIBUTE
+from hpo.storage import ArtifactFolder
+from hpo.storage.artifacts import artifact_path
+from hpo.storage.engine import checked, explained, located, make_engine
+from hpo.storage.identity import give_identity
+from hpo.storage.inspection import (
+    LostTrial,
+    delete_lease,
+    delete_parentless,
+    lost_trials,
+    parentless,
+    put_back,
+    useless_leases,
+)
 
-from hpo.doctor.artifacts import file_faults, of_hpo, trial_place
-from hpo.doctor.findings import Examination, Finding
-from hpo.doctor.schema import OPTUNA_TABLES, damage, schema_faults
-from hpo.storage import engine as opening
-from hpo.storage.artifacts import artifacts_at
-from hpo.storage.claims import RETRIES_ATTRIBUTE, UNFINISHED, held, key_of, upsert_attributes
-from hpo.storage.leases import leases
+# What a worker of ours writes on a trial when it begins; what a plan of ours writes when it adds one.
+TRAINED_BY_US = frozenset({"worker", "retries"})
+PLANNED_BY_US = frozenset({"arm", "index"})
+# So long no program trains one trial, or nearly none: then what we have planned may be had back.
+LONGEST_TRIAL = timedelta(days=1)
 
 
 def examine(
@@ -36,11 +48,16 @@ def examine(
     Raises:
         StorageError: the database cannot be opened, is not there, or is another program's.
     """
-    url, place = opening.located(url)
-    folder = artifacts_at(artifact_dir)
-    with opening.explained(place):
-        url = opening.checked(url, place=place, create=False)
-        engine = opening.make_engine(url)
+    url, place = located(url)
+    with explained(place):
+        url = checked(url, place=place, create=False)
+        engine = make_engine(url)
+
+        def identity() -> str:
+            with engine.begin() as connection:
+                return give_identity(connection)
+
+        folder = ArtifactFolder(artifact_path(artifact_dir), identity)
         try:
             return list(_faults(Examination(url, place, engine, folder, repair)))
         finally:
@@ -53,73 +70,47 @@ def _faults(at: Examination) -> Iterator[Finding]:
         yield from found
         if not all(finding.repaired for finding in found):
             return
-    for check in (_rows_without_parent, _stale_trials, _leases_of_no_use, file_faults):
+    for check in (_rows_without_parent, _lost_trials, _leases_of_no_use, file_faults):
         yield from check(at)
 
 
-def _stale_trials(at: Examination) -> Iterator[Finding]:
+def _lost_trials(at: Examination) -> Iterator[Finding]:
     """Trials of hpo's studies that run, and that no worker holds."""
-    trial, study = models.TrialModel, models.StudyModel
-    own = sa.select(leases.c.owner).where(leases.c.key == key_of(trial.trial_id)).scalar_subquery()
-    with at.reading.connect() as connection:
-        found = connection.execute(
-            sa.select(trial.trial_id, trial.number, study.study_name, own.label("owner"))
-            .join(study, study.study_id == trial.study_id)
-            .where(trial.state == TrialState.RUNNING, of_hpo(), ~held(connection))
-            .order_by(trial.study_id, trial.number)
-        ).all()
-    for row in found:
-        place = trial_place(row.number, row.study_name)
-        fault = f"is running, and its worker {row.owner or ''}".rstrip() + " is gone"
-        action = partial(_put_back, at, row.trial_id)
+    for trial in lost_trials(at.reading, attribute=SPEC_ATTRIBUTE):
+        place = trial_place(trial.number, trial.study)
+        if not trial.leased and not _is_ours(trial):
+            fault = "is running without a lease, so another program may be training it: hpo leaves it alone"
+            remedy = f"once none does, end it: optuna tell --study-name {trial.study}"
+            remedy += f" --trial-number {trial.number} --state fail"
+            yield Finding(place, fault, remedy)
+            continue
+        fault = f"is running, and its worker {trial.owner or ''}".rstrip() + " is gone"
+        action = partial(put_back, at.engine, trial.trial_id, owner=OWNER)
         yield from at.found(place, fault, cure="put it back into the queue", action=action)
 
 
-def _put_back(at: Examination, trial_id: int) -> bool:
-    trial, attribute = models.TrialModel, models.TrialUserAttributeModel
-    running = (trial.trial_id == trial_id) & (trial.state == TrialState.RUNNING)
-    with at.alone(trial_id) as connection:
-        if connection is None:
-            return False
-        waits = sa.update(trial).where(running).values({trial.state: TrialState.WAITING})
-        if connection.execute(waits).rowcount == 0:
-            return False
-        # It has lost a worker. A trial that ends every worker is given up after some; here too it counts.
-        lost = sa.select(attribute.value_json).where(
-            attribute.trial_id == trial_id, attribute.key == RETRIES_ATTRIBUTE
-        )
-        retries = json.loads(connection.execute(lost).scalar() or "0")
-        upsert_attributes(connection, attribute, trial_id, {RETRIES_ATTRIBUTE: retries + 1})
+def _is_ours(trial: LostTrial) -> bool:
+    """Whether a trial without a lease is a worker's of ours, as when the table of leases was lost."""
+    if TRAINED_BY_US & trial.attributes.keys():
         return True
+    old = trial.begun is not None and datetime.now(UTC) - trial.begun > LONGEST_TRIAL
+    return old and bool(PLANNED_BY_US & trial.attributes.keys())
 
 
 def _leases_of_no_use(at: Examination) -> Iterator[Finding]:
     """Leases of trials that are gone or have finished."""
-    trial = models.TrialModel
-    with at.reading.connect() as connection:
-        found = connection.execute(
-            sa.select(leases.c.key, leases.c.token, trial.state)
-            .outerjoin(trial, key_of(trial.trial_id) == leases.c.key)
-            .where(leases.c.key.startswith("trial:"), trial.state.is_(None) | trial.state.not_in(UNFINISHED))
-            .order_by(leases.c.key)
-        ).all()
-    for row in found:
-        fault = "its trial is gone" if row.state is None else "its trial has finished"
-        same = (leases.c.key == row.key) & (leases.c.token == row.token)
-        yield from at.found(f"lease {row.key}", fault, cure="delete it", action=partial(_delete, at, same))
-
-
-def _delete(at: Examination, same: sa.ColumnElement[bool]) -> bool:
-    with at.engine.begin() as connection:
-        return connection.execute(leases.delete().where(same)).rowcount == 1
+    for key, token, is_gone in useless_leases(at.reading):
+        fault = "its trial is gone" if is_gone else "its trial has finished"
+        action = partial(delete_lease, at.engine, key, token)
+        yield from at.found(f"lease {key}", fault, cure="delete it", action=action)
 
 
 def _rows_without_parent(at: Examination) -> Iterator[Finding]:
     """Rows of an SQLite file that another program has left without their trial or study."""
-    if at.engine.dialect.name != "sqlite":
+    if not at.is_sqlite:
         return
     with at.reading.connect() as connection:
-        found = _parentless(connection)
+        found = parentless(connection)
     if found:
         tables = ", ".join(sorted({table for table, _ in found}))
         fault = f"rows whose trial or study is gone: {len(found)}"
@@ -127,20 +118,6 @@ def _rows_without_parent(at: Examination) -> Iterator[Finding]:
         yield from at.found(f"tables {tables}", fault, cure="delete them", action=action)
 
 
-def _parentless(connection: sa.Connection) -> set[tuple[str, int]]:
-    """Table and row number of each."""
-    return {
-        (table.name, row[1])
-        for table in OPTUNA_TABLES
-        for row in connection.exec_driver_sql(f'PRAGMA foreign_key_check("{table.name}")')
-    }
-
-
 def _delete_parentless(at: Examination) -> bool:
-    with at.engine.begin() as connection:
-        # A trial that goes takes its rows along, but only in the next turn.
-        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
-        while found := _parentless(connection):
-            for table, number in found:
-                connection.exec_driver_sql(f'DELETE FROM "{table}" WHERE rowid = ?', (number,))
+    delete_parentless(at.engine)
     return True

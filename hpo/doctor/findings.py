@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import optuna
 import sqlalchemy as sa
-from optuna.storages._rdb import models
 
-from hpo.storage.artifacts import ArtifactFolder
+from hpo.registry import SPEC_ATTRIBUTE
+from hpo.storage import ArtifactFolder, reason
 from hpo.storage.bulk import READING
-from hpo.storage.leases import Lease, new_token, take
-from hpo.storage.patience import reason
+from hpo.storage.inspection import FileRow, file_rows
 
-# The lease is given up by the transaction that takes it, long before.
-LEASE_SECONDS = 60.0
 OWNER = "hpo doctor"
 # What a database, a disk and Optuna's migrations raise; all else is a fault of ours.
 FAILURES = (
@@ -49,10 +46,19 @@ class Examination:
     folder: ArtifactFolder
     repair: bool
 
-    @property
+    @cached_property
     def reading(self) -> sa.Engine:
         """The engine for what only reads, for which no writer waits."""
         return self.engine.execution_options(**READING)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is a file, whose pages and rows may contradict each other."""
+        return self.engine.dialect.name == "sqlite"
+
+    def file_rows(self) -> list[FileRow]:
+        """The rows that name files, as they are now; `ours` are those of studies that hpo created."""
+        return file_rows(self.reading, attribute=SPEC_ATTRIBUTE)
 
     def found(self, place: str, fault: str, *, cure: str, action: Callable[[], bool]) -> Iterator[Finding]:
         """A fault that `action` mends. None if, as `action` then says, it is no longer there."""
@@ -65,17 +71,7 @@ class Examination:
         except FAILURES as error:
             yield Finding(place, fault, f"--repair could not {cure}: {reason(error)}")
 
-    @contextlib.contextmanager
-    def alone(self, trial_id: int) -> Iterator[sa.Connection | None]:
-        """A transaction during which no worker has the trial or gets it; None if one has it."""
-        trial = models.TrialModel
-        lease = Lease(self.engine, f"trial:{trial_id}", new_token(), LEASE_SECONDS)
-        # In the order of a worker that claims: the trial's row, then the lease's, which decides.
-        own = sa.select(trial.trial_id).where(trial.trial_id == trial_id)
-        with self.engine.begin() as connection:
-            locked = connection.execute(own.with_for_update(of=trial, skip_locked=True)).first()
-            if locked is None or not take(connection, lease, owner=OWNER):
-                yield None
-                return
-            yield connection
-            lease.release_in(connection)
+
+def trial_place(number: int, study: str) -> str:
+    """A trial, as findings name it."""
+    return f"trial {number} of study {study!r}"

@@ -11,7 +11,7 @@ from hpo.tables import Column, Table
 from hpo.tables.kinds import Kind
 
 # Names of files are long digests.
-DIGEST = re.compile(r"([0-9a-f]{12})[0-9a-f]{20,}(-[0-9a-f]{32})?")
+DIGEST = re.compile(r"([0-9a-f]{12})[0-9a-f]{20,}((-[0-9a-f]{16})?-[0-9a-f]{32})?")
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:

@@ -46,12 +46,7 @@ def register(spec: StudySpec, digest: str, storage: Storage) -> optuna.Study:
         StudyError: the name is taken by a study with another specification.
     """
     with storage.lock(f"create:{spec.name}"):
-        found = optuna.create_study(
-            study_name=spec.name,
-            storage=storage.optuna,
-            direction=spec.objective.direction,
-            load_if_exists=True,
-        )
+        found = storage.create_study(spec.name, direction=spec.objective.direction)
         if _is_half_registered(found, spec):
             _register(found, spec, digest)
         else:

@@ -1,15 +1,23 @@
-"""Where studies live: a relational database with Optuna's schema, a lease table, and a folder of artifacts.
+"""Where studies live: a relational database with Optuna's schema, two tables of ours, a folder of artifacts.
 
-Optuna decides what a trial is; a lease decides who trains it. All that goes around Optuna's public calls,
-or depends on one kind of database, is in this package.
+Optuna decides what a trial is; a lease decides who trains it. A claim takes the lease of a trial in a small
+table of the same database and makes the trial running, in one transaction. Whatever its worker then writes,
+by Optuna's calls too, commits only while the lease is held; when it runs out, the next worker takes it and
+goes on. So no clock, heartbeat or state of Optuna's decides: the row of the lease does, by the database's
+clock. What runs without such a row is another program's.
+
+Imports `files` and `errors`. All that goes around Optuna's public calls, or depends on one kind of database,
+is in here: `handles` has public names for what others need of it, `inspection` and `schema` are the doctor's.
 """
 
-from hpo.storage.artifacts import DEFAULT_ARTIFACT_DIR, ArtifactFolder, Attachment, new_checkpoint
+from hpo.storage.artifacts import DEFAULT_ARTIFACT_DIR, ArtifactFolder, Attachment
 from hpo.storage.bulk import BulkReadingStorage
-from hpo.storage.claims import RETRIES_ATTRIBUTE, Claim, LeaseLostError
+from hpo.storage.claims import RETRIES_ATTRIBUTE, Claim
 from hpo.storage.engine import DEFAULT_URL
+from hpo.storage.fence import LeaseLostError
 from hpo.storage.handles import (
     last_step,
+    quiet,
     set_system_attribute,
     storage_of,
     study_id,
@@ -36,9 +44,9 @@ __all__ = [
     "Storage",
     "StudyRow",
     "last_step",
-    "new_checkpoint",
     "new_token",
     "passes",
+    "quiet",
     "reason",
     "set_system_attribute",
     "storage_of",

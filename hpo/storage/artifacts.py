@@ -1,4 +1,9 @@
-"""The folder of what trials leave: artifacts, whose names carry their digests, and checkpoints."""
+"""The folder of what trials leave: artifacts, whose names carry their digests, and checkpoints.
+
+Several databases may share a folder: each file's name carries the identity of the database that it is of.
+Artifacts are `DIGEST-IDENTITY-RANDOM`, checkpoints `IDENTITY-RANDOM.checkpoint`; earlier versions left the
+identity out. Optuna's readers find an artifact by its id, which is the file's name, in one flat folder.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +13,21 @@ import mimetypes
 import os
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from hpo.files import whole_file
 
 DEFAULT_ARTIFACT_DIR = "hpo-artifacts"
 # Optuna's: a trial's attribute of this prefix and an artifact's id holds what the artifact is.
 ARTIFACT_PREFIX = "artifacts:"
 CHECKPOINT_SUFFIX = ".checkpoint"
 # Optuna's readers take no further keys beside an artifact's, so the digest is part of its id.
-_ID = re.compile(r"([0-9a-f]{64})-[0-9a-f]{32}")
+_ID = re.compile(r"([0-9a-f]{64})-(?:[0-9a-f]{16}-)?[0-9a-f]{32}")
+_TAGGED = re.compile(r"(?:[0-9a-f]{64}-)?([0-9a-f]{16})-[0-9a-f]{32}(?:\.checkpoint)?")
+_UNTAGGED = re.compile(r"[0-9a-f]{64}-[0-9a-f]{32}|[0-9a-f]{32}\.checkpoint")
 
 
 @dataclass(frozen=True)
@@ -37,34 +46,32 @@ class Attachment:
 
 
 class ArtifactFolder:
-    """Files that are either whole, on the disk, or not there."""
+    """Files that are either whole, on the disk, or not there; `identity` is asked for when one is named."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, identity: Callable[[], str]) -> None:
+        self.path, self._identity = path, identity
 
     def attach(self, filename: str, content: bytes) -> Attachment:
         """Keep a file. It is on the disk when this returns, so a row written after it never dangles."""
-        artifact_id = f"{hashlib.sha256(content).hexdigest()}-{uuid.uuid4().hex}"
+        artifact_id = f"{hashlib.sha256(content).hexdigest()}-{self._own_name()}"
         self.write(artifact_id, content)
         return Attachment(artifact_id, filename)
+
+    def new_checkpoint(self) -> str:
+        """A name for a checkpoint's file that no other has."""
+        return self._own_name() + CHECKPOINT_SUFFIX
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file, or replace it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        temporary = self.path / f".{name}.{uuid.uuid4().hex}"
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path / name)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(self.path)
+        with whole_file(self.path / name, replace=True) as draft:
+            draft.write_bytes(content)
 
     def remove(self, name: str) -> None:
-        """Delete a file, if it is there."""
-        (self.path / name).unlink(missing_ok=True)
+        """Delete a file, if it is there, and in the folder itself."""
+        # What some other program has written as a name may be a path out of it.
+        if Path(name).name == name:
+            (self.path / name).unlink(missing_ok=True)
 
     def is_intact(self, artifact_id: str) -> bool:
         """Whether a file has the digest in its name; True if its name has none.
@@ -72,14 +79,32 @@ class ArtifactFolder:
         Raises:
             OSError: it is not there, or cannot be read.
         """
-        named = _ID.fullmatch(artifact_id)
-        with (self.path / artifact_id).open("rb") as file:
-            return named is None or hashlib.file_digest(file, "sha256").hexdigest() == named[1]
+        return has_digest(self.path / artifact_id, artifact_id)
+
+    def _own_name(self) -> str:
+        return f"{self._identity()}-{uuid.uuid4().hex}"
 
 
-def artifacts_at(path: Path | str | None) -> ArtifactFolder:
+def artifact_path(path: Path | str | None) -> Path:
     """The folder at `path`, by default `HPO_ARTIFACT_DIR`, then `hpo-artifacts`."""
-    return ArtifactFolder(Path(path or os.environ.get("HPO_ARTIFACT_DIR") or DEFAULT_ARTIFACT_DIR))
+    return Path(path or os.environ.get("HPO_ARTIFACT_DIR") or DEFAULT_ARTIFACT_DIR)
+
+
+def has_digest(path: Path, artifact_id: str) -> bool:
+    """Whether a file has the digest that an id begins with; True if it begins with none.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+    """
+    named = _ID.fullmatch(artifact_id)
+    with path.open("rb") as file:
+        return named is None or hashlib.file_digest(file, "sha256").hexdigest() == named[1]
+
+
+def identity_in(name: str) -> str | None:
+    """The identity of the database that a file is of; None if its name carries none."""
+    tagged = _TAGGED.fullmatch(name)
+    return None if tagged is None else tagged[1]
 
 
 def artifacts_of(attributes: Mapping[str, Any]) -> dict[str, str]:
@@ -91,15 +116,6 @@ def artifacts_of(attributes: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def new_checkpoint() -> str:
-    """The name of a checkpoint's file."""
-    return f"{uuid.uuid4().hex}{CHECKPOINT_SUFFIX}"
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names of a folder's files durable."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def is_untagged(name: str) -> bool:
+    """Whether a file is hpo's, of a version whose names did not tell the database."""
+    return _UNTAGGED.fullmatch(name) is not None

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sqlite3
 import time
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from hpo.errors import StorageError
-from hpo.storage import engine as opening
-from hpo.storage.artifacts import sync_folder
+from hpo.files import check_new_file, new_file
+from hpo.storage.engine import SQLITE_BUSY_SECONDS, checked, explained, located, masked
 
 COUNTED = ("studies", "trials")
 LOOK_SECONDS = 0.1
@@ -30,9 +28,7 @@ class Backup:
     trials: int
 
 
-def backup(
-    file: Path | str, url: str | None = None, *, seconds: float = opening.SQLITE_BUSY_SECONDS
-) -> Backup:
+def backup(file: Path | str, url: str | None = None, *, seconds: float = SQLITE_BUSY_SECONDS) -> Backup:
     """Copy an SQLite database to a new file while workers write to it.
 
     Args:
@@ -41,49 +37,24 @@ def backup(
         seconds: how long to wait for another program that has locked the database.
 
     Raises:
-        StorageError: the database is not there, is damaged or is PostgreSQL, or the file cannot be made.
+        HpoError: the file is there already, or cannot be made.
+        StorageError: the database is not there, is damaged or is PostgreSQL.
     """
     file = Path(file)
-    url, place = opening.located(url)
-    with opening.explained(place):
-        parsed = sa.make_url(opening.checked(url, place=place, create=False))
+    url, place = located(url)
+    with explained(place):
+        parsed = sa.make_url(checked(url, place=place, create=False))
     if parsed.get_backend_name() == "postgresql":
-        address = opening.masked(parsed.set(drivername="postgresql").render_as_string(hide_password=False))
+        address = masked(parsed.set(drivername="postgresql").render_as_string(hide_password=False))
         remedy = f"Use: pg_dump --format=custom --file={file} '{address}'."
         raise StorageError(place, "is copied by PostgreSQL's own program", remedy=remedy)
-    _check_target(file)
-    draft = file.with_name(f".hpo-{uuid.uuid4().hex}")
-    try:
-        made = _copied(Path(str(parsed.database)), draft, place=place, seconds=seconds)
-        # Unlike a rename, a link never replaces a file that somebody has put there meanwhile.
-        os.link(draft, file)
-        sync_folder(file.parent)
-        return Backup(file, *made)
-    except FileExistsError:
-        raise _taken(file) from None
-    except OSError as error:
-        raise StorageError(f"backup {file}", f"cannot be written: {error.strerror}") from None
-    finally:
-        for leftover in file.parent.glob(f"{draft.name}*"):
-            leftover.unlink()
-
-
-def _check_target(file: Path) -> None:
-    if file.is_dir():
-        raise StorageError(f"backup {file}", "must name a file, and this is a folder")
-    if not file.parent.is_dir():
-        rule = f"the folder {file.parent} does not exist"
-        raise StorageError(f"backup {file}", rule, remedy="Create it first.")
-    if os.path.lexists(file):
-        raise _taken(file)
-
-
-def _taken(file: Path) -> StorageError:
-    return StorageError(f"backup {file}", "is there already, and is kept", remedy="Name another file.")
+    check_new_file(file)
+    with new_file(file) as draft:
+        return Backup(file, *_copied(Path(str(parsed.database)), draft, place=place, seconds=seconds))
 
 
 def _copied(source: Path, draft: Path, *, place: str, seconds: float) -> tuple[int, int]:
-    """Copy, check and make durable; returns the numbers of studies and trials."""
+    """Copy and check; returns the numbers of studies and trials."""
     deadline = time.monotonic() + seconds
 
     def wait(status: int, _left: int, _total: int) -> None:
@@ -103,8 +74,6 @@ def _copied(source: Path, draft: Path, *, place: str, seconds: float) -> tuple[i
     if said != "ok":
         raise StorageError(place, "is damaged, and so is its copy", remedy="See: hpo doctor.")
     shutil.copymode(source, draft)
-    with draft.open("rb") as written:
-        os.fsync(written.fileno())
     return counts
 
 

@@ -3,6 +3,9 @@
 Optuna decides what a trial is, a lease who trains it. Optuna's own calls know of no leases, and each commits
 by itself. So here a claim, a result and a return to the queue are one transaction each on Optuna's tables,
 together with the lease; and what goes through Optuna's calls (`fenced`) commits only while the lease is held.
+
+The row of the lease decides, not the state of the trial: it has one holder at any time, by the database's own
+clock, also while a worker is suspended; and who checks it locks it until the commit.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,10 +21,10 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import orm
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hpo.storage.artifacts import Attachment
+from hpo.storage.fence import LeaseLostError, fenced
 from hpo.storage.leases import Lease, leases, now, take
 
 RETRIES_ATTRIBUTE = "retries"
@@ -29,12 +32,6 @@ CHECKPOINT_ATTRIBUTE = "hpo:checkpoint"
 # Whose result a finished trial has. A worker that lost the reply to its COMMIT finds its own token here.
 FINISHED_BY_ATTRIBUTE = "hpo:finished_by"
 UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
-
-_fence: ContextVar[Lease | None] = ContextVar("fence", default=None)
-
-
-class LeaseLostError(Exception):
-    """A write was refused, because another worker may have the trial by now."""
 
 
 @dataclass(frozen=True)
@@ -53,26 +50,27 @@ class Claim:
     taken_from: str | None = None
     checkpoint: str | None = None
 
-    @contextlib.contextmanager
-    def fenced(self) -> Iterator[None]:
+    def fenced(self) -> AbstractContextManager[None]:
         """Inside, what Optuna writes in this thread is kept only if the trial is still this process's.
 
         Raises:
             LeaseLostError: it is not; nothing was written.
         """
-        before = _fence.set(self.lease)
-        try:
-            yield
-        finally:
-            _fence.reset(before)
+        return fenced(self.lease)
 
-    def describe(self, attributes: Mapping[str, Any]) -> None:
-        """Set user attributes of the trial. Raises LeaseLostError."""
-        self._set(models.TrialUserAttributeModel, attributes)
+    def describe(self, attributes: Mapping[str, Any], *, without: Sequence[str] = ()) -> None:
+        """Set user attributes of the trial, and delete those named. Raises LeaseLostError."""
+        own = models.TrialUserAttributeModel
+        with self._held() as connection:
+            self._upsert(connection, own, attributes)
+            if without:
+                gone = (own.trial_id == self.trial_id) & own.key.in_(without)
+                connection.execute(sa.delete(own).where(gone))
 
     def keep_checkpoint(self, name: str) -> None:
         """Record that training can go on from the file of that name. Raises LeaseLostError."""
-        self._set(models.TrialSystemAttributeModel, {CHECKPOINT_ATTRIBUTE: name})
+        with self._held() as connection:
+            self._upsert(connection, models.TrialSystemAttributeModel, {CHECKPOINT_ATTRIBUTE: name})
 
     def finish(
         self,
@@ -102,15 +100,16 @@ class Claim:
             self.lease.release_in(connection)
             return ended
 
-    def requeue(self) -> bool:
-        """Put the trial back into the queue: the same trial, with what it has reported.
+    def requeue(self, attributes: Mapping[str, Any] | None = None) -> bool:
+        """Put the trial back into the queue: the same trial, with what it has reported, and more attributes.
 
         False, and nothing is changed, if it is no longer this process's. Doing it again is harmless.
         """
         with self.lease.engine.begin() as connection:
             if not self.lease.is_held_in(connection):
                 return False
-            ended = self._end(connection, TrialState.WAITING)
+            if ended := self._end(connection, TrialState.WAITING):
+                self._upsert(connection, models.TrialUserAttributeModel, attributes or {})
             self.lease.release_in(connection)
             return ended
 
@@ -120,11 +119,13 @@ class Claim:
         running = (trial.trial_id == self.trial_id) & (trial.state == TrialState.RUNNING)
         return connection.execute(sa.update(trial).where(running).values(values)).rowcount == 1
 
-    def _set(self, model: Any, attributes: Mapping[str, Any]) -> None:
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[sa.Connection]:
+        """A transaction of who holds the trial. Raises LeaseLostError."""
         with self.lease.engine.begin() as connection:
             if not self.lease.is_held_in(connection):
                 raise LeaseLostError(self.lease.key)
-            self._upsert(connection, model, attributes)
+            yield connection
 
     def _upsert(self, connection: sa.Connection, model: Any, attributes: Mapping[str, Any]) -> None:
         upsert_attributes(connection, model, self.trial_id, attributes)
@@ -155,6 +156,8 @@ def claim_first(
 
     Doing it again with the same token, after its reply was lost, finds the same trial.
     """
+    # The trial's row is locked first, then the lease's; who holds a lease and ends its trial locks them the
+    # other way round. No deadlock: `skip_locked` here and in `take` passes over what another one has.
     passed_over: list[int] = []
     while studies:
         with engine.begin() as connection:
@@ -193,9 +196,13 @@ def _begun(connection: sa.Connection, found: Any, lease: Lease) -> Claim:
 def _first_free(
     connection: sa.Connection, studies: Sequence[int], token: str, passed_over: Sequence[int]
 ) -> sa.Select[Any]:
+    """The first trial that may be claimed, its row locked until the transaction ends."""
     trial = models.TrialModel
     own = leases.c.key == key_of(trial.trial_id)
     by_another = sa.exists().where(own, leases.c.expires >= now(connection), leases.c.token != token)
+    waits = (trial.state == TrialState.WAITING) & ~by_another
+    # Only what hpo has claimed has a lease that can run out. What runs without one is another program's.
+    lost = (trial.state == TrialState.RUNNING) & leased() & ~by_another
     # The reply to this claim may have been lost: then it is the same trial, whatever else is free by now.
     own_already = sa.exists().where(own, leases.c.token == token)
     return (
@@ -209,7 +216,7 @@ def _first_free(
             _attribute(models.TrialUserAttributeModel, RETRIES_ATTRIBUTE).label("retries"),
             _attribute(models.TrialSystemAttributeModel, CHECKPOINT_ATTRIBUTE).label("checkpoint"),
         )
-        .where(trial.study_id.in_(studies), trial.state.in_(UNFINISHED), ~by_another)
+        .where(trial.study_id.in_(studies), waits | lost)
         .where(trial.trial_id.not_in(passed_over))
         .order_by(~own_already, trial.study_id, trial.number)
         .limit(1)
@@ -222,11 +229,9 @@ def _attribute(model: Any, key: str) -> sa.ScalarSelect[Any]:
     return sa.select(model.value_json).where(own, model.key == key).scalar_subquery()
 
 
-def check_fence(session: orm.Session) -> None:
-    """Refuse a commit inside `Claim.fenced` whose lease is not held; listens to Optuna's sessions."""
-    lease = _fence.get()
-    if lease is not None and not lease.is_held_in(session.connection()):
-        raise LeaseLostError(lease.key)
+def leased() -> sa.ColumnElement[bool]:
+    """Whether the trial in question has a lease, be it one that is over: then hpo has claimed it."""
+    return sa.exists().where(leases.c.key == key_of(models.TrialModel.trial_id))
 
 
 def held(bind: sa.Engine | sa.Connection) -> sa.ColumnElement[bool]:
@@ -258,7 +263,7 @@ def key_of(trial_id: Any) -> sa.ColumnElement[str]:
     return sa.literal("trial:") + sa.cast(trial_id, sa.String)
 
 
-def trial_key(trial_id: int) -> str:
+def trial_key(trial_id: int | str) -> str:
     """The key of a trial's lease."""
     return f"trial:{trial_id}"
 

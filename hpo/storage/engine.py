@@ -1,26 +1,21 @@
-"""Opening a database: which URLs are taken, the engine's settings, the schema."""
+"""Opening a database: which URLs are taken, the engine's settings, what its errors are called."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-import sqlite3
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy as sa
-from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
 from sqlalchemy import orm
 
 from hpo.errors import StorageError
-from hpo.storage import leases
-from hpo.storage.bulk import READING, BulkReadingStorage
-from hpo.storage.claims import check_fence
+from hpo.storage.bulk import BulkReadingStorage
+from hpo.storage.fence import guard
 from hpo.storage.patience import reason
 
 DEFAULT_URL = "sqlite:///hpo.db"
@@ -166,81 +161,9 @@ def optuna_storage(
     rdb.engine.dispose()
     rdb.engine = engine
     sessions = orm.sessionmaker(bind=engine)
-    sa.event.listen(sessions, "before_commit", check_fence)
+    guard(sessions)
     rdb.scoped_session = orm.scoped_session(sessions)
     return rdb
-
-
-def create_schema(url: str) -> None:
-    """Create what is missing, whole or not at all, however many processes ask for it at the same time.
-
-    An SQLite file that is there is left as it is: it may be another program's.
-    """
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() == "postgresql":
-        _create_postgresql(url)
-    elif not Path(str(parsed.database)).exists():
-        _create_sqlite(Path(str(parsed.database)))
-
-
-def check_schema(engine: sa.Engine, *, place: str, create: bool) -> None:
-    """Raises StorageError unless the database is one of Optuna's; with `create` adds the table of leases."""
-    # Readers need not wait for those who write.
-    reading = engine.execution_options(**READING)
-    with reading.connect() as connection:
-        is_optuna_s = connection.dialect.has_table(connection, "version_info")
-        is_ours = connection.dialect.has_table(connection, leases.leases.name)
-    if is_optuna_s and is_ours:
-        return
-    if is_optuna_s and create:
-        with engine.begin() as connection:
-            leases.create_table(connection)
-        return
-    if is_optuna_s:
-        rule = f"lacks the table {leases.leases.name}, which studies of hpo need"
-        raise StorageError(place, rule, remedy="Add it with: hpo doctor --repair.")
-    if engine.dialect.name == "sqlite":
-        rule = "must be a database of studies, and is another one"
-        raise StorageError(place, rule, remedy="Name another file.")
-    raise StorageError(place, "holds no study yet", remedy="Create one with: hpo run SPEC.")
-
-
-def create_tables(url: str) -> None:
-    """Create what the schema of an Optuna database with leases lacks, in several transactions."""
-    # SQLite would give the number of a deleted study or trial to the next one, while workers and caches
-    # still take it for the old one.
-    for model in (models.StudyModel, models.TrialModel):
-        model.__table__.dialect_options["sqlite"]["autoincrement"] = True
-    rdb = RDBStorage(as_template(url))
-    with rdb.engine.begin() as connection:
-        leases.create_table(connection)
-    rdb.scoped_session.remove()
-    rdb.engine.dispose()
-
-
-def _create_sqlite(path: Path) -> None:
-    """Make the schema beside its place and link it there: nobody ever sees half of it."""
-    draft = path.with_name(f".hpo-{uuid.uuid4().hex}")
-    try:
-        create_tables(sa.URL.create("sqlite", database=str(draft)).render_as_string())
-        with contextlib.closing(sqlite3.connect(draft)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        for leftover in path.parent.glob(f"{draft.name}*"):
-            leftover.unlink()
-
-
-def _create_postgresql(url: str) -> None:
-    engine = sa.create_engine(url)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("SELECT pg_advisory_lock(7240116)")
-        try:
-            create_tables(url)
-        finally:
-            connection.exec_driver_sql("SELECT pg_advisory_unlock(7240116)")
-    engine.dispose()
 
 
 def as_template(url: str) -> str:

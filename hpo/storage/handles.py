@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import optuna
@@ -40,3 +43,26 @@ def last_step(trial: optuna.trial.Trial) -> int:
     To ask the database again could fail.
     """
     return max(trial._cached_frozen_trial.intermediate_values, default=0)
+
+
+class _Verbosity:
+    """How many threads want Optuna to be quiet, and how it was before the first of them."""
+
+    lock, depth, before = threading.Lock(), 0, optuna.logging.WARNING
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Inside, Optuna tells only of what is amiss; its verbosity is the caller's, and so again afterwards."""
+    with _Verbosity.lock:
+        if not _Verbosity.depth:
+            _Verbosity.before = optuna.logging.get_verbosity()
+            optuna.logging.set_verbosity(max(_Verbosity.before, optuna.logging.WARNING))
+        _Verbosity.depth += 1
+    try:
+        yield
+    finally:
+        with _Verbosity.lock:
+            _Verbosity.depth -= 1
+            if not _Verbosity.depth:
+                optuna.logging.set_verbosity(_Verbosity.before)

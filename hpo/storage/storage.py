@@ -11,26 +11,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 import sqlalchemy as sa
 from optuna.distributions import distribution_to_json
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb import models
-from optuna.study import StudyDirection
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import orm
 
-from hpo.storage import engine as opening
-from hpo.storage.artifacts import artifacts_at, artifacts_of
+from hpo.errors import StorageError
+from hpo.storage.artifacts import ArtifactFolder, artifact_path, artifacts_of
 from hpo.storage.bulk import READING, BulkReadingStorage
-from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, UNFINISHED, Claim, claim_first, held, trial_key
+from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, Claim, claim_first, held, leased, trial_key
+from hpo.storage.engine import checked, explained, located, make_engine, optuna_storage
+from hpo.storage.fence import LeaseLostError, check_fences, fenced
+from hpo.storage.handles import quiet, trial_id
+from hpo.storage.identity import find_identity, give_identity
 from hpo.storage.leases import Lease, acquire, leases, new_token
+from hpo.storage.schema import check_schema, create_schema
 
 LOCK_SECONDS = 60.0
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @dataclass(frozen=True)
@@ -61,35 +64,45 @@ class Storage:
         self, url: str | None = None, *, artifact_dir: Path | str | None = None, create: bool = False
     ) -> None:
         given = url or os.environ.get("HPO_STORAGE") or ""
-        url, self.place = opening.located(url)
+        url, self.place = located(url)
         # For child processes: a URL that came from a file is theirs to read.
         self.given = f"@{Path(given[1:]).expanduser().resolve()}" if given.startswith("@") else url
-        self.artifacts = artifacts_at(artifact_dir)
-        with opening.explained(self.place):
-            self.url = opening.checked(url, place=self.place, create=create)
+        self.artifacts = ArtifactFolder(artifact_path(artifact_dir), lambda: self.identity)
+        with explained(self.place):
+            self.url = checked(url, place=self.place, create=create)
             if create:
-                opening.create_schema(self.url)
-            self.engine = opening.make_engine(self.url)
+                create_schema(self.url)
+            self.engine = make_engine(self.url)
             # Readers need not wait for those who write.
             self.reading = self.engine.execution_options(**READING)
-            opening.check_schema(self.engine, place=self.place, create=create)
+            check_schema(self.engine, place=self.place, create=create)
 
     @cached_property
     def rdb(self) -> RDBStorage:
         """Optuna's storage on this engine; opened at first use, since that takes a fifth of a second."""
-        with opening.explained(self.place):
-            return opening.optuna_storage(self.url, self.engine)
+        with explained(self.place):
+            return optuna_storage(self.url, self.engine)
 
     @cached_property
     def optuna(self) -> BaseStorage:
         """The storage to hand to Optuna: finished trials are read once."""
         return optuna.storages.get_storage(self.rdb)
 
+    @cached_property
+    def identity(self) -> str:
+        """What tells this database from all others; that of an earlier version gets it when asked for it."""
+        with self.reading.connect() as connection:
+            found = find_identity(connection)
+        if found is None:
+            with self.engine.begin() as connection:
+                found = give_identity(connection)
+        return found
+
     def opened_as(self, kind: type[BulkReadingStorage], *, reading: bool) -> BaseStorage:
         """The same storage by Optuna's of this kind; only to read, it never makes writers wait."""
-        with opening.explained(self.place):
+        with explained(self.place):
             engine = self.reading if reading else self.engine
-            return optuna.storages.get_storage(opening.optuna_storage(self.url, engine, kind))
+            return optuna.storages.get_storage(optuna_storage(self.url, engine, kind))
 
     # Leases
 
@@ -99,11 +112,23 @@ class Storage:
 
     @contextlib.contextmanager
     def lock(self, key: str) -> Iterator[None]:
-        """Hold `key` alone; waits for whoever has it, for as long as their lease lasts."""
+        """Hold `key` alone; waits for whoever has it, for as long as their lease lasts.
+
+        Who is suspended inside for longer is no longer alone: what Optuna would then write is refused.
+
+        Raises:
+            StorageError: another process has the key by now.
+        """
         while (lease := self.acquire(key, owner="lock", seconds=LOCK_SECONDS)) is None:
             time.sleep(0.05)
         try:
-            yield
+            with fenced(lease):
+                yield
+        except LeaseLostError as error:
+            if error.args != (key,):
+                raise
+            rule = f"the lock {key!r} was held for more than {LOCK_SECONDS:g} s, and is another process's now"
+            raise StorageError(self.place, rule, remedy="Try again.") from None
         finally:
             lease.release()
 
@@ -112,6 +137,7 @@ class Storage:
     def add_trials(self, study_id: int, trials: Sequence[FrozenTrial], *, after: int) -> bool:
         """Add all of these trials to a study that has `after` of them; if it has another number, none."""
         with orm.Session(self.engine) as session, session.begin():
+            check_fences(session.connection())
             # As Optuna does: who holds the study's row numbers its trials.
             models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
             of_study = models.TrialModel.study_id == study_id
@@ -121,12 +147,17 @@ class Storage:
         return True
 
     def unfinished(self, study_id: int) -> list[int]:
-        """Ids of the trials that wait or run, by number."""
-        return self._unfinished(study_id, sa.true())
+        """Ids of the trials that are left to hpo's workers, by number: that wait, or that one has begun."""
+        waits, runs = (models.TrialModel.state == state for state in (TrialState.WAITING, TrialState.RUNNING))
+        return self._trials(study_id, waits | (runs & leased()))
 
     def in_training(self, study_id: int) -> list[int]:
         """Ids of the trials that a worker holds, by number."""
-        return self._unfinished(study_id, held(self.engine))
+        return self._trials(study_id, (models.TrialModel.state == TrialState.RUNNING) & held(self.engine))
+
+    def running_elsewhere(self, study_id: int) -> list[int]:
+        """Ids of the trials that another program runs, which knows of no leases, by number."""
+        return self._trials(study_id, (models.TrialModel.state == TrialState.RUNNING) & ~leased())
 
     def claim(
         self, studies: Sequence[int], *, owner: str, seconds: float, token: str | None = None
@@ -143,15 +174,20 @@ class Storage:
         with self.engine.begin() as connection:
             connection.execute(leases.update().where(leases.c.owner == owner).values(expires=0.0))
 
-    def _unfinished(self, study_id: int, condition: sa.ColumnElement[bool]) -> list[int]:
+    def _trials(self, study_id: int, condition: sa.ColumnElement[bool]) -> list[int]:
         trial = models.TrialModel
-        found = sa.select(trial.trial_id).where(
-            trial.study_id == study_id, trial.state.in_(UNFINISHED), condition
-        )
+        found = sa.select(trial.trial_id).where(trial.study_id == study_id, condition)
         with self.reading.connect() as connection:
             return list(connection.execute(found.order_by(trial.number)).scalars())
 
     # Studies
+
+    def create_study(self, name: str, *, direction: Literal["minimize", "maximize"]) -> Study:
+        """A study of that name, or the one that is there, without Optuna's lines about it."""
+        with quiet():
+            return optuna.create_study(
+                study_name=name, storage=self.optuna, direction=direction, load_if_exists=True
+            )
 
     def studies_with(self, attribute: str, *, without: str) -> list[int]:
         """Ids of the studies that have one user attribute and lack another, or have it as null."""
@@ -189,7 +225,7 @@ class Storage:
         tallies = sa.select(trial.study_id, trial.state, sa.func.count()).group_by(
             trial.study_id, trial.state
         )
-        with opening.explained(self.place), self.reading.connect() as connection:
+        with explained(self.place), self.reading.connect() as connection:
             studies = connection.execute(
                 sa.select(study.study_id, study.study_name, direction.direction)
                 .join(direction, (direction.study_id == study.study_id) & (direction.objective == 0))
@@ -221,7 +257,7 @@ class Storage:
         attributes = [self.rdb.get_study_system_attrs(study_id), *(trial.system_attrs for trial in trials)]
         self.optuna.delete_study(study_id)
         # Last: what is gone cannot be claimed again.
-        keys = [trial_key(trial._trial_id) for trial in trials]
+        keys = [trial_key(trial_id(trial)) for trial in trials]
         with self.engine.begin() as connection:
             connection.execute(leases.delete().where(leases.c.key.in_(keys)))
         for own in attributes:

@@ -111,7 +111,7 @@ class Study(StoredStudy):
             log: called with each line that a worker writes; by default it goes to standard error.
 
         Raises:
-            WorkerError: workers died again and again, and trials are left.
+            WorkerError: workers died again and again, or cannot train the study, and trials are left.
         """
 
         def look() -> None:
@@ -121,9 +121,7 @@ class Study(StoredStudy):
         self.go_on()
         self.plan()
         run_workers(
-            self.storage,
-            self.name,
-            left=lambda: len(self.storage.unfinished(self.id)),
+            self,
             workers=workers,
             timeout=timeout,
             max_worker_memory=max_worker_memory,

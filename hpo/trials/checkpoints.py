@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hpo.data.archive import DAMAGE
-from hpo.storage import ArtifactFolder, Claim, LeaseLostError, Patience, new_checkpoint
+from hpo.storage import ArtifactFolder, Claim, LeaseLostError, Patience
 
 logger = logging.getLogger(__name__)
 
@@ -63,25 +63,29 @@ class TrialCheckpoints:
             return None
 
     def save(self, tree: dict[str, Any]) -> None:
-        """Write the file, and the first time its row. What cannot be written is a warning: training goes on.
+        """Write a new file, then its row, then delete the former file. Training goes on without what fails.
+
+        The row decides. So a worker that has lost the trial can neither replace what the next one has saved
+        nor leave a file: each file is written once, and only the holder's row names it.
 
         Raises:
             LeaseLostError: another worker may have the trial by now.
         """
         self._saved = time.monotonic()
-        name = self._name or new_checkpoint()
+        name, former = self._folder.new_checkpoint(), self._name
         try:
             self._folder.write(name, dumps(tree))
         except OSError as error:
             logger.warning("the checkpoint could not be written: %s", error.strerror)
             return
-        if self._name is None:
-            try:
-                self._retry(lambda: self._claim.keep_checkpoint(name))
-            except LeaseLostError:
-                self._folder.remove(name)
-                raise
-            self._name = name
+        try:
+            self._retry(lambda: self._claim.keep_checkpoint(name))
+        except LeaseLostError:
+            self._folder.remove(name)
+            raise
+        self._name = name
+        if former is not None:
+            self._folder.remove(former)
 
     def discard(self) -> None:
         """Delete the file of a trial that has finished."""

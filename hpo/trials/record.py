@@ -28,7 +28,9 @@ class Trial:
     `params` are the hyperparameters that the search varied, `hyperparameters` all effective ones, `metrics`
     the final metrics as means over the replicates, `replicates` the metrics of each with its seed and fold.
     Times are local, as Optuna keeps them; `curve` is what each epoch reported, from epoch 1. `threads` are
-    TensorFlow's in its worker, `retries` counts the workers that were lost while they trained it.
+    TensorFlow's in its worker, `versions` those of hpo and of the packages that it trained with, `retries`
+    counts the workers that were lost while they trained it. `reason` says why it failed or was pruned, or, of
+    one that waits, why a worker could not train it.
     """
 
     number: int
@@ -44,6 +46,7 @@ class Trial:
     finished: datetime | None
     worker: str | None
     threads: int | None
+    versions: dict[str, str] | None
     retries: int
     reason: str | None
     replicates: list[dict[str, Any]]
@@ -68,6 +71,7 @@ class Trial:
             finished=frozen.datetime_complete,
             worker=attributes.get("worker"),
             threads=attributes.get("threads"),
+            versions=attributes.get("versions"),
             retries=attributes.get("retries", 0),
             reason=attributes.get("reason"),
             replicates=attributes.get("replicates", []),

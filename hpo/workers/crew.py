@@ -18,7 +18,9 @@ from typing import IO, TypeVar
 import psutil
 
 from hpo.errors import WorkerError
+from hpo.registry import StoredStudy
 from hpo.storage import Storage, passes, reason
+from hpo.tables.numbers import counted
 
 POLL_SECONDS = 0.5
 MEMORY_SECONDS = 2.0
@@ -26,6 +28,9 @@ RELAY_SECONDS = 5.0
 # More losses than this within so many seconds are no accident.
 MOST_LOSSES = 5
 LOSS_SECONDS = 60.0
+# With this exit code a worker of a crew says that it can train nothing of what is left: another one would
+# not either.
+CANNOT_TRAIN = 3
 # What workers may have together of the machine's memory; one that grows beyond its part is replaced.
 MEMORY_SHARE = 0.8
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -51,10 +56,8 @@ def memory() -> int:
 
 
 def run_workers(
-    storage: Storage,
-    study: str,
+    study: StoredStudy,
     *,
-    left: Callable[[], int],
     workers: int | None,
     timeout: float | None,
     max_worker_memory: float | None,
@@ -62,11 +65,21 @@ def run_workers(
     look: Callable[[], None],
     log: Log | None,
 ) -> None:
-    """Run workers on the planned trials of the study of that name; see `Study.run`.
+    """Run workers on the planned trials of a study; see `Study.run`.
 
-    `left` counts the trials that are not finished; `look` is called about twice a second and at the end.
-    On KeyboardInterrupt the workers finish their epoch and put their trials back, then it goes on up.
+    `look` is called about twice a second and at the end. On KeyboardInterrupt the workers finish their epoch
+    and put their trials back, then it goes on up.
+
+    Raises:
+        WorkerError: workers died again and again, or cannot train the study.
     """
+    log, storage = _without_repeats(log or _to_stderr), study.storage
+
+    def left() -> int:
+        return len(storage.unfinished(study.id))
+
+    if elsewhere := len(storage.running_elsewhere(study.id)):
+        log(f"{study.name}: another program runs {counted(elsewhere, 'trial')}, which hpo leaves alone")
     planned = left()
     if planned == 0:
         return
@@ -76,7 +89,7 @@ def run_workers(
     # By what was asked for, not by what is left: results repeat to the last bit only with as many threads.
     threads = max(1, cores() // asked)
     options = ["--threads", str(threads), "--checkpoint-seconds", str(checkpoint_seconds)]
-    crew = _Crew(storage, [study, *options], count=count, memory=limit, log=log or _to_stderr)
+    crew = _Crew(storage, [study.name, *options], count=count, memory=limit, log=log)
     try:
         crew.work(left, look, deadline=None if timeout is None else time.monotonic() + timeout)
     except KeyboardInterrupt:
@@ -87,6 +100,8 @@ def run_workers(
     finally:
         crew.let_go()
     look()
+    if crew.cannot_train is not None and left():
+        raise WorkerError(crew.cannot_train)
 
 
 class _Worker:
@@ -109,8 +124,14 @@ class _Worker:
         # As the worker calls itself.
         self.name = f"{socket.gethostname()}-{self.process.pid}"
         self.told = False
+        self.last_line = ""
         assert self.process.stderr is not None
-        self._relay = threading.Thread(target=_relay, args=(self.process.stderr, log), daemon=True)
+
+        def keep(line: str) -> None:
+            self.last_line = line
+            log(line)
+
+        self._relay = threading.Thread(target=_relay, args=(self.process.stderr, keep), daemon=True)
         self._relay.start()
 
     @property
@@ -128,7 +149,12 @@ class _Worker:
     @property
     def is_lost(self) -> bool:
         """Whether it has ended before its work: it died, or had to make room for another one."""
-        return not self.runs and (self.told or self.process.returncode != 0)
+        return not self.runs and (self.told or self.process.returncode not in (0, CANNOT_TRAIN))
+
+    @property
+    def cannot_train(self) -> bool:
+        """Whether it has ended because what is left cannot be trained, as its last line says."""
+        return not self.runs and self.process.returncode == CANNOT_TRAIN
 
     def stop(self) -> None:
         """Let it put its trial back after its epoch; it may have been told to already."""
@@ -176,6 +202,11 @@ class _Crew:
             if not stopping:
                 self._measure()
                 self._replace(left)
+
+    @property
+    def cannot_train(self) -> str | None:
+        """Why a worker has ended before all trials had; None if none has."""
+        return next((worker.last_line for worker in self._workers if worker.cannot_train), None)
 
     def stop(self) -> None:
         """Tell every worker to put its trial back after its epoch."""
@@ -277,6 +308,20 @@ def _relay(stream: IO[bytes], log: Log) -> None:
     with stream:
         for line in stream:
             log(line.decode(errors="replace").rstrip())
+
+
+def _without_repeats(log: Log) -> Log:
+    """Several workers tell of the same fault in the same line: it is handed on once in a row."""
+    last = ""
+
+    def hand_on(line: str) -> None:
+        nonlocal last
+        # A traceback may have lines alike, which are indented or empty.
+        if line != last or not line[:1].strip():
+            last = line
+            log(line)
+
+    return hand_on
 
 
 def _to_stderr(line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -11,6 +12,7 @@ from types import TracebackType
 import optuna
 import sqlalchemy as sa
 
+from hpo.errors import HpoError
 from hpo.registry import StoredStudy
 from hpo.storage import Claim, reason
 
@@ -23,7 +25,7 @@ LAST_SECONDS = 5.0
 
 
 class Keeper:
-    """A thread that renews a claim's lease and hears when its trial must stop."""
+    """A thread that renews a claim's lease, and hears when its trial must stop and what its limit is now."""
 
     def __init__(
         self, study: StoredStudy, claim: Claim, *, stopping: threading.Event, may_exit: bool
@@ -69,6 +71,10 @@ class Keeper:
     def _renew(self) -> None:
         if not self._claim.lease.renew():
             self._lost.set()
+        # A changed trial_timeout is for the trials in training too. A study that is gone or cannot be read is
+        # for the next claim to find.
+        with contextlib.suppress(HpoError):
+            self._study.refresh()
 
     def _give_up(self) -> None:
         """End the process in the midst of an epoch; the trial goes on from its last checkpoint."""

@@ -5,6 +5,7 @@ TensorFlow is imported only once there is something to train.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -12,7 +13,7 @@ import socket
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import optuna
@@ -21,7 +22,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from hpo.errors import WorkerError
-from hpo.registry import StoredStudy, find, served_studies
+from hpo.registry import StoredStudy
 from hpo.search import hyperparameters_of, suggest
 from hpo.spec import METRICS, Hyperparameters, SearchSpec
 from hpo.storage import (
@@ -39,7 +40,9 @@ from hpo.training.device import prepare_tensorflow
 from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, predictions_file
 from hpo.trials.checkpoints import CHECKPOINT_SECONDS, Checkpoints, TrialCheckpoints
 from hpo.trials.outcome import Outcome, StoppedError
+from hpo.versions import versions
 from hpo.workers.keeper import Keeper
+from hpo.workers.serving import CannotTrainError, Delay, Serving, UntrainableError, preparing
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +52,10 @@ LONGEST_IDLE_SECONDS = 5.0
 
 
 class Runner(Protocol):
-    """Trains a trial to its end. Raises StoppedError if `should_stop()` says so before an epoch."""
+    """Trains a trial to its end. Raises StoppedError if `should_stop()` says so before an epoch.
+
+    `timeout()` is what the study's `trial_timeout` is now: seconds, None without a limit.
+    """
 
     def __call__(
         self,
@@ -58,6 +64,7 @@ class Runner(Protocol):
         *,
         should_stop: Callable[[], bool],
         checkpoints: Checkpoints,
+        timeout: Callable[[], float | None] | None = None,
     ) -> Outcome: ...
 
 
@@ -96,9 +103,11 @@ class Worker:
         self._retry = Patience(self._stopping)
         self._may_exit = False
         self._runner: tuple[int, Runner] | None = None
-        named = [self._open(study) for study in studies]
-        self._opened = {study.id: study for study in named}
-        self._named = frozenset(self._opened)
+        self._serving = Serving(storage, studies, retry=self._retry)
+
+    @cached_property
+    def _versions(self) -> dict[str, str]:
+        return versions()
 
     def stop(self) -> None:
         """Ask the worker to put its trial back into the queue after the epoch it is in, and to return."""
@@ -138,20 +147,21 @@ class Worker:
         """Train until told to stop; returns how many trials have been finished.
 
         Ends once its named studies are stopped, or, with `exit_when_idle`, once every trial of the studies
-        that it serves has finished, by whichever worker.
+        that it serves has finished, by whichever worker. A study that cannot be trained is passed over.
 
         Raises:
-            WorkerError: the storage could not be used for a long time.
+            WorkerError: the storage could not be used for a long time, or, with `exit_when_idle`, what is
+                left to train is of studies that cannot be trained.
+            StudyError: its named studies have been deleted.
         """
-        finished, idle = 0, IDLE_SECONDS
+        finished, idle, planning = 0, IDLE_SECONDS, Delay(IDLE_SECONDS)
         try:
             while not self._stopping.is_set() and (max_trials is None or finished < max_trials):
-                served = self._retry(self._served)
-                claim = self._claim(served)
+                claim = self._claim(self._serving.claimable())
                 if claim is not None:
-                    finished += self._train(self._study(claim.study_id), claim)
-                    idle = IDLE_SECONDS
-                elif self._is_done(served, exit_when_idle=exit_when_idle):
+                    finished += self._train(self._serving[claim.study_id], claim)
+                    idle, planning = IDLE_SECONDS, Delay(IDLE_SECONDS)
+                elif self._is_done(planning, exit_when_idle=exit_when_idle):
                     break
                 else:
                     self._stopping.wait(idle)
@@ -162,31 +172,22 @@ class Worker:
             raise
         return finished
 
-    def _served(self) -> list[int]:
-        found = served_studies(self._storage)
-        return [study for study in found if not self._named or study in self._named]
-
-    def _study(self, study_id: int) -> StoredStudy:
-        if study_id not in self._opened:
-            name = self._retry(lambda: self._storage.rdb.get_study_name_from_id(study_id))
-            self._opened[study_id] = self._retry(lambda: self._open(name))
-        return self._opened[study_id]
-
-    def _open(self, name: str) -> StoredStudy:
-        return StoredStudy(self._storage, find(name, self._storage))
-
     def _claim(self, served: Sequence[int]) -> Claim | None:
         token, seconds = new_token(), self._lease_seconds
         return self._retry(lambda: self._storage.claim(served, owner=self.name, seconds=seconds, token=token))
 
-    def _is_done(self, served: Sequence[int], *, exit_when_idle: bool) -> bool:
-        """Whether a worker that has found nothing to train will find nothing later."""
-        for study_id in self._named - set(served):
-            # Stopped, or deleted, which raises.
-            self._retry(self._study(study_id).refresh)
-        if self._named and not served:
+    def _is_done(self, planning: Delay, *, exit_when_idle: bool) -> bool:
+        """Whether a worker that has found nothing to claim will find nothing later."""
+        if self._serving.is_over():
             return True
-        return exit_when_idle and not any(self._retry(self._study(study_id).plan) for study_id in served)
+        if exit_when_idle:
+            return not self._serving.plan()
+        # Somebody may have extended a study and died before its trials were added.
+        if planning.is_over:
+            planning.begin()
+            with contextlib.suppress(CannotTrainError):
+                self._serving.plan()
+        return False
 
     def _train(self, study: StoredStudy, claim: Claim) -> bool:
         """Train one claimed trial; False if it went back into the queue, or is no longer this worker's."""
@@ -196,6 +197,11 @@ class Worker:
                     return True
             except LeaseLostError:
                 pass
+            except UntrainableError as error:
+                why = self._serving.reason_to_pass_over(study, error)
+                # Not counted as a loss: nothing is amiss with the trial.
+                if self._retry(lambda: claim.requeue({"reason": why})):
+                    return False
             except BaseException as error:
                 if self._retry(claim.requeue) or not isinstance(error, Exception):
                     raise
@@ -207,7 +213,8 @@ class Worker:
 
     def _finish(self, study: StoredStudy, claim: Claim, keeper: Keeper) -> bool:
         """Train a trial to its end and record it; False if it was stopped, or another worker has it now."""
-        self._retry(study.refresh)
+        with preparing():
+            self._retry(study.refresh)
         checkpoints = TrialCheckpoints(
             self._storage.artifacts, claim, retry=self._retry, seconds=self._checkpoint_seconds
         )
@@ -215,9 +222,12 @@ class Worker:
             if failed := self._fail(claim):
                 checkpoints.discard()
             return failed
-        optuna_study = self._retry(lambda: study.optuna_for(claim.number))
+        with preparing():
+            optuna_study = self._retry(lambda: study.optuna_for(claim.number))
+            runner = self._runner_of(study)
+        self._serving.has_trained(study)
         trial = LeasedTrial(optuna_study, claim, self._retry)
-        outcome = self._outcome(study, trial, claim, keeper, checkpoints)
+        outcome = self._outcome(study, trial, claim, keeper, partial(runner, checkpoints=checkpoints))
         if outcome is None or not self._record(study, claim, trial, outcome):
             return False
         checkpoints.discard()
@@ -235,10 +245,9 @@ class Worker:
         trial: LeasedTrial,
         claim: Claim,
         keeper: Keeper,
-        checkpoints: Checkpoints,
+        runner: Callable[..., Outcome],
     ) -> Outcome | None:
         """Train the trial; what goes wrong with it alone is its outcome. None if it was stopped."""
-        runner = self._runner_of(study)
         try:
             if isinstance(study.spec, SearchSpec):
                 suggest(trial, study.spec)
@@ -247,10 +256,16 @@ class Worker:
                 "worker": self.name,
                 "threads": self._threads,
                 "hyperparameters": hyperparameters.model_dump(mode="json"),
+                "versions": self._versions,
             }
-            self._retry(lambda: claim.describe(about))
+            # Of a worker that could not train it.
+            outdated = [name for name in ("reason",) if name in trial.user_attrs]
+            self._retry(lambda: claim.describe(about, without=outdated))
             return runner(
-                trial, hyperparameters, should_stop=lambda: keeper.should_stop, checkpoints=checkpoints
+                trial,
+                hyperparameters,
+                should_stop=lambda: keeper.should_stop,
+                timeout=lambda: study.spec.trial_timeout,
             )
         except StoppedError:
             return None
@@ -265,17 +280,22 @@ class Worker:
             return Outcome(TrialState.FAIL, None, f"{type(error).__name__}: {said[0]}".rstrip(": "), {}, [])
 
     def _runner_of(self, study: StoredStudy) -> Runner:
-        """The study's runner, with its data on the device; only the last study's is kept."""
+        """The study's runner, with its data on the device; only the last study's is kept.
+
+        Whatever keeps it from being made is the study's: data that is gone or has changed, memory.
+        """
         if self._runner is None or self._runner[0] != study.id:
             self._runner = None
             self._runner = (study.id, self._make_runner(study))
         return self._runner[1]
 
     def _network_runner(self, study: StoredStudy) -> Runner:
+        # First, without TensorFlow: it may be missing.
+        data, test = study.load_data(), study.load_test_data()
         prepare_tensorflow(self._threads)
         from hpo.trials.runner import TrialRunner
 
-        return TrialRunner(study.spec, study.load_data(), test=study.load_test_data())
+        return TrialRunner(study.spec, data, test=test)
 
     def _keepsakes(self, study: StoredStudy, outcome: Outcome) -> list[Attachment]:
         """What is kept of a trial that is better than all that have ended; without it, the result stands.

@@ -906,6 +906,26 @@ def test_a_command_stays_within_its_budget(command: str, budget: float, trained:
     assert spent < 3 * budget
 
 
+@pytest.mark.parametrize("command", [["list"], ["doctor"], ["worker", "x"], ["backup", "y"]])
+def test_a_password_that_is_typed_is_told_once_where_everybody_sees_it(
+    command: list[str], tmp_path: Path
+) -> None:
+    url = "postgresql+psycopg://me:secret@127.0.0.1:1/none"
+    (tmp_path / "url").write_text(url)
+    told = "--storage: its password stands in the list of processes"
+    typed = quick(*command, "--storage", url, folder=tmp_path)
+    assert typed.stderr.count(told) == 1
+    assert "HPO_STORAGE" in typed.stderr
+    assert "--storage @FILE" in typed.stderr
+    assert "secret" not in typed.stderr
+    for other in (
+        quick(*command, folder=tmp_path, HPO_STORAGE=url),
+        quick(*command, "--storage", "@url", folder=tmp_path),
+        quick(*command, "--storage", url.replace(":secret", ""), folder=tmp_path),
+    ):
+        assert told not in other.stderr
+
+
 def test_a_database_that_another_program_keeps_locked_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "search.toml").write_text(SEARCH)
     succeeded(quick("create", "search.toml", folder=tmp_path))

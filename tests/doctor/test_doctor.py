@@ -25,7 +25,7 @@ from optuna.trial import TrialState
 from hpo.doctor import Finding, examine
 from hpo.errors import StorageError
 from hpo.spec import loads
-from hpo.storage import Claim, Storage, new_checkpoint
+from hpo.storage import Claim, Storage
 from hpo.storage.backup import backup
 from hpo.studies import Study, create_study, open_study
 from tests.command import SEARCH, quick
@@ -77,7 +77,7 @@ class Patient:
     @property
     def artifacts(self) -> list[Path]:
         """The files of the two curves, in no order."""
-        return [path for path in self.folder.iterdir() if re.fullmatch(r"\w{64}-\w{32}", path.name)]
+        return [path for path in self.folder.iterdir() if re.fullmatch(r"\w{64}-\w{16}-\w{32}", path.name)]
 
     @property
     def checkpoint(self) -> Path:
@@ -150,9 +150,10 @@ def furnish(url: str, folder: Path) -> Patient:
         attachment = storage.artifacts.attach("curves.csv", f"epoch,loss\n{number},0.5\n".encode())
         assert patient.claim().finish(TrialState.COMPLETE, value=0.5, attachments=[attachment])
     running = patient.claim()
-    name = new_checkpoint()
+    name = storage.artifacts.new_checkpoint()
     storage.artifacts.write(name, b"state")
     running.keep_checkpoint(name)
+    running.describe({"worker": "host-1"})
     foreign = optuna.create_study(study_name="foreign", storage=storage.optuna)
     foreign.ask()
     storage.rdb.set_study_system_attr(foreign._study_id, "artifacts:elsewhere", json.dumps({}))
@@ -239,6 +240,25 @@ def test_a_trial_whose_worker_is_gone_goes_back_into_the_queue_and_goes_on(patie
     assert again.retries == 1
 
 
+def test_a_trial_that_another_program_runs_is_told_and_left_to_it(patient):
+    # It takes the one that waits, which has been planned by hpo, and makes one of its own.
+    study = patient.study.optuna
+    numbers = [study.ask().number for _ in range(2)]
+    before = patient.dump()
+    found = patient.look()
+    assert [(finding.place, finding.repaired) for finding in found] == [
+        (f"trial {number} of study 'search'", False) for number in numbers
+    ]
+    assert "another program may be training it" in found[0].fault
+    assert "optuna tell --study-name search --trial-number 3 --state fail" in found[0].remedy
+    assert patient.look(repair=True) == found
+    assert patient.dump() == before
+    # After a day what hpo has planned may be had back.
+    patient.execute("UPDATE trials SET datetime_start = '2020-01-01' WHERE number >= 3")
+    assert [finding.repaired for finding in patient.look(repair=True)] == [True, False]
+    assert patient.states[3:] == ["WAITING", "RUNNING"]
+
+
 def test_a_worker_whose_trial_was_put_back_has_lost_it(patient):
     claimed = patient.claim(seconds=0.0)
     time.sleep(0.01)
@@ -280,10 +300,11 @@ def work(url: str, folder: str, number: int) -> tuple[int, list[Any]]:
 
 
 def train(storage: Storage, claimed: Claim) -> bool:
-    name = claimed.checkpoint or new_checkpoint()
+    name = storage.artifacts.new_checkpoint()
     storage.artifacts.write(name, b"state")
-    if claimed.checkpoint is None:
-        claimed.keep_checkpoint(name)
+    claimed.keep_checkpoint(name)
+    if claimed.checkpoint is not None:
+        storage.artifacts.remove(claimed.checkpoint)
     with claimed.fenced():
         storage.optuna.set_trial_intermediate_value(claimed.trial_id, 1, 0.5)
     attachment = storage.artifacts.attach("curves.csv", name.encode())

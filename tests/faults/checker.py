@@ -299,16 +299,20 @@ def _leftovers(evidence: Evidence) -> Iterator[str]:
 
 
 def _checkpoints(evidence: Evidence) -> Iterator[str]:
-    """Files of checkpoints whose trials were finished by a worker that nobody had killed or suspended."""
+    """Files of checkpoints that nobody removed: not who replaced them, nor who finished the trial.
+
+    Whoever was killed may have replaced one and left the former file, and whoever was suspended too.
+    """
     claims = evidence.of_claims("claimed")
     process_of = {event["token"]: event["process"] for event in claims}
-    trainers: dict[int, set[str]] = defaultdict(set)
-    for event in claims:
-        trainers[event["trial"]].add(event["process"])
+    begun = {event["token"]: event["at"] for event in claims}
+    excused = evidence.killed | evidence.suspended
     for event in evidence.of_claims("kept"):
         key, trial = event["trial"], evidence.trials.get(event["trial"])
         if trial is None or not (evidence.storage.artifacts.path / event["name"]).exists():
             continue
-        finisher = process_of.get(trial.system_attrs.get(FINISHED_BY_ATTRIBUTE, ""))
-        if finisher not in evidence.killed and not trainers[key] & evidence.suspended:
+        since = begun[event["token"]]
+        trainers = {claim["process"] for claim in claims if claim["trial"] == key and claim["at"] >= since}
+        if not trainers & excused:
+            finisher = process_of.get(trial.system_attrs.get(FINISHED_BY_ATTRIBUTE, ""))
             yield f"left: the checkpoint's file of trial id {key}, which {finisher} has finished"

@@ -69,9 +69,9 @@ class WitnessedClaim(Claim):
         super().keep_checkpoint(name)
         self.note("kept", name=name)
 
-    def requeue(self) -> bool:
+    def requeue(self, attributes: Mapping[str, Any] | None = None) -> bool:
         """See Claim."""
-        done = super().requeue()
+        done = super().requeue(attributes)
         if done:
             self.note("requeued")
         return done
@@ -114,6 +114,7 @@ class Runner:
         *,
         should_stop: Callable[[], bool],
         checkpoints: Checkpoints,
+        timeout: Callable[[], float | None] | None = None,
     ) -> Outcome:
         claim = self._claimed()
         claim.note("began", number=trial.number)

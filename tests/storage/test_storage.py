@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -251,6 +253,75 @@ def test_a_lock_is_free_again_after_an_error(storage):
     assert lease_rows(storage) == set()
 
 
+def take(storage: Storage, key: str) -> None:
+    """What another process does once the time of who is suspended is over."""
+    expire(storage)
+    assert Storage(storage.url).acquire(key, owner="another", seconds=60) is not None
+
+
+def lose(storage: Storage, key: str, write: Callable[[], object]) -> None:
+    """Write under a lock that another process has taken meanwhile."""
+    with storage.lock(key):
+        take(storage, key)
+        write()
+
+
+def test_who_was_suspended_inside_a_lock_writes_nothing_once_another_one_has_it(storage):
+    study = new_study(storage)
+    says = r"the lock 'key' was held for more than 60 s, and is another process's now\. Try again"
+    for write in (
+        lambda: study.set_user_attr("after", 2),
+        lambda: storage.add_trials(study._study_id, [waiting()], after=0),
+    ):
+        with pytest.raises(StorageError, match=says):
+            lose(storage, "key", write)
+        expire(storage)
+    assert study.user_attrs == {}
+    assert study.trials == []
+    # What the other one holds is left to it, and this thread is free again.
+    assert lease_rows(storage) == {"key"}
+    study.set_user_attr("outside", 3)
+
+
+def test_a_lock_whose_time_is_over_is_kept_as_long_as_nobody_takes_it(storage):
+    study = new_study(storage)
+    with storage.lock("key"):
+        expire(storage)
+        study.set_user_attr("after", 2)
+    assert study.user_attrs == {"after": 2}
+
+
+def test_a_lock_inside_a_lock_guards_by_both(storage):
+    study = new_study(storage)
+
+    def write() -> None:
+        with storage.lock("inner"):
+            study.set_user_attr("after", 2)
+
+    with pytest.raises(StorageError, match="the lock 'outer'"):
+        lose(storage, "outer", write)
+    assert study.user_attrs == {}
+    assert lease_rows(storage) == {"outer"}
+
+
+def test_optuna_s_verbosity_is_the_caller_s(tmp_path, caplog):
+    before = optuna.logging.get_verbosity()
+    storage = Storage(f"sqlite:///{tmp_path}/hpo.db", create=True)
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    try:
+        for _ in range(2):
+            storage.create_study("ours", direction="maximize")
+        assert optuna.logging.get_verbosity() == optuna.logging.INFO
+        assert caplog.text == ""
+        optuna.create_study(study_name="theirs", storage=storage.optuna)
+        assert "A new study created" in caplog.text
+    finally:
+        optuna.logging.set_verbosity(before)
+    code = "import optuna, hpo.storage, hpo.dashboard, hpo.workers; print(optuna.logging.get_verbosity())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == optuna.logging.INFO
+
+
 # ------------------------------------------------------------------------------------------------ claims
 
 
@@ -296,10 +367,29 @@ def test_a_running_trial_is_taken_over_once_its_lease_has_expired(storage):
     assert study.trials[0].state == TrialState.RUNNING
 
 
-def test_a_running_trial_without_a_lease_is_taken_over(storage):
-    study = new_study(storage)
-    trial = study.ask()
-    assert claim(storage, study).trial_id == trial._trial_id
+def test_a_trial_that_plain_optuna_runs_is_never_claimed_nor_left_to_hpo(storage):
+    study = new_study(storage, trials=2)
+    theirs, own = study.ask(), claim(storage, study)
+    assert (theirs.number, own.number) == (0, 1)
+    assert storage.claim([study._study_id], owner="test", seconds=60) is None
+    assert storage.unfinished(study._study_id) == [own.trial_id]
+    assert storage.in_training(study._study_id) == [own.trial_id]
+    assert storage.running_elsewhere(study._study_id) == [theirs._trial_id]
+    expire(storage)
+    assert claim(storage, study).trial_id == own.trial_id
+    assert storage.claim([study._study_id], owner="test", seconds=60) is None
+    study.tell(theirs, 0.25)
+    assert storage.running_elsewhere(study._study_id) == []
+
+
+def test_a_trial_that_is_put_back_with_a_reason_shows_it_and_has_lost_no_worker(storage):
+    study = new_study(storage, trials=1)
+    assert claim(storage, study).requeue({"reason": "no data"})
+    assert study.trials[0].user_attrs == {"index": 0, "reason": "no data"}
+    again = claim(storage, study)
+    assert again.retries == 0
+    again.describe({"worker": "a"}, without=["reason"])
+    assert study.trials[0].user_attrs == {"index": 0, "worker": "a"}
 
 
 @pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL])
@@ -804,6 +894,16 @@ def test_deleting_a_study_removes_its_trials_leases_artifacts_and_checkpoints_an
     with storage.engine.connect() as connection:
         for table in ("trials", "trial_params", "trial_user_attributes"):
             assert connection.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar_one() in (3, 9)
+
+
+def test_deleting_a_study_deletes_no_file_outside_of_the_folder(storage, tmp_path):
+    study = new_study(storage, trials=1)
+    (tmp_path / "precious").write_text("")
+    for name in ("../precious", str(tmp_path / "precious")):
+        meta = '{"filename": "f"}'
+        storage.rdb.set_trial_system_attr(study.trials[0]._trial_id, f"artifacts:{name}", meta)
+    storage.delete_study(study._study_id)
+    assert (tmp_path / "precious").exists()
 
 
 def test_deleting_a_study_goes_on_when_an_artifact_is_missing(storage):

@@ -148,6 +148,25 @@ def test_a_lost_trial_s_checkpoint_is_not_recorded_and_leaves_no_file(storage: S
     assert files(storage) == []
 
 
+def test_a_worker_that_was_suspended_does_not_replace_what_the_next_one_has_saved(storage: Storage) -> None:
+    study = new_study(storage, trials=1)
+    stalled = of(storage, claim(storage, study))
+    stalled.save({"epoch": 1})
+    expire(storage)
+    next_ = of(storage, claim(storage, study))
+    # As it saves both before and after the next one does.
+    with pytest.raises(LeaseLostError):
+        stalled.save({"epoch": 99})
+    assert next_.load() == {"epoch": 1}
+    next_.save({"epoch": 2})
+    with pytest.raises(LeaseLostError):
+        stalled.save({"epoch": 99})
+    assert next_.load() == {"epoch": 2}
+    assert len(files(storage)) == 1
+    expire(storage)
+    assert of(storage, claim(storage, study)).load() == {"epoch": 2}
+
+
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-9])])
 def test_a_checkpoint_that_is_gone_or_damaged_is_said_and_the_trial_begins_anew(
     storage: Storage, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture

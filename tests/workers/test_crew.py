@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import re
 import signal
@@ -21,6 +22,7 @@ import sqlalchemy as sa
 from optuna.trial import FrozenTrial
 
 from hpo import Study, StudyError, StudySpec, create_study
+from hpo.errors import WorkerError
 from hpo.spec import to_toml
 from tests.command import HPO, environment, hpo, quick
 from tests.tiny_studies import (
@@ -327,6 +329,44 @@ def test_a_run_from_python_is_watched_to_its_end_and_hands_over_what_its_workers
     seen.clear()
     assert study.run(workers=1, watch=watch) == summary
     assert seen == []
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, own_data: Path) -> Study:
+    table: dict[str, Any] = {
+        "name": "tiny",
+        "kind": "comparison",
+        "data": {"name": str(own_data)},
+        "seeds": 1,
+        "params": {"hidden_units": [], "batch_size": "full", "epochs": 2},
+        "arms": [{"name": "plain"}, {"name": "faster", "learning_rate": 0.1}],
+    }
+    (study,) = new_studies(f"sqlite:///{tmp_path}/hpo.db", tmp_path, table)
+    return study
+
+
+def test_a_run_whose_study_nobody_can_train_ends_with_the_reason(tiny, tmp_path, own_data):
+    own_data.unlink()
+    lines: list[str] = []
+    says = r"^study 'tiny' cannot be trained: data set: must be an existing \.npz file"
+    with pytest.raises(WorkerError, match=says) as caught:
+        tiny.run(workers=2, log=lines.append)
+    assert lines == [str(caught.value)]
+    assert states(tiny) == ["waiting"] * 2
+    done = hpo("worker", "--exit-when-idle", "--storage", tiny.storage.url, folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == str(caught.value)
+    assert "Traceback" not in done.stderr
+    shown = quick("trials", "tiny", "--format", "json", "--storage", tiny.storage.url, folder=tmp_path)
+    assert "must be an existing .npz file" in json.loads(shown.stdout)[0]["reason"]
+
+
+def test_a_run_does_not_wait_for_what_another_program_runs_and_says_so(tiny):
+    for _ in range(2):
+        tiny.optuna.ask()
+    lines: list[str] = []
+    assert tiny.run(workers=1, log=lines.append).counts["running"] == 2
+    assert lines == ["tiny: another program runs 2 trials, which hpo leaves alone"]
 
 
 def test_a_study_that_is_deleted_ends_its_run_and_its_workers(tmp_path):

@@ -10,15 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
-from hpo import DataError, Study, StudySpec, create_study, open_study
+from hpo import Study, StudySpec, create_study, open_study
 from hpo.spec import to_json
 from hpo.storage import Storage
 from hpo.trials.checkpoints import dumps, loads
+from hpo.versions import versions
+from hpo.workers.serving import CannotTrainError
 from hpo.workers.worker import Worker
 from tests.tiny_studies import (
     LONG,
@@ -83,6 +86,19 @@ def meanwhile(study: Study, act: Callable[[Storage], object]) -> Iterator[None]:
     assert not failures, failures
 
 
+@contextmanager
+def running(worker: Worker, **options: Any) -> Iterator[threading.Thread]:
+    """A worker in another thread, which is told to stop at the end."""
+    thread = threading.Thread(target=worker.run, kwargs=options, daemon=True)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        worker.stop()
+        thread.join(30)
+    assert not thread.is_alive()
+
+
 # ---------------------------------------------------------------------------------------- in this process
 
 
@@ -135,13 +151,122 @@ def test_what_somebody_enqueued_and_what_a_killed_creation_did_not_plan_is_train
     assert [frozen.user_attrs.get("index") for frozen in study.frozen_trials] == [0, 1, None, 2]
 
 
-def test_missing_data_is_an_error_and_the_trial_goes_back(create, own_data):
+def test_what_cannot_be_trained_is_an_error_once_nothing_else_is_left_and_its_trial_waits(create, own_data):
     study = create(SHORT)
     own_data.unlink()
-    with pytest.raises(DataError, match=r"must be an existing \.npz file"):
+    says = r"study 'short' cannot be trained: data .*: must be an existing \.npz file"
+    with pytest.raises(CannotTrainError, match=says):
         worker_of(study).run(exit_when_idle=True)
     assert states(study) == ["waiting"] * 2
     assert leases(study.storage) == 0
+
+
+def gone(data: Path, study: Study) -> Callable[[], object]:
+    kept = data.rename(data.with_suffix(".kept"))
+    return lambda: kept.rename(data)
+
+
+def changed(data: Path, study: Study) -> Callable[[], object]:
+    kept = data.read_bytes()
+    np.savez(data, x_train=np.zeros((80, 4), np.float32), y_train=np.arange(80) % 2)
+    return lambda: data.write_bytes(kept)
+
+
+def unreadable(data: Path, study: Study) -> Callable[[], object]:
+    spec = study.optuna.user_attrs["spec"]
+    study.optuna.set_user_attr("spec", spec | {"metrics": ["of a later version"]})
+    return lambda: study.optuna.set_user_attr("spec", spec)
+
+
+@pytest.mark.parametrize("break_", [gone, changed, unreadable])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_study_that_cannot_be_trained_costs_the_others_nothing_and_goes_on_by_itself(
+    create, own_data, tmp_path, caplog, monkeypatch, break_, named
+):
+    """It is said once, tried after growing delays, and shows why it waits until it is trained."""
+    monkeypatch.setattr("hpo.workers.serving.FIRST_SECONDS", 0.1)
+    other = tmp_path / "other.npz"
+    other.write_bytes(own_data.read_bytes())
+    broken = create(SHORT, name="broken")
+    sound = create(SHORT, name="sound", data={"name": str(other)})
+    worker = worker_of(broken, sound) if named else Worker(broken.storage)
+    mend = break_(own_data, broken)
+    with running(worker):
+        eventually(lambda: states(sound) == ["complete"] * 2, within=60)
+        eventually(lambda: "study 'broken' cannot be trained: " in caplog.text, within=10)
+        time.sleep(0.5)
+        waiting = broken.frozen_trials
+        assert {trial.state for trial in waiting} == {TrialState.WAITING}
+        assert not any("retries" in trial.user_attrs for trial in waiting)
+        # Nothing is claimed of what cannot be read; of what is read, the first trial says why it waits.
+        if break_ is not unreadable:
+            assert "data " in waiting[0].user_attrs["reason"]
+            assert broken.all_trials[0].reason == waiting[0].user_attrs["reason"]
+        assert caplog.text.count("cannot be trained") == 1
+        mend()
+        eventually(lambda: states(broken) == ["complete"] * 2, within=30)
+    assert not any("reason" in trial.user_attrs for trial in broken.frozen_trials)
+
+
+def test_a_worker_of_all_studies_leaves_out_what_it_cannot_read(create, own_data, caplog):
+    sound, broken = create(SHORT), create(SHORT, name="broken")
+    unreadable(own_data, broken)
+    assert Worker(sound.storage).run(exit_when_idle=True) == 2
+    assert "study 'broken' cannot be trained" in caplog.text
+    assert {trial.state for trial in broken.frozen_trials} == {TrialState.WAITING}
+    assert leases(sound.storage) == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_waits_for_another_one_that_can_train_what_it_cannot(create, own_data, caplog):
+    study = create(SHORT)
+    held = study.storage.claim([study.id], owner="another", seconds=60)
+    own_data.unlink()
+    worker = worker_of(study)
+    with running(worker, exit_when_idle=True) as thread:
+        eventually(lambda: study.all_trials[1].reason is not None, within=60)
+        time.sleep(1)
+        assert thread.is_alive()
+        held.finish(TrialState.COMPLETE, value=1.0)
+        thread.join(30)
+        assert not thread.is_alive()
+    assert "study 'short' cannot be trained" in caplog.text
+
+
+def test_a_trial_says_with_which_versions_it_was_trained(create):
+    study = create(SHORT)
+    worker_of(study).run(max_trials=1)
+    trained, waiting = study.all_trials
+    assert trained.versions == versions()
+    assert {"hpo", "optuna", "keras", "tensorflow", "numpy"} <= trained.versions.keys()
+    assert waiting.versions is None
+
+
+def test_an_idle_worker_plans_what_a_killed_creation_did_not(create):
+    study = create(SHORT)
+    worker = worker_of(study)
+    worker.run(max_trials=2)
+    with running(worker):
+        # Somebody extends the study and is killed before its trials are added.
+        study.optuna.set_user_attr("spec", to_json(study.spec) | {"seeds": 2})
+        eventually(lambda: states(study) == ["complete"] * 4, within=30)
+
+
+def test_a_changed_limit_reaches_the_worker_that_trains(create):
+    study = create(HALTING, params=SOFTMAX | {"epochs": 1_000_000})
+    limit = {"trial_timeout": 1.0}
+    with meanwhile(study, lambda _: study.optuna.set_user_attr("spec", to_json(study.spec) | limit)):
+        assert worker_of(study, lease_seconds=2.0).run(max_trials=1) == 1
+    assert "took longer than trial_timeout, 1 s" in study.all_trials[0].reason
+
+
+def test_a_trial_that_another_program_runs_is_left_to_it_and_not_waited_for(create):
+    study = create(SHORT)
+    theirs = study.optuna.ask()
+    assert worker_of(study).run(exit_when_idle=True) == 1
+    assert states(study) == ["running", "complete"]
+    study.optuna.tell(theirs, 0.25)
+    assert study.all_trials[0].value == 0.25
 
 
 def test_a_study_that_is_extended_while_a_worker_runs_is_trained_to_its_new_end(create):
@@ -388,8 +513,9 @@ def test_an_idle_worker_of_all_studies_looks_less_and_less_often(create):
     time.sleep(6)
     worker.stop()
     thread.join(30)
-    # At 0, 0.5, 1.5 and 3.5 s, twice each: which studies there are, and whether one has a trial.
-    assert 4 <= len(looks) <= 10
+    # At 0, 0.5, 1.5 and 3.5 s, five times each: which studies there are, whether one has a trial, and to plan
+    # its specification, its trials, and how many are left.
+    assert 16 <= len(looks) <= 25
     assert time.process_time() - used < 0.5
 
 
