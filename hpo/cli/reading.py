@@ -27,6 +27,9 @@ def studies(storage: StorageUrl = None, output: Output = Format.table) -> None:
     from hpo.trials.record import STATES
 
     summaries = list_studies(storage=open_storage(storage))
+    for summary in summaries:
+        if summary.problem:
+            print(summary.problem, file=sys.stderr)
     counts = (f"counts.{state}" for state in STATES.values())
     show(
         [_summary_row(summary) for summary in summaries],
@@ -193,17 +196,17 @@ def show_best(study: Study) -> None:
 def _summary_json(summary: StudySummary) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return asdict(summary) | {"created": summary.created.isoformat()}
+    return asdict(summary) | {"created": summary.created and summary.created.isoformat()}
 
 
 def _summary_row(summary: StudySummary) -> dict[str, Any]:
     return {
         "name": summary.name,
-        "kind": summary.kind,
+        "kind": summary.kind if summary.problem is None else "unreadable",
         "trials": states_of(summary.counts),
         "metric": summary.metric,
         "best": summary.best_value,
-        "created": summary.created.astimezone().strftime("%Y-%m-%d %H:%M"),
+        "created": summary.created and summary.created.astimezone().strftime("%Y-%m-%d %H:%M"),
     }
 
 
