@@ -24,8 +24,11 @@ def studies(storage: StorageUrl = None, output: Output = Format.table) -> None:
     from hpo.studies import list_studies
     from hpo.studies.tables import studies_table
 
-    table = studies_table(list_studies(storage=open_storage(storage)))
-    show(table, output=output, empty="There is no study yet. Start one with: hpo run SPEC")
+    found = list_studies(storage=open_storage(storage))
+    show(studies_table(found), output=output, empty="There is no study yet. Start one with: hpo run SPEC")
+    for summary in found:
+        if summary.problem:
+            print(summary.problem, file=sys.stderr)
 
 
 def study(name: StudyName, storage: StorageUrl = None, output: Output = Format.table) -> None:

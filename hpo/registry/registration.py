@@ -71,9 +71,8 @@ def find(name: str, storage: Storage) -> optuna.Study:
 
 
 def summaries(storage: Storage) -> list[StudySummary]:
-    """The studies that hpo created, oldest first."""
-    found = [summarise(row) for row in storage.overview() if is_ours(row.attributes)]
-    return sorted(found, key=lambda summary: summary.created)
+    """The studies that hpo created, oldest first; one that cannot be read says so."""
+    return [summarise(row) for row in storage.overview() if is_ours(row.attributes)]
 
 
 def served_studies(storage: Storage) -> list[int]:
@@ -103,7 +102,7 @@ def _register(study: optuna.Study, spec: StudySpec, digest: str) -> None:
 
 
 def _extend(study: StoredStudy, spec: StudySpec, digest: str) -> None:
-    """Store a specification that only adds to the study's own."""
+    """Store a specification by which the trials that have begun stay what the study asks for."""
     found = changes(study.spec, spec)
     # The same data may come from another place.
     moved = {"data.name"} if digest == study.data_digest else set()
@@ -116,4 +115,4 @@ def _extend(study: StoredStudy, spec: StudySpec, digest: str) -> None:
     if digest != study.data_digest:
         raise changed_data(spec.data.name)
     if found:
-        study.optuna.set_user_attr(SPEC_ATTRIBUTE, to_json(spec))
+        study.storage.set_study_attribute(study.id, SPEC_ATTRIBUTE, to_json(spec))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,8 +11,8 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from hpo.data import Dataset, digest_of_test_part, load_test, load_train
-from hpo.errors import DataError, StudyError
-from hpo.search import make_pruner, make_sampler, plan
+from hpo.errors import DataError, SpecError, StudyError
+from hpo.search import first_withdrawn, make_pruner, make_sampler, plan
 from hpo.spec import FinalSpec, from_json
 from hpo.storage import Storage, StudyRow, study_id
 from hpo.trials import STATES, Trial
@@ -28,44 +28,56 @@ ATTRIBUTES = frozenset({SPEC_ATTRIBUTE, DIGEST_ATTRIBUTE, CREATED_ATTRIBUTE})
 
 @dataclass(frozen=True)
 class StudySummary:
-    """One line about a study. `counts` has an entry for every state of a trial."""
+    """One line about a study. `counts` has an entry for every state of a trial.
+
+    `problem` says why this version of hpo cannot read the study; what only its specification tells is then
+    None.
+    """
 
     name: str
-    kind: str
-    metric: str
-    direction: str
-    planned: int
+    kind: str | None
+    metric: str | None
+    direction: str | None
+    planned: int | None
     counts: dict[str, int]
     best_value: float | None
-    created: datetime
+    created: datetime | None
+    problem: str | None = None
 
 
 class StoredStudy:
-    """A study in its storage: what planners and workers need of it. Training and reading are `Study`'s."""
+    """A study in its storage: what planners and workers need of it. Training and reading are `Study`'s.
+
+    Raises:
+        SpecError: this version of hpo cannot read its specification.
+        StudyError: it is not one of hpo's, or has been deleted.
+    """
 
     def __init__(self, storage: Storage, optuna_study: optuna.Study) -> None:
         self.storage, self.optuna = storage, optuna_study
-        if not is_ours(optuna_study.user_attrs):
-            raise StudyError(place_of(optuna_study.study_name), "must have been created by hpo, and was not")
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the specification again: somebody may have extended the study.
+        """Read the specification again: somebody may have changed what the study asks for.
 
         Raises:
-            StudyError: somebody has deleted it.
+            SpecError: this version of hpo cannot read it.
+            StudyError: somebody has deleted the study.
         """
         try:
             attributes = self.optuna.user_attrs
         except KeyError:
-            raise _deleted(self.optuna.study_name) from None
-        self.spec = from_json(attributes[SPEC_ATTRIBUTE])
+            raise _deleted(self.name) from None
+        if not is_ours(attributes):
+            raise StudyError(place_of(self.name), "must have been created by hpo, and was not")
+        self._stored_spec = attributes[SPEC_ATTRIBUTE]
+        self.spec = from_json(self._stored_spec, source=place_of(self.name))
         self.data_digest: str = attributes[DIGEST_ATTRIBUTE]
 
     @property
     def name(self) -> str:
         """The study's name, unique in its storage."""
-        return self.spec.name
+        return self.optuna.study_name
 
     @property
     def is_stopped(self) -> bool:
@@ -103,15 +115,28 @@ class StoredStudy:
         raise _deleted(self.name)
 
     def plan(self) -> int:
-        """Add the trials that the study still lacks; returns how many it has to train in all."""
+        """Add the trials that the study still lacks, and withdraw those that it no longer asks for.
+
+        What has begun, and what has finished, stays. Returns how many trials the study has to train in all.
+        """
         self.refresh()
         held = self.frozen_trials
-        while missing := plan(self.spec, held):
-            if self.storage.add_trials(self.id, missing, after=len(held)):
-                break
-            # Somebody else has added some at the same time.
+        while not self._is_planned(held):
+            self.refresh()
             held = self.storage.rdb.get_all_trials(self.id, deepcopy=False)
         return len(self.storage.unfinished(self.id))
+
+    def _is_planned(self, held: Sequence[FrozenTrial]) -> bool:
+        """Make the trials `held` what the study asks for; False if they are to be looked at again.
+
+        Somebody else may have planned at the same time, by this specification or another one.
+        """
+        given = {SPEC_ATTRIBUTE: self._stored_spec}
+        first = first_withdrawn(self.spec, held)
+        if first is not None and self.storage.withdraw_trials(self.id, first=first, given=given):
+            return False
+        missing = plan(self.spec, held)
+        return not missing or self.storage.add_trials(self.id, missing, after=len(held), given=given)
 
     def stop(self) -> None:
         """Let the study's workers, wherever they are, end after their epoch and put their trials back.
@@ -198,18 +223,22 @@ def is_ours(attributes: Mapping[str, Any]) -> bool:
 
 
 def summarise(row: StudyRow) -> StudySummary:
-    """The summary of a study that hpo created."""
-    spec = from_json(row.attributes[SPEC_ATTRIBUTE])
-    return StudySummary(
-        name=spec.name,
-        kind=spec.kind,
-        metric=spec.objective.metric,
-        direction=spec.objective.direction,
-        planned=spec.planned,
-        counts={name: row.counts.get(state, 0) for state, name in STATES.items()},
-        best_value=row.best_value,
-        created=datetime.fromisoformat(row.attributes[CREATED_ATTRIBUTE]),
-    )
+    """The summary of a study that hpo created, whichever version of it."""
+    counts = {name: row.counts.get(state, 0) for state, name in STATES.items()}
+    created = _time(row.attributes[CREATED_ATTRIBUTE])
+    try:
+        spec = from_json(row.attributes[SPEC_ATTRIBUTE], source=place_of(row.name))
+    except SpecError as error:
+        return StudySummary(row.name, None, None, None, None, counts, None, created, problem=str(error))
+    metric, direction = spec.objective.metric, spec.objective.direction
+    return StudySummary(row.name, spec.kind, metric, direction, spec.planned, counts, row.best_value, created)
+
+
+def _time(text: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
 
 
 def _deleted(name: str) -> StudyError:

@@ -1,10 +1,14 @@
-"""Which trials a study wants: the plan, configurations, samplers and pruners.
+"""Which trials a study wants, and with which hyperparameters.
 
-`plan` compares a specification with the trials that there are; the database's side of it is in `storage`.
+`plan` compares a specification with the trials that there are and says what to add, `first_withdrawn` from
+where on trials are to go; `suggest` gives a claimed trial its parameters, `hyperparameters_of` reads them;
+`workload` says what all of it costs at the most. Imports `spec` and Optuna's public parts; the database's
+side of a plan is `registry`'s and `storage`'s. How a configuration follows from a seed and an index stays
+private.
 """
 
 from hpo.search.distributions import decode, distributions, encode, hyperparameters_of, suggest
-from hpo.search.plan import plan
+from hpo.search.plan import first_withdrawn, plan
 from hpo.search.samplers import make_pruner, make_sampler
 from hpo.search.workload import Workload, workload
 
@@ -13,6 +17,7 @@ __all__ = [
     "decode",
     "distributions",
     "encode",
+    "first_withdrawn",
     "hyperparameters_of",
     "make_pruner",
     "make_sampler",

@@ -3,6 +3,7 @@
 A comparison wants every arm with every seed. A grid or random search wants configurations 0 to N - 1, each
 of which follows from the sampler's seed and its index alone. An adaptive search wants N trials, whose
 parameters the sampler draws when a worker claims them. Failed and pruned trials count: they are results.
+What a study no longer asks for, since its trials or seeds were lowered, is withdrawn as far as it only waits.
 """
 
 from __future__ import annotations
@@ -20,13 +21,49 @@ from hpo.spec import ComparisonSpec, SearchSpec, StudySpec
 
 
 def plan(spec: StudySpec, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The WAITING trials to add to `trials` so that the study has all that `spec` asks for."""
+    """The WAITING trials to add to `trials` so that the study has all that `spec` asks for.
+
+    >>> data, space = {"name": "digits"}, {"dropout": [0.1, 0.2, 0.3]}
+    >>> grid = SearchSpec(name="g", kind="search", data=data, space=space, sampler={"name": "grid"})
+    >>> planned = plan(grid, [])
+    >>> [trial.params for trial in planned]
+    [{'dropout': 0.1}, {'dropout': 0.2}, {'dropout': 0.3}]
+    >>> plan(grid, planned)
+    []
+    """
     if isinstance(spec, ComparisonSpec):
         return _plan_comparison(spec, trials)
     assert isinstance(spec, SearchSpec)
-    if spec.sampler.name == "tpe":
+    if spec.is_adaptive:
         return [_waiting() for _ in range(spec.trials - len(trials))]
     return _plan_configurations(spec, trials)
+
+
+def first_withdrawn(spec: StudySpec, trials: Sequence[FrozenTrial]) -> int | None:
+    """The number from which on trials are to go so that no trial only waits that `spec` does not ask for.
+
+    None if there is none. Numbers have no gaps, so only the last trials can go; what `spec` asks for among
+    them is planned anew.
+    """
+    tail = list(itertools.takewhile(_is_untouched, reversed(trials)))[::-1]
+    if isinstance(spec, SearchSpec) and spec.is_adaptive:
+        surplus = tail[max(0, spec.trials - (len(trials) - len(tail))) :]
+    else:
+        surplus = [trial for trial in tail if not _is_wanted(spec, trial)]
+    return surplus[0].number if surplus else None
+
+
+def _is_untouched(trial: FrozenTrial) -> bool:
+    """Whether it has only been planned: nobody has begun it, and no person has enqueued it."""
+    return trial.state == TrialState.WAITING and trial.datetime_start is None and not trial.system_attrs
+
+
+def _is_wanted(spec: StudySpec, trial: FrozenTrial) -> bool:
+    attributes = trial.user_attrs
+    if isinstance(spec, ComparisonSpec):
+        return attributes.get("seed") in spec.seed_range or "arm" not in attributes
+    assert isinstance(spec, SearchSpec)
+    return bool(attributes.get("index", 0) < spec.trials)
 
 
 def _plan_comparison(spec: ComparisonSpec, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

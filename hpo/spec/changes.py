@@ -12,6 +12,7 @@ from hpo.spec.study import StudySpec
 READING = frozenset({"description", "metrics", "baseline", "min_effect", "alpha"})
 # These say when a trial is given up; those that have finished stay as they are.
 LIMITS = frozenset({"max_retries", "trial_timeout"})
+# These may grow, and shrink again: what has finished stays and counts, what only waits is withdrawn.
 COUNTS = {"search": frozenset({"trials"}), "comparison": frozenset({"seeds"}), "final": frozenset[str]()}
 
 
@@ -19,7 +20,7 @@ COUNTS = {"search": frozenset({"trials"}), "comparison": frozenset({"seeds"}), "
 class Change:
     """One key that differs; None stands for an absent one.
 
-    `extends` is whether the trials already run stay what the study asks for.
+    `extends` is whether a study that has begun may change so.
     """
 
     key: str
@@ -29,14 +30,20 @@ class Change:
 
 
 def changes(old: StudySpec, new: StudySpec) -> list[Change]:
-    """What `new` asks for that `old` does not, and the reverse, as JSON values; defaults count as written."""
+    """What `new` asks for that `old` does not, and the reverse, as JSON values; defaults count as written.
+
+    >>> keys = {"name": "s", "kind": "search", "data": {"name": "digits"}, "space": {"dropout": [0.1, 0.2]}}
+    >>> old, new = StudySpec(**keys, trials=20), StudySpec(**keys, trials=30, params={"epochs": 5})
+    >>> [(change.key, change.old, change.new, change.extends) for change in changes(old, new)]
+    [('params.epochs', 10, 5, False), ('trials', 20, 30, True)]
+    """
     if old.kind != new.kind:
         return [Change("kind", old.kind, new.kind, extends=False)]
     before, after = old.content(), new.content()
     found = _arm_changes(before.pop("arms", {}), after.pop("arms", {}))
     for key in sorted(before.keys() | after.keys()):
-        grows = key in COUNTS[new.kind] and after[key] > before[key]
-        found += _differences(key, before.get(key), after.get(key), extends=key in READING | LIMITS or grows)
+        extends = key in READING | LIMITS | COUNTS[new.kind]
+        found += _differences(key, before.get(key), after.get(key), extends=extends)
     return found
 
 

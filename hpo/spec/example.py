@@ -8,7 +8,7 @@ name = "example"                  # unique in the database
 kind = "search"                   # or "comparison": see the end of this file
 description = "A first search on scikit-learn's digits."
 data = { name = "digits", validation = 0.2 }    # or folds = 5; name may be a path that ends in .npz
-objective = { metric = "val_accuracy", at = "last" }    # or at = "best": the best epoch's value
+objective = { metric = "val_accuracy", at = "last" }    # or at = "best": the epoch with the best value
 trials = 20                       # the total: running again with 30 adds ten
 seeds = 1                         # training runs of each configuration; their mean is its value
 sampler = { name = "tpe", seed = 0 }            # or "random", "grid"

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import tomli_w
 
 from hpo.errors import SpecError
+from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN, parse
 from hpo.spec.study import StudySpec
 
 # A list of strings, numbers and short lists, as tomli_w writes it: an item a line.
 _ITEM = r'(?:"(?:[^"\\\n]|\\.)*"|[^\[\]{}"\n]+|\[[^\[\]{}\n]*\])'
 _LIST = re.compile(rf"\[\n((?: +{_ITEM},\n)+) *\]")
+# Of stored specifications. A version that gives one another meaning counts on; those of versions that stored
+# none are of format 0, and mean the same as 1.
+FORMAT = 1
+FORMAT_KEY = "format"
 
 
 def load(path: str | Path) -> StudySpec:
-    """The spec in a TOML file; a relative path to data is taken from the file's folder. Raises SpecError."""
+    """The spec in a TOML file. Raises SpecError.
+
+    In the name of the data `~` and `$VARIABLE` are what a shell makes of them, `$$` is a dollar sign; a
+    relative path is taken from the file's folder.
+    """
     path = Path(path)
     spec = loads(_read(path), source=str(path))
-    data = Path(spec.data.name)
-    if data.suffix != ".npz" or data.is_absolute():
+    name = _expanded(spec.data.name, source=str(path))
+    if Path(name).suffix == ".npz" and not Path(name).is_absolute():
+        name = str((path.parent / name).resolve())
+    if name == spec.data.name:
         return spec
-    name = str((path.parent / data).resolve())
     return spec.model_copy(update={"data": spec.data.model_copy(update={"name": name})})
 
 
@@ -44,7 +56,7 @@ def loads(text: str, *, source: str = "study") -> StudySpec:
 
 def to_toml(spec: StudySpec) -> str:
     """TOML text from which `loads` makes an equal spec; it holds what was set, not the defaults."""
-    text, short = "", tomli_w.dumps(to_json(spec))
+    text, short = "", tomli_w.dumps(_table(spec))
     while short != text:  # lists of lists take two rounds
         text, short = short, _LIST.sub(_on_one_line, short)
     return text
@@ -52,18 +64,46 @@ def to_toml(spec: StudySpec) -> str:
 
 def to_json(spec: StudySpec) -> dict[str, Any]:
     """JSON values from which `from_json` makes an equal spec; what was set, not the defaults."""
-    return spec.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    return {FORMAT_KEY: FORMAT, **_table(spec)}
 
 
-def from_json(values: Mapping[str, Any]) -> StudySpec:
-    """The spec that `to_json` stored. Raises SpecError."""
-    return parse(values)
+def from_json(values: object, *, source: str = "study") -> StudySpec:
+    """The spec that `to_json` stored, of this version of hpo or an earlier one.
+
+    `source` opens the line of the SpecError that says why this version cannot read it.
+    """
+    if not isinstance(values, Mapping):
+        raise SpecError(source, "its specification must be a table", got=Shown(values))
+    stored = values.get(FORMAT_KEY, 0)
+    if type(stored) is not int or not 0 <= stored <= FORMAT:
+        rule = (
+            f"its specification is of format {Shown(stored)!r}, and this version of hpo reads up to {FORMAT}"
+        )
+        raise SpecError(source, rule, remedy="Update hpo.")
+    table = {key: value for key, value in values.items() if key != FORMAT_KEY}
+    return parse(table, source=f"{source}: its specification")
 
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema of a study file of either kind."""
     schema = WRITTEN.json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hpo study", **schema}
+
+
+def _table(spec: StudySpec) -> dict[str, Any]:
+    return spec.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+
+
+def _expanded(name: str, *, source: str) -> str:
+    place = f"{source}: data.name"
+    try:
+        return os.path.expanduser(Template(name).substitute(os.environ))  # noqa: PTH111
+    except KeyError as missing:
+        rule = f"names the environment variable {missing.args[0]}, which is not set"
+        raise SpecError(place, rule, got=Shown(name), remedy="Set it, or write the path.") from None
+    except ValueError:
+        rule = "has a dollar sign that begins no name of a variable"
+        raise SpecError(place, rule, got=Shown(name), remedy="Write $$ for a dollar sign.") from None
 
 
 def _read(path: Path) -> str:

@@ -24,7 +24,10 @@ class Data(Model):
 
     name: Annotated[
         str, Field(strict=True, min_length=1), Must("a data set's name or a path that ends in .npz")
-    ] = Field(description="A data set's name, or a path that ends in .npz, relative to the study file.")
+    ] = Field(
+        description="A data set's name, or a path that ends in .npz, relative to the study file; ~ and "
+        "$VARIABLE are what a shell makes of them."
+    )
     folds: AtLeastTwo | None = Field(
         default=None, description="Cross-validation folds, in place of one validation set."
     )
@@ -55,7 +58,10 @@ class Objective(Model):
     )
     at: Annotated[Literal["last", "best"], OneOf()] = Field(
         default="last",
-        description="The value of the last epoch, or of the best one (val_loss and val_accuracy only).",
+        description="last: of the weights that training ends with, the last epoch's or, with early stopping "
+        "and restore_best, those that it goes back to. best: of the epoch with the best value of the metric "
+        "(the mean over replicates; val_loss and val_accuracy only). A trial's metrics and its model are "
+        "of the same weights as its value.",
     )
 
     @model_validator(mode="after")

@@ -99,7 +99,7 @@ class SearchSpec(StudySpec):
                 raise RuleError(rule, "space", got=self.trials)
         if not self.trials:
             raise RuleError("required key 'trials' is missing")
-        if self.sampler.name != "tpe" and self.size is not None and self.trials > self.size:
+        if not self.is_adaptive and self.size is not None and self.trials > self.size:
             rule = f"must be at most {self.size}, the number of configurations in the space"
             raise RuleError(rule, "trials", got=self.trials)
 
@@ -123,6 +123,11 @@ class SearchSpec(StudySpec):
     @property
     def planned(self) -> int:
         return self.trials
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether configurations follow from the results of trials before them, not from seed and index."""
+        return self.sampler.name == "tpe"
 
     @property
     def size(self) -> int | None:

@@ -56,7 +56,8 @@ class StudySpec(Model):
     )
     trial_timeout: Positive | None = Field(
         default=None,
-        description="Seconds that a trial may take; after that it fails, at the end of an epoch.",
+        description="Seconds that a trial may train, compiling not counted; after that it fails, at the end "
+        "of an epoch.",
     )
     params: Params = Field(default={}, description="Hyperparameters that are the same in every trial.")
 

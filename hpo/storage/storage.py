@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,14 +20,15 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import orm
 
 from hpo.errors import StorageError
+from hpo.storage import planned
 from hpo.storage.artifacts import ArtifactFolder, artifact_path, artifacts_of
 from hpo.storage.bulk import READING, BulkReadingStorage
+from hpo.storage.cache import TrialCache
 from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, Claim, claim_first, held, leased, trial_key
 from hpo.storage.engine import checked, explained, located, make_engine, optuna_storage
-from hpo.storage.fence import LeaseLostError, check_fences, fenced
+from hpo.storage.fence import LeaseLostError, fenced
 from hpo.storage.handles import quiet, trial_id
 from hpo.storage.identity import find_identity, give_identity
 from hpo.storage.leases import Lease, acquire, leases, new_token
@@ -86,7 +87,7 @@ class Storage:
     @cached_property
     def optuna(self) -> BaseStorage:
         """The storage to hand to Optuna: finished trials are read once."""
-        return optuna.storages.get_storage(self.rdb)
+        return TrialCache(self.rdb)
 
     @cached_property
     def identity(self) -> str:
@@ -102,7 +103,7 @@ class Storage:
         """The same storage by Optuna's of this kind; only to read, it never makes writers wait."""
         with explained(self.place):
             engine = self.reading if reading else self.engine
-            return optuna.storages.get_storage(optuna_storage(self.url, engine, kind))
+            return TrialCache(optuna_storage(self.url, engine, kind))
 
     # Leases
 
@@ -134,17 +135,36 @@ class Storage:
 
     # Trials
 
-    def add_trials(self, study_id: int, trials: Sequence[FrozenTrial], *, after: int) -> bool:
-        """Add all of these trials to a study that has `after` of them; if it has another number, none."""
-        with orm.Session(self.engine) as session, session.begin():
-            check_fences(session.connection())
-            # As Optuna does: who holds the study's row numbers its trials.
-            models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
+    def add_trials(
+        self,
+        study_id: int,
+        trials: Sequence[FrozenTrial],
+        *,
+        after: int,
+        given: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Add all of these trials to a study that has `after` ones and the attributes `given`; else none."""
+        with planned.in_turn(self.engine, study_id) as session:
             of_study = models.TrialModel.study_id == study_id
-            if session.scalar(sa.select(sa.func.count()).where(of_study)) != after:
+            there = session.scalar(sa.select(sa.func.count()).where(of_study))
+            if there != after or not planned.has(session, study_id, given or {}):
                 return False
             session.add_all(_row(study_id, number, trial) for number, trial in enumerate(trials, after))
         return True
+
+    def withdraw_trials(self, study_id: int, *, first: int, given: Mapping[str, Any]) -> int:
+        """Remove a study's last trials, from number `first` on, on which nobody has begun; returns how many.
+
+        None if the study no longer has these user attributes.
+        """
+        with planned.in_turn(self.engine, study_id) as session:
+            is_so = planned.has(session, study_id, given)
+            return planned.withdraw(session, study_id, first=first) if is_so else 0
+
+    def set_study_attribute(self, study_id: int, key: str, value: Any) -> None:
+        """Set a user attribute of a study, in turn with those who add trials or withdraw them."""
+        with planned.in_turn(self.engine, study_id) as session:
+            planned.set_attribute(session, study_id, key, value)
 
     def unfinished(self, study_id: int) -> list[int]:
         """Ids of the trials that are left to hpo's workers, by number: that wait, or that one has begun."""

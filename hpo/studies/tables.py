@@ -69,7 +69,7 @@ def study_table(summary: StudySummary) -> Table:
 
 def summary_row(summary: StudySummary) -> dict[str, Any]:
     """A summary as JSON values."""
-    return asdict(summary) | {"created": summary.created.isoformat()}
+    return asdict(summary) | {"created": summary.created and summary.created.isoformat()}
 
 
 def trials_table(trials: Sequence[Trial]) -> Table:

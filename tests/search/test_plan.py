@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from itertools import product
 from typing import Any
 
@@ -17,6 +18,7 @@ from hpo.search import (
     decode,
     distributions,
     encode,
+    first_withdrawn,
     hyperparameters_of,
     make_pruner,
     make_sampler,
@@ -56,6 +58,8 @@ ENDLESS: dict[str, st.SearchStrategy[Any]] = {
     "l2": st.just({"low": 1e-8, "high": 0.1, "log": True}),
     "early_stopping_patience": st.just({"low": 1, "high": 20}),
 }
+
+TPE = {"learning_rate": {"low": 1e-5, "high": 1.0, "log": True}, "dropout": {"low": 0.0, "high": 0.9}}
 
 
 @st.composite
@@ -303,6 +307,72 @@ def test_all_of_a_large_finite_space_is_planned_without_repeats():
     assert len(set(configurations(plan(spec, [])))) == 100_001
 
 
+# ---------------------------------------------------------------------------------------------- withdrawal
+
+
+def lowered(spec: StudySpec, count: int) -> StudySpec:
+    key = "seeds" if isinstance(spec, ComparisonSpec) else "trials"
+    return spec.model_copy(update={key: count})
+
+
+def numbered(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    for number, trial in enumerate(trials):
+        trial.number = number
+    return trials
+
+
+def replanned(spec: StudySpec, held: list[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials of a study after its plan, as `StoredStudy.plan` makes it."""
+    first = first_withdrawn(spec, held)
+    kept = held[:first]
+    held = numbered([*kept, *plan(spec, kept)])
+    assert first_withdrawn(spec, held) is None
+    assert plan(spec, held) == []
+    return held
+
+
+adaptive = st.integers(1, 12).map(lambda trials: search(TPE, sampler="tpe", trials=trials))
+
+
+@patient
+@given(st.one_of(random_searches(), comparisons, adaptive), st.data())
+def test_a_lowered_study_keeps_what_has_begun_and_asks_for_no_more(spec: StudySpec, data: st.DataObject):
+    trials = numbered(plan(spec, []))
+    begun = data.draw(st.integers(0, len(trials)))
+    for trial in trials[:begun]:
+        trial.state = data.draw(st.sampled_from(list(TrialState)))
+        trial.datetime_start = datetime(2026, 1, 1)
+    count = data.draw(st.integers(1, spec.seeds if isinstance(spec, ComparisonSpec) else spec.planned))
+    small = lowered(spec, count)
+    held = replanned(small, list(trials))
+    assert held[:begun] == trials[:begun]
+    assert len(held) == max(begun, small.planned)
+    # Raised again it is the study that it was.
+    assert list(map(identity, replanned(spec, held))) == list(map(identity, trials))
+
+
+def test_arms_added_later_do_not_keep_seeds_from_being_lowered():
+    three = comparison(arms=3, seeds=3)
+    two = three.model_copy(update={"arms": three.arms[:2]})
+    first = numbered(plan(two, []))
+    held = numbered([*first, *plan(three, first)])
+    assert [trial.user_attrs["arm"] for trial in held[6:]] == ["arm 2"] * 3
+    left = replanned(lowered(three, 2), held)
+    assert len(left) == 6
+    assert {(t.user_attrs["arm"], t.user_attrs["seed"]) for t in left} == {
+        (f"arm {arm}", seed) for arm in range(3) for seed in range(2)
+    }
+
+
+def test_what_a_person_enqueued_is_not_withdrawn():
+    spec = search(TPE, sampler="tpe", trials=4)
+    held = numbered(plan(spec, []))
+    held[3].system_attrs = {"fixed_params": {"dropout": 0.1}}
+    assert first_withdrawn(lowered(spec, 2), held) is None
+    held[3].system_attrs, held[2].system_attrs = {}, held[3].system_attrs
+    assert first_withdrawn(lowered(spec, 2), held) == 3
+
+
 # ------------------------------------------------------------------------------------- encode and suggest
 
 choices = st.recursive(
@@ -378,8 +448,6 @@ def test_distributions_are_the_declared_space():
 
 
 # ------------------------------------------------------------------------------------ samplers and pruners
-
-TPE = {"learning_rate": {"low": 1e-5, "high": 1.0, "log": True}, "dropout": {"low": 0.0, "high": 0.9}}
 
 
 def first_draw(spec: SearchSpec, number: int) -> tuple[Any, ...]:

@@ -380,6 +380,36 @@ def test_a_path_to_data_is_relative_to_the_file(tmp_path: Path) -> None:
     assert specs.loads(search()).data.name == "digits"
 
 
+def test_a_path_to_data_may_begin_at_home_or_at_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("SETS", "/sets")
+    monkeypatch.setenv("PART", "part")
+    monkeypatch.delenv("UNSET", raising=False)
+    file, beside = tmp_path / "study.toml", str(tmp_path.resolve())
+    for written, meant in {
+        "~/x.npz": "/home/ada/x.npz",
+        "$SETS/x.npz": "/sets/x.npz",
+        "${SETS}/x.npz": "/sets/x.npz",
+        "$PART/x.npz": f"{beside}/part/x.npz",
+        "$$PART/x.npz": f"{beside}/$PART/x.npz",
+        "a~/x.npz": f"{beside}/a~/x.npz",
+        "x.npz": f"{beside}/x.npz",
+        "digits": "digits",
+    }.items():
+        file.write_text(search(data=f"name = '{written}'"))
+        assert specs.load(file).data.name == meant
+    for written, said in {
+        "$UNSET/x.npz": "names the environment variable UNSET, which is not set, but got '$UNSET/x.npz'",
+        "a$/x.npz": "has a dollar sign that begins no name of a variable, but got 'a$/x.npz'",
+    }.items():
+        file.write_text(search(data=f"name = '{written}'"))
+        with pytest.raises(SpecError) as caught:
+            specs.load(file)
+        assert one_line(caught.value).startswith(f"{file}: data.name: {said}. ")
+
+
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_the_studies_are_valid(path: Path) -> None:
     spec = specs.load(path)
@@ -518,6 +548,52 @@ def test_round_trips(study: dict[str, Any]) -> None:
         assert specs.changes(spec, again) == []
 
 
+def test_a_stored_specification_says_its_format_and_a_file_does_not() -> None:
+    spec = specs.loads(search())
+    assert specs.to_json(spec)["format"] == 1
+    assert "format" not in specs.to_toml(spec)
+    assert "unknown key 'format'" in refused(search(top="format = 1"))
+
+
+@settings(deadline=None)
+@given(studies)
+def test_what_the_version_without_formats_stored_is_read(study: dict[str, Any]) -> None:
+    spec = specs.parse(study)
+    stored = {key: value for key, value in specs.to_json(spec).items() if key != "format"}
+    assert specs.from_json(stored) == specs.from_json(stored | {"format": 0}) == spec
+
+
+READABLE: dict[str, Any] = {
+    "format": 1, "name": "x", "kind": "search", "data": {"name": "d"}, "trials": 3,
+    "space": {"dropout": [0.1]},
+}  # fmt: skip
+UNREADABLE: list[tuple[Any, str]] = [
+    (
+        READABLE | {"format": 2},
+        "its specification is of format 2, and this version of hpo reads up to 1. Update",
+    ),
+    (READABLE | {"format": -1}, "its specification is of format -1, and this version"),
+    (READABLE | {"format": True}, "its specification is of format True, and this version"),
+    (READABLE | {"format": "1"}, "its specification is of format '1', and this version"),
+    (READABLE | {"format": None}, "its specification is of format None, and this version"),
+    (READABLE | {"kind": "tournament"}, "its specification: kind: must be "),
+    (READABLE | {"tasks": 3}, "its specification: unknown key 'tasks'"),
+    (READABLE | {"space": {"width": [1]}}, "its specification: space: unknown key 'width'"),
+    ({}, "its specification: required key 'kind' is missing"),
+    ("a drawing of a bridge", "its specification must be a table, but got 'a drawing of a bridge'"),
+    (None, "its specification must be a table"),
+    ([READABLE], "its specification must be a table"),
+]
+
+
+@pytest.mark.parametrize(("stored", "said"), UNREADABLE)
+def test_what_this_version_cannot_read_is_told_in_one_line(stored: Any, said: str) -> None:
+    assert specs.from_json(READABLE, source="study 'x'").planned == 3
+    with pytest.raises(SpecError) as caught:
+        specs.from_json(stored, source="study 'x'")
+    assert one_line(caught.value).startswith(f"study 'x': {said}")
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | text,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
@@ -640,14 +716,14 @@ CHANGES: list[tuple[str, str, dict[str, bool]]] = [
     (search(), search(params="dropout = 0.0\noptimizer = 'sgd'"), {}),
     (search(), search(params="epochs = 11"), {"params.epochs": False}),
     (search(), search(trials="trials = 6"), {"trials": True}),
-    (search(), search(trials="trials = 4"), {"trials": False}),
+    (search(), search(trials="trials = 4"), {"trials": True}),
     (search(), search(top="seeds = 2"), {"seeds": False}),
     (search(), search(top="sampler = { seed = 1 }"), {"sampler.seed": False}),
     (search(), search(top="objective = { at = 'best' }"), {"objective.at": False}),
     (search(), search(space="learning_rate = [0.1, 0.2, 0.3]"), {"space.learning_rate": False}),
     (search(), comparison(), {"kind": False}),
     (comparison(), comparison(top="seeds = 6"), {"seeds": True}),
-    (comparison(), comparison(top="seeds = 4"), {"seeds": False}),
+    (comparison(), comparison(top="seeds = 4"), {"seeds": True}),
     (comparison(), comparison(top="baseline = 'B'\nalpha = 0.01"), {"baseline": True, "alpha": True}),
     (comparison(), comparison(top="min_effect = { f1 = 0.1 }"), {"min_effect.f1": True}),
     (comparison(), comparison(b="[[arms]]\nname = 'C'\nl2 = 1"), {'arms "C"': True}),
@@ -690,7 +766,7 @@ def test_the_schema_describes_every_key_of_both_kinds() -> None:
     assert defined["SearchSpec"]["required"] == ["name", "kind", "data", "space"]
     for path in STUDIES:
         spec = specs.load(path)
-        assert set(specs.to_json(spec)) <= set(defined[type(spec).__name__]["properties"])
+        assert set(specs.to_json(spec)) - {"format"} <= set(defined[type(spec).__name__]["properties"])
 
 
 def test_the_final_metrics_all_have_a_direction() -> None:
