@@ -53,10 +53,14 @@ Timeout = Annotated[
     typer.Option(min=0, metavar="SECONDS", help="Stop after this time; `hpo resume` goes on."),
 ]
 
+# Defaults live in what is called; here is only what is shown of them.
 CheckpointSeconds = Annotated[
-    float,
+    float | None,
     typer.Option(
-        min=0, metavar="SECONDS", help="How often a trial's state is saved, to go on from if its worker dies."
+        min=0,
+        metavar="SECONDS",
+        help="How often a trial's state is saved, to go on from if its worker dies.",
+        show_default="30",
     ),
 ]
 MaxWorkerMemory = Annotated[

@@ -58,7 +58,7 @@ def run(
     ] = None,
     timeout: Timeout = None,
     max_worker_memory: MaxWorkerMemory = None,
-    checkpoint_seconds: CheckpointSeconds = 30.0,
+    checkpoint_seconds: CheckpointSeconds = None,
 ) -> None:
     """Create or resume a study, train it, print what it shows.
 
@@ -80,7 +80,7 @@ def resume(
     workers: Workers = None,
     timeout: Timeout = None,
     max_worker_memory: MaxWorkerMemory = None,
-    checkpoint_seconds: CheckpointSeconds = 30.0,
+    checkpoint_seconds: CheckpointSeconds = None,
 ) -> None:
     """Train what is left of a study, as it is stored.
 
@@ -101,8 +101,8 @@ def resume(
 
 def final(
     studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Studies to choose from.")],
-    top: Annotated[int, typer.Option(min=1, help="How many configurations.")] = 1,
-    seeds: Annotated[int, typer.Option(min=1, help="Fresh seeds for each.")] = 5,
+    top: Annotated[int | None, typer.Option(min=1, help="How many configurations.", show_default="1")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Fresh seeds for each.", show_default="5")] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Look at the test set once more, on other seeds.")
     ] = False,
@@ -111,7 +111,7 @@ def final(
     workers: Workers = None,
     timeout: Timeout = None,
     max_worker_memory: MaxWorkerMemory = None,
-    checkpoint_seconds: CheckpointSeconds = 30.0,
+    checkpoint_seconds: CheckpointSeconds = None,
 ) -> None:
     """Train the best configurations on fresh seeds and evaluate them, once, on the test set.
 
@@ -151,7 +151,7 @@ def worker(
         bool, typer.Option("--exit-when-idle", help="Stop once all trials have finished.")
     ] = False,
     threads: Annotated[int, typer.Option(min=1, help="TensorFlow's threads.")] = 1,
-    checkpoint_seconds: CheckpointSeconds = 30.0,
+    checkpoint_seconds: CheckpointSeconds = None,
     stop_on_end_of_input: Annotated[bool, typer.Option("--stop-on-end-of-input", hidden=True)] = False,
 ) -> None:
     """Train trials of studies, one after the other, until told to stop (Ctrl-C, SIGTERM, `hpo stop`)."""
@@ -160,7 +160,8 @@ def worker(
     from hpo.workers.worker import Worker
 
     opened = open_storage(storage)
-    served = Worker(opened, studies or (), threads=threads, checkpoint_seconds=checkpoint_seconds)
+    given: dict[str, Any] = {} if checkpoint_seconds is None else {"checkpoint_seconds": checkpoint_seconds}
+    served = Worker(opened, studies or (), threads=threads, **given)
     served.stop_on_signals()
     if stop_on_end_of_input:
         served.stop_on_end_of_input()
@@ -218,7 +219,8 @@ def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
         print(f"{study.name}: nothing is left to train.", file=sys.stderr)
     try:
         with StudyProgress(study.spec) as progress:
-            summary = study.run(**how, watch=progress.watch, log=progress.log)
+            given = {option: value for option, value in how.items() if value is not None}
+            summary = study.run(**given, watch=progress.watch, log=progress.log)
     except KeyboardInterrupt:
         print(f"Stopped. Go on with: hpo resume {study.name}", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -14,11 +15,19 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial
 
+from hpo.errors import SpecError
 from hpo.spec import ComparisonSpec, Dimension, Hyperparameters, Range, SearchSpec, StudySpec
 
 
 def hyperparameters_of(spec: StudySpec, trial: FrozenTrial | optuna.trial.Trial) -> Hyperparameters:
-    """The effective hyperparameters of a planned trial that has its parameters."""
+    """The effective hyperparameters of a planned trial that has its parameters.
+
+    Of one that has been begun, those that it was begun with: defaults may be others by now.
+    """
+    begun = trial.user_attrs.get("hyperparameters")
+    if isinstance(begun, dict):
+        with contextlib.suppress(SpecError):  # of a later version of hpo
+            return Hyperparameters(**begun)
     if isinstance(spec, ComparisonSpec):
         return spec.hyperparameters_for(spec.arm(trial.user_attrs["arm"]).params)
     return spec.hyperparameters_for({name: decode(value) for name, value in trial.params.items()})

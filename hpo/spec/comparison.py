@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -42,7 +42,7 @@ class Arm:
     params: Mapping[str, Any]
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     if not name.isprintable() or not name.strip():
         raise ValueError("not printable")
     return name
@@ -54,7 +54,7 @@ class ArmTable(HyperparameterTable):
     name: Annotated[
         str,
         Field(strict=True, min_length=1, max_length=64),
-        AfterValidator(_printable),
+        AfterValidator(printable),
         Must("1 to 64 printable characters"),
     ] = Field(description="The arm's name, unique in the study.")
 
@@ -63,14 +63,19 @@ def _flat(arm: Arm) -> dict[str, Any]:
     return {"name": arm.name, **plain(arm.params)}
 
 
-def arm_schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    return core_schema.no_info_after_validator_function(
-        lambda table: Arm(table.name, given(table)),
-        core_schema.no_info_before_validator_function(
-            lambda arm: _flat(arm) if isinstance(arm, Arm) else arm, handler(ArmTable)
-        ),
-        serialization=core_schema.plain_serializer_function_ser_schema(_flat),
-    )
+def arm_type(table: type[ArmTable]) -> Any:
+    """The type of an arm: this table in the file, an `Arm` in memory."""
+
+    def schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(
+            lambda checked: Arm(checked.name, given(checked)),
+            core_schema.no_info_before_validator_function(
+                lambda arm: _flat(arm) if isinstance(arm, Arm) else arm, handler(table)
+            ),
+            serialization=core_schema.plain_serializer_function_ser_schema(_flat),
+        )
+
+    return Annotated[Arm, GetPydanticSchema(schema)]
 
 
 def tables(arms: Any) -> Any:
@@ -85,8 +90,13 @@ def _several(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
     return arms
 
 
+if TYPE_CHECKING:
+    FileArm = Arm
+else:
+    FileArm = arm_type(ArmTable)
+
 Arms = Annotated[
-    tuple[Annotated[Arm, GetPydanticSchema(arm_schema)], ...],
+    tuple[FileArm, ...],
     BeforeValidator(tables, json_schema_input_type=list[ArmTable]),
     AfterValidator(_several),
 ]
@@ -127,7 +137,7 @@ class ComparisonSpec(StudySpec):
         for index, arm in enumerate(self.arms):
             with within("arms", index):
                 values = {**self.params, **arm.params}
-                check_used(values)
+                self._check_declared(values)
                 check_together(HyperparameterTable.model_validate(values))
                 canonical = self.hyperparameters_for(arm.params).canonical
                 if canonical in seen:
@@ -135,6 +145,10 @@ class ComparisonSpec(StudySpec):
                     name = f'arms[{twin + 1}] "{self.arms[twin].name}"'
                     raise RuleError(f"must differ from {name} in at least one hyperparameter")
             seen.append(canonical)
+
+    def _check_declared(self, values: Mapping[str, Any]) -> None:
+        """Raises RuleError for a key that an arm declares in vain."""
+        check_used(values)
 
     @property
     def seed_range(self) -> range:

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, GetPydanticSchema
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from hpo.spec.comparison import Arm, ComparisonSpec, arm_schema, tables
+from hpo.spec.base import Must
+from hpo.spec.comparison import Arm, ArmTable, ComparisonSpec, arm_type, printable, tables
 from hpo.spec.hyperparameters import Count, Seed
 from hpo.spec.metrics import METRICS
 from hpo.spec.parts import Text
+
+
+class FinalArmTable(ArmTable):
+    """An arm of a final evaluation, named by where it comes from: `study: arm`, so of any length."""
+
+    name: Annotated[
+        str, Field(strict=True, min_length=1), AfterValidator(printable), Must("printable characters")
+    ] = Field(description="The arm's name, unique in the study.")
+
+
+if TYPE_CHECKING:
+    FinalArm = Arm
+else:
+    FinalArm = arm_type(FinalArmTable)
 
 
 class FinalSpec(ComparisonSpec):
@@ -22,12 +38,11 @@ class FinalSpec(ComparisonSpec):
         description="Chosen configurations, evaluated on the test set."
     )
     arms: Annotated[
-        tuple[Annotated[Arm, GetPydanticSchema(arm_schema)], ...],
-        BeforeValidator(tables, json_schema_input_type=list[dict[str, object]]),
+        tuple[FinalArm, ...], BeforeValidator(tables, json_schema_input_type=list[dict[str, object]])
     ] = Field(description="The configurations, best first.")
     sources: tuple[Text, ...] = Field(description="The studies that they were chosen from.")
     first_seed: Seed = Field(description="The first seed; the others follow it.")
-    evaluation: Count = Field(description="The how manieth look at the test set this is, of these studies.")
+    evaluation: Count = Field(description="Which look at the test set this is, of these studies; from 1.")
 
     @property
     def seed_range(self) -> range:
@@ -36,3 +51,6 @@ class FinalSpec(ComparisonSpec):
     @property
     def table_metrics(self) -> tuple[str, ...]:
         return (*(name for name, metric in METRICS.items() if metric.is_test), *super().table_metrics)
+
+    def _check_declared(self, values: Mapping[str, Any]) -> None:
+        """Nothing is declared: a search may draw what has no effect, as nesterov with a momentum of 0."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import hashlib
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +12,9 @@ from typing import Any
 from hpo.analysis import DEFAULT_ALPHA
 from hpo.analysis.verdicts import mean_interval
 from hpo.data import load_test
-from hpo.errors import StudyError
-from hpo.registry import SPEC_ATTRIBUTE
-from hpo.spec import ComparisonSpec, FinalSpec, StudySpec, parse
+from hpo.errors import SpecError, StudyError
+from hpo.registry import SPEC_ATTRIBUTE, place_of
+from hpo.spec import ComparisonSpec, FinalSpec, Hyperparameters, StudySpec, parse
 from hpo.storage import Storage
 from hpo.studies import Study, compare_studies, create_study, open_study
 from hpo.trials.record import Trial
@@ -23,7 +24,7 @@ SEEDS = 5
 SEED_STEP = 1000
 # What of the test set stands against what of the validation data.
 PAIRS = {"accuracy": ("val_accuracy", "test_accuracy"), "loss": ("val_loss", "test_loss")}
-NAME_LENGTH, ARM_LENGTH = 40, 64
+NAME_LENGTH = 64  # of a study
 
 
 @dataclass(frozen=True)
@@ -74,36 +75,56 @@ class _Candidate:
     value: float
 
 
-def create_final(studies: Sequence[Study], *, top: int = 1, seeds: int = SEEDS, again: bool = False) -> Study:
-    """The final evaluation of the best `top` configurations of these studies, planned and not yet trained.
+def create_final(
+    studies: Sequence[Study], *, top: int | None = None, seeds: int | None = None, again: bool = False
+) -> Study:
+    """The final evaluation of the best configurations of these studies, planned and not yet trained.
 
     The one that there is, if there is one, unless `again` asks for another look at the test set.
 
+    Args:
+        studies: of one storage, ranked together.
+        top: how many configurations; by default those of the evaluation that there is, else 1.
+        seeds: how many fresh seeds for each; by default those of the evaluation that there is, else 5.
+        again: whether to look at the test set once more.
+
     Raises:
-        DataError: the data has no test set.
-        StudyError: nothing is complete, or the studies cannot be ranked together.
+        DataError: the data has no test set, or has changed.
+        StudyError: nothing is complete, the studies cannot be ranked together, or the evaluation that there
+            is has other configurations or seeds than asked for.
     """
-    storage = studies[0].storage
     before = [final for study in studies for final in finals_of(study)]
     same = [final for final in before if set(_final(final).sources) == {study.name for study in studies}]
     if same and not again:
+        _check_asked(same[-1], top=top and min(top, len(_candidates(studies))), seeds=seeds)
         return same[-1]
     load_test(studies[0].spec.data.name)
     for study in studies:
         study.check_test_data()
     evaluation = 1 + max((_final(final).evaluation for final in before), default=0)
-    spec = _spec(studies, _candidates(studies)[:top], seeds=seeds, evaluation=evaluation)
-    return create_study(spec, storage=storage)
+    chosen = _candidates(studies)[: top or 1]
+    spec = _spec(studies, chosen, seeds=seeds or SEEDS, evaluation=evaluation)
+    return create_study(spec, storage=studies[0].storage)
 
 
 def finals_of(study: Study) -> list[Study]:
     """The final evaluations of a study, alone or with others, in the order of their looks at the test set."""
-    found = [
-        open_study(row.name, storage=study.storage)
-        for row in study.storage.overview()
-        if _is_final_of(row.attributes.get(SPEC_ATTRIBUTE), study.name)
-    ]
+    found = []
+    for row in study.storage.overview():
+        if _is_final_of(row.attributes.get(SPEC_ATTRIBUTE), study.name):
+            with contextlib.suppress(SpecError):  # of a later version of hpo
+                found.append(open_study(row.name, storage=study.storage))
     return sorted(found, key=lambda final: _final(final).evaluation)
+
+
+def _check_asked(final: Study, *, top: int | None, seeds: int | None) -> None:
+    """Refuse to pass off an evaluation of other configurations or seeds as what is asked for."""
+    spec = _final(final)
+    for name, asked, has in (("--top", top, len(spec.arms)), ("--seeds", seeds, spec.seeds)):
+        if asked is not None and asked != has:
+            rule = f"has been evaluated on the test set with {name} {has}"
+            remedy = f"Leave {name} out, or look once more, which is recorded: --again."
+            raise StudyError(place_of(final.name), rule, got=f"{name} {asked}", remedy=remedy)
 
 
 def summarise_final(final: Study) -> FinalSummary:
@@ -121,7 +142,7 @@ def _final(study: Study) -> FinalSpec:
 
 
 def _is_final_of(attribute: Any, name: str) -> bool:
-    return attribute is not None and attribute.get("kind") == "final" and name in attribute["sources"]
+    return isinstance(attribute, dict) and name in attribute.get("sources", ())
 
 
 def _candidates(studies: Sequence[Study]) -> list[_Candidate]:
@@ -137,8 +158,17 @@ def _candidates(studies: Sequence[Study]) -> list[_Candidate]:
         names = ", ".join(study.name for study in studies)
         raise StudyError(f"study {names}", "has no complete trial yet", remedy="Train it first: hpo resume.")
     found.sort(key=lambda candidate: candidate.value, reverse=first.direction == "maximize")
-    by_content = {json.dumps(c.hyperparameters, sort_keys=True): c for c in reversed(found)}
-    return [c for c in found if by_content[json.dumps(c.hyperparameters, sort_keys=True)] is c]
+    seen: list[Hyperparameters] = []
+    return [candidate for candidate in found if _is_new(candidate, seen)]
+
+
+def _is_new(candidate: _Candidate, seen: list[Hyperparameters]) -> bool:
+    """Whether a configuration is none of those `seen`, however it is written; then it is one of them."""
+    canonical = Hyperparameters(**candidate.hyperparameters).canonical
+    if canonical in seen:
+        return False
+    seen.append(canonical)
+    return True
 
 
 def _of_study(study: Study, *, several: bool) -> list[_Candidate]:
@@ -171,11 +201,9 @@ def _spec(
         # As much data to train on as each fold had.
         data["validation"] = 1 / folds
     used = [spec.seed_range.stop for study in studies if isinstance(spec := study.spec, ComparisonSpec)]
-    others = f"-and-{len(studies) - 1}-more" if len(studies) > 1 else ""
-    look = f"-{evaluation}" if evaluation > 1 else ""
     spec = parse(
         {
-            "name": f"{first.name[:NAME_LENGTH]}{others}-final{look}",
+            "name": _final_name([study.name for study in studies], evaluation),
             "kind": "final",
             "description": f"The best of {', '.join(study.name for study in studies)} on the test set.",
             "data": data,
@@ -194,13 +222,25 @@ def _spec(
     return spec
 
 
+def _final_name(studies: Sequence[str], evaluation: int) -> str:
+    """`NAME-final`, `NAME-final-2`; of several studies, or a long name, with a digest of all their names."""
+    look = f"-{evaluation}" if evaluation > 1 else ""
+    plain = f"{studies[0]}-final{look}"
+    if len(studies) == 1 and len(plain) <= NAME_LENGTH:
+        return plain
+    others = f"-and-{len(studies) - 1}-more" if len(studies) > 1 else ""
+    digest = hashlib.sha256("\n".join(studies).encode()).hexdigest()[:8]
+    end = f"{others}-{digest}-final{look}"
+    return f"{studies[0][: NAME_LENGTH - len(end)]}{end}"
+
+
 def _selected(storage: Storage, spec: FinalSpec) -> dict[str, dict[str, float]]:
     """What the sources say of their arms, by the names that these have in the final evaluation."""
     several, found = len(spec.sources) > 1, dict[str, dict[str, float]]()
     for name in spec.sources:
         try:
             source = open_study(name, storage=storage)
-        except StudyError:  # it has been deleted
+        except (StudyError, SpecError):  # it has been deleted, or is of a later version of hpo
             continue
         for arm in source.compare().arms:
             found[_name(name, arm.arm, several=several)] = arm.mean
@@ -214,7 +254,7 @@ def _selected(storage: Storage, spec: FinalSpec) -> dict[str, dict[str, float]]:
 
 
 def _name(study: str, arm: str, *, several: bool) -> str:
-    return (f"{study}: {arm}" if several else arm)[:ARM_LENGTH]
+    return f"{study}: {arm}" if several else arm
 
 
 def _arm(

@@ -15,7 +15,7 @@ from hpo.errors import StudyError
 from hpo.files import check_new_file, new_file
 from hpo.registry import StoredStudy, StudySummary, place_of
 from hpo.training.device import prepare_tensorflow
-from hpo.trials import CURVES_FILE, MODEL_FILE, PREDICTIONS_FILE, Trial
+from hpo.trials import CHECKPOINT_SECONDS, CURVES_FILE, MODEL_FILE, PREDICTIONS_FILE, Trial
 from hpo.workers import run_workers
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Study(StoredStudy):
         workers: int | None = None,
         timeout: float | None = None,
         max_worker_memory: float | None = None,
-        checkpoint_seconds: float = 30.0,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
         watch: Callable[[Sequence[FrozenTrial]], None] | None = None,
         log: Callable[[str], None] | None = None,
     ) -> StudySummary:

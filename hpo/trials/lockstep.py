@@ -11,11 +11,16 @@ from hpo.spec import Hyperparameters
 from hpo.training.runs import Run, Trainer
 from hpo.trials.outcome import Replicate
 from hpo.trials.progress import TrialProgress
+from hpo.versions import versions
 
 logger = logging.getLogger(__name__)
 
-# Of a checkpoint's tree. Those of version 0.1 have none, and differ in that they have no best epoch.
+# Of a checkpoint's tree.
 FORMAT = 1
+
+
+class UnfitError(Exception):
+    """A checkpoint from which this trial cannot go on; the message says why."""
 
 
 @dataclass(kw_only=True)
@@ -97,6 +102,7 @@ class Lockstep:
         """What `restore` needs to go on from here: a tree of numbers, strings and arrays."""
         return {
             "format": FORMAT,
+            "versions": versions("keras"),
             "hyperparameters": self._hyperparameters.model_dump(mode="json"),
             "progress": self.progress.get_state(),
             "replicates": [{"curve": r.curve, "run": r.run.snapshot()} for r in self.replicates],
@@ -104,25 +110,35 @@ class Lockstep:
             "compile_seconds": self.clock.compile_seconds,
         }
 
-    def restore(self, saved: dict[str, Any]) -> bool:
-        """Go on from a snapshot of the same trial; False if it cannot be used, and this is to be made anew.
+    def restore(self, saved: dict[str, Any], *, number: int) -> bool:
+        """Go on from a snapshot of trial `number`; False if it cannot be used, and this is to be made anew.
 
         What another version of hpo or Keras saved may differ in anything, so any error is taken for that.
         """
         try:
+            self._check(saved)
             self._restore(saved)
         except Exception as error:
-            reason = str(error) or type(error).__name__
-            logger.warning("trial begins anew, since its checkpoint cannot be used: %s", reason)
+            said = str(error) if isinstance(error, UnfitError) else f"{type(error).__name__}: {error}"
+            logger.warning("trial %d begins anew, since its checkpoint cannot be used: %s", number, said)
             return False
         return True
 
+    def _check(self, saved: dict[str, Any]) -> None:
+        # Version 0.1 wrote neither format nor versions; but for the best epoch it is the same.
+        if saved.get("format", FORMAT) != FORMAT:
+            raise UnfitError(f"its format is {saved['format']!r}, and this version reads {FORMAT}")
+        # Another Keras may order an optimizer's variables otherwise, which nothing else would tell.
+        keras = versions("keras")["keras"]
+        if saved.get("versions", {}).get("keras", keras) != keras:
+            raise UnfitError(f"it is of Keras {saved['versions']['keras']}, and this is {keras}")
+        if Hyperparameters(**saved["hyperparameters"]).canonical != self._hyperparameters.canonical:
+            raise UnfitError("it is of other hyperparameters")
+        has_begun = bool(saved["progress"]["reported"]) and self._keeps_best
+        if has_begun and any(of_one["run"].get("kept") is None for of_one in saved["replicates"]):
+            raise UnfitError("it lacks the weights of the best epoch")
+
     def _restore(self, saved: dict[str, Any]) -> None:
-        version = saved.get("format", 0)
-        if version > FORMAT or (version == 0 and self._keeps_best):
-            raise ValueError(f"it is of format {version}, this version of hpo takes {FORMAT}")
-        if Hyperparameters(**saved["hyperparameters"]) != self._hyperparameters:
-            raise ValueError("the trial has been changed since")
         for replicate, of_one in zip(self.replicates, saved["replicates"], strict=True):
             replicate.curve = of_one["curve"]
             replicate.run.restore(of_one["run"])

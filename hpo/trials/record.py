@@ -101,6 +101,10 @@ class Trial:
 
 
 def _effective(spec: StudySpec, frozen: FrozenTrial) -> dict[str, Any]:
+    """What the worker stored when it began; before that, what it will begin with, as far as it is known."""
+    begun = frozen.user_attrs.get("hyperparameters")
+    if isinstance(begun, dict):
+        return begun
     if isinstance(spec, SearchSpec) and not set(spec.space) <= set(frozen.params):
         return {}
     try:

@@ -68,7 +68,7 @@ class TrialRunner:
         if (
             checkpoints is not None
             and (saved := checkpoints.load()) is not None
-            and not training.restore(saved)
+            and not training.restore(saved, number=trial.number)
         ):
             # A part of it may have been taken over.
             training = self._begin(trial, hyperparameters)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hpo.spec import FinalSpec, loads, to_toml
 from hpo.studies.final import create_final, finals_of, summarise_final
 from tests.command import SEARCH, Done, Trained, quick
 from tests.command import hpo as command
+from tests.recorded import created, record
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +145,67 @@ def test_studies_of_other_objectives_cannot_be_ranked_together(folder):
 def test_nobody_writes_a_final_evaluation_in_a_file(final):
     with pytest.raises(SpecError, match="kind: must be 'comparison' or 'search', but got 'final'"):
         loads(to_toml(final.spec))
+
+
+# ------------------------------------------------------------------- what is asked for, and how it is named
+
+TABLE = {"name": "s", "kind": "search", "data": {"name": "digits"}, "params": {"hidden_units": [8]}}
+
+
+def finished(name: str, folder: Path, **table: Any) -> hpo.Study:
+    """A study whose trials have been recorded without training."""
+    study = created(hpo.StudySpec(**(TABLE | {"name": name} | table)), folder)
+    record(
+        study, lambda arm, seed: {"val_accuracy": 0.8 - 0.01 * seed, "val_loss": 0.5, "train_seconds": 1.0}
+    )
+    return study
+
+
+GRID = {"sampler": {"name": "grid"}, "space": {"learning_rate": [0.01, 0.1, 0.2]}}
+
+
+def test_an_evaluation_of_other_numbers_is_not_passed_off_as_the_one_asked_for(tmp_path):
+    study = finished("search", tmp_path, **GRID)
+    first = create_final([study], seeds=2)
+    assert (len(first.spec.arms), first.spec.seeds) == (1, 2)
+    assert create_final([study]).name == create_final([study], top=1, seeds=2).name == first.name
+    refused = quick("final", "search", "--top", "3", "--seeds", "7", folder=tmp_path)
+    assert failed(refused).splitlines() == [
+        "study 'search-final': has been evaluated on the test set with --top 1, but got '--top 3'. "
+        "Leave --top out, or look once more, which is recorded: --again."
+    ]
+    with pytest.raises(StudyError, match="with --seeds 2, but got '--seeds 7'"):
+        create_final([study], seeds=7)
+    assert len(finals_of(study)) == 1
+    second = create_final([study], top=9, seeds=7, again=True)
+    assert (len(second.spec.arms), second.spec.seeds) == (3, 7)
+    # There are no more than three.
+    assert create_final([study], top=9).name == second.name
+
+
+def test_what_a_search_may_draw_can_win(tmp_path):
+    space = {"nesterov": [True, False], "momentum": [0.0, 0.9]}
+    study = finished("search", tmp_path, sampler={"name": "grid"}, space=space)
+    final = create_final([study], top=4)
+    # Without momentum, Nesterov's is no other configuration.
+    params = [dict(arm.params) for arm in final.spec.arms]
+    assert [(p["nesterov"], p["momentum"]) for p in params] == [(True, 0.0), (True, 0.9), (False, 0.9)]
+
+
+def test_final_evaluations_of_long_names_are_told_apart(tmp_path):
+    long = "x" * 55
+    studies = [finished(f"{long}-{end}", tmp_path, **GRID) for end in ("first", "other")]
+    alone = [create_final([study]) for study in studies]
+    both = [create_final(studies), create_final(studies[::-1], again=True)]
+    names = [final.name for final in [*alone, *both]]
+    assert len(set(names)) == 4
+    assert all(len(name) <= 64 and name.startswith("xxx") for name in names)
+    assert [final.name for final in finals_of(studies[0])] == [names[0], *names[2:]]
+
+
+def test_arms_whose_long_names_begin_alike_are_told_apart(tmp_path):
+    arms = [{"name": "y" * 60 + end, "learning_rate": rate} for end, rate in (("a", 0.1), ("b", 0.2))]
+    names = ["z" * 60, "w" * 60]
+    made = [finished(name, tmp_path, kind="comparison", seeds=2, arms=arms) for name in names]
+    final = create_final(made, top=2)
+    assert [arm.name for arm in final.spec.arms] == [f"{names[0]}: {arm['name']}" for arm in arms]

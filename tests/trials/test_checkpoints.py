@@ -200,6 +200,7 @@ CASES: dict[str, dict[str, Any]] = {
     "rmsprop": {"optimizer": "rmsprop", "momentum": 0.5, "learning_rate": 0.05},
     "early": {"learning_rate": 3.0, "early_stopping_patience": 1, "restore_best": True, "dropout": 0.2},
     "late": {"learning_rate": 3.0, "early_stopping_patience": 2, "restore_best": False},
+    "dropout": {"learning_rate": 2.0, "dropout": 0.4},
 }
 
 
@@ -233,15 +234,12 @@ def digits() -> Dataset:
 @pytest.fixture(scope="module")
 def processes(digits: Dataset) -> tuple[TrialRunner, TrialRunner]:
     """Two objectives that share nothing, as in two workers: seeds in lockstep."""
-    spec = SearchSpec(
-        name="s",
-        kind="search",
-        data={"name": "digits"},
-        trials=1,
-        seeds=2,
-        space={"learning_rate": [0.1, 0.2]},
-    )
-    return TrialRunner(spec, digits), TrialRunner(spec, digits)
+    return TrialRunner(spec_of(), digits), TrialRunner(spec_of(), digits)
+
+
+def spec_of(**values: Any) -> SearchSpec:
+    base = {"name": "s", "kind": "search", "data": {"name": "digits"}, "trials": 1, "seeds": 2}
+    return SearchSpec(**(base | {"space": {"learning_rate": [0.1, 0.2]}} | values))
 
 
 def train(
@@ -268,18 +266,48 @@ def result_of(outcome: Outcome | None, trial: optuna.trial.Trial) -> str:
 def test_a_trial_goes_on_in_another_worker_as_if_nothing_had_been_bit_for_bit(
     case: str, processes: tuple[TrialRunner, TrialRunner]
 ) -> None:
-    first, second = processes
+    assert_goes_on(processes, of_case(case))
+
+
+@pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
+@pytest.mark.parametrize("case", ["late", "dropout"])
+def test_a_trial_judged_by_its_best_epoch_goes_on_with_that_epoch_s_weights(
+    case: str, metric: str, processes: tuple[TrialRunner, TrialRunner]
+) -> None:
+    h = of_case(case)
+    whole = assert_goes_on(judged(processes, metric=metric, at="best"), h)
+    _, value, metrics, _, reported = json.loads(whole)
+    assert value == metrics[0][metric] == reported[str(int(metrics[0]["best_epoch"]))]
+    assert metrics[0]["best_epoch"] < len(reported)
+
+
+def of_case(case: str) -> Hyperparameters:
     base = {"hidden_units": [12], "learning_rate": 0.1, "batch_size": 64, "epochs": EPOCHS}
-    h = Hyperparameters(**(base | CASES[case]))
-    trial = optuna.create_study(direction="maximize").ask()
+    return Hyperparameters(**(base | CASES[case]))
+
+
+def judged(processes: tuple[TrialRunner, TrialRunner], **objective: str) -> tuple[TrialRunner, TrialRunner]:
+    """The same processes, with what they have compiled, and another objective."""
+    first, second = map(copy.copy, processes)
+    for runner in (first, second):
+        runner.spec = spec_of(objective=objective)
+    return first, second
+
+
+def assert_goes_on(processes: tuple[TrialRunner, TrialRunner], h: Hyperparameters) -> str:
+    """Stopped before any epoch, a trial ends in the other process as it does undisturbed; returns how."""
+    first, second = processes
+    direction = first.spec.objective.direction
+    trial = optuna.create_study(direction=direction).ask()
     whole = result_of(train(first, h, trial, Kept()), trial)
     longest = max(len(replicate) for replicate in _lengths(whole))
     for stop_after in range(longest):
-        trial = optuna.create_study(direction="maximize").ask()
+        trial = optuna.create_study(direction=direction).ask()
         stopped = Kept(stop_after=stop_after)
         assert train(first, h, trial, stopped) is None
         again = optuna.trial.Trial(trial.study, trial._trial_id)
         assert result_of(train(second, h, again, Kept(stopped.content)), again) == whole
+    return whole
 
 
 def _lengths(result: str) -> list[list[int]]:
@@ -318,6 +346,81 @@ def test_a_checkpoint_of_other_hyperparameters_is_not_used(
     assert train(first, h.model_copy(update={"learning_rate": 0.2}), trial, other) is None
     trial = optuna.create_study(direction="maximize").ask()
     assert result_of(train(second, h, trial, Kept(other.content)), trial) == whole
+
+
+# What a stored checkpoint may be instead of one of this version, machine and trial.
+UNFIT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "format": (lambda tree: tree.update(format=2), "its format is 2, and this version reads 1"),
+    "keras": (lambda tree: tree["versions"].update(keras="3.0.0"), "it is of Keras 3.0.0, and this is"),
+    "hyperparameters": (
+        lambda tree: tree["hyperparameters"].update(learning_rate=0.2),
+        "it is of other hyperparameters",
+    ),
+    "unknown hyperparameter": (lambda tree: tree["hyperparameters"].update(warmup=3), "SpecError: "),
+    "nothing but a format": (lambda tree: [tree.pop(name) for name in set(tree) - {"format"}], "KeyError: "),
+    "a missing part": (lambda tree: tree.pop("progress"), "KeyError: 'progress'"),
+    "fewer replicates": (lambda tree: tree["replicates"].pop(), "ValueError: zip()"),
+    "fewer variables": (lambda tree: tree["replicates"][1]["run"]["state"].pop(), "ValueError: zip()"),
+    "other shapes": (
+        lambda tree: tree["replicates"][1]["run"]["state"].__setitem__(0, np.zeros((3, 3), np.float32)),
+        "ValueError: ",
+    ),
+    "more callbacks": (
+        lambda tree: tree["replicates"][0]["run"]["callbacks"].append({}),
+        "ValueError: zip()",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", UNFIT)
+def test_a_trial_begins_anew_with_a_warning_where_its_checkpoint_does_not_fit(
+    change: str, processes: tuple[TrialRunner, TrialRunner], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = processes
+    h = of_case("dropout")
+    trial = optuna.create_study(direction="maximize").ask()
+    stopped = Kept(stop_after=3)
+    assert train(first, h, trial, stopped) is None
+    assert stopped.content is not None
+    tree = loads(stopped.content)
+    edit, said = UNFIT[change]
+    edit(tree)
+    outcome = train(second, h, optuna.trial.Trial(trial.study, trial._trial_id), Kept(dumps(tree)))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"trial 0 begins anew, since its checkpoint cannot be used: {said}")
+    trial = optuna.create_study(direction="maximize").ask()
+    caplog.clear()
+    undisturbed = result_of(train(first, h, trial, Kept()), trial)
+    assert result_of(outcome, trial) == undisturbed
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("at", ["last", "best"])
+def test_a_checkpoint_of_the_version_before_is_gone_on_from_unless_it_lacks_the_best_epoch(
+    at: str, processes: tuple[TrialRunner, TrialRunner], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = judged(processes, metric="val_accuracy", at=at)
+    h = of_case("dropout")
+    trial = optuna.create_study(direction="maximize").ask()
+    whole = result_of(train(first, h, trial, Kept()), trial)
+    trial = optuna.create_study(direction="maximize").ask()
+    stopped = Kept(stop_after=3)
+    assert train(first, h, trial, stopped) is None
+    assert stopped.content is not None
+    tree = loads(stopped.content)
+    for name in ("format", "versions"):
+        del tree[name]
+    for replicate in tree["replicates"]:
+        del replicate["run"]["kept"]
+    tree["replicates"][0]["run"]["train_seconds"] += 5000.0
+    again = optuna.trial.Trial(trial.study, trial._trial_id)
+    outcome = train(second, h, again, Kept(dumps(tree)))
+    assert result_of(outcome, again) == whole
+    assert outcome is not None
+    # Bit for bit the same either way, but not the time that it took.
+    assert (outcome.metrics["train_seconds"] > 1000) == (at == "last")
+    said = "its checkpoint cannot be used: it lacks the weights of the best epoch"
+    assert [said in record.getMessage() for record in caplog.records] == [True] * (at == "best")
 
 
 def test_times_before_a_checkpoint_count(processes: tuple[TrialRunner, TrialRunner]) -> None:
