@@ -29,6 +29,12 @@ WORKLOAD = (
     Column("max_steps", NUMBER),
 )
 
+# Of a search whose sampler learns.
+ADAPTIVE = (
+    "its sampler learns from trials that have finished, so what it chooses depends on how many workers there are"
+    " and on when their trials end. With --workers 1, or the sampler random or grid, it repeats."
+)
+
 
 def init(
     directory: Annotated[
@@ -56,7 +62,7 @@ def validate(
 ) -> None:
     """Check study files; print what each would run."""
     from hpo.analysis import doubts
-    from hpo.spec import load
+    from hpo.spec import SearchSpec, load
 
     rows, errors = [], []
     for path in specs:
@@ -64,6 +70,8 @@ def validate(
             rows.append(_workload(path, spec := load(path)))
             if doubt := doubts(spec):
                 print(f"{path}: {doubt}.", file=sys.stderr)
+            if isinstance(spec, SearchSpec) and spec.is_adaptive:
+                print(f"{path}: {ADAPTIVE}", file=sys.stderr)
         except HpoError as error:
             errors.append(error)
     if rows:
