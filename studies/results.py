@@ -137,7 +137,9 @@ def _section(one: dict[str, Any], study: Study) -> Iterator[str]:
 
 def _side_by_side(theirs: dict[str, dict[str, float]], comparison: Comparison) -> Iterator[str]:
     metrics = [m for m in comparison.metrics if any(m in arm for arm in theirs.values())]
-    metrics += [m for m in RANKED if m not in metrics]
+    # The best epoch beside the last, where a study shows it.
+    more = (*RANKED, *(m for m in comparison.metrics if m.startswith("best_")))
+    metrics += [m for m in more if m not in metrics]
     head = ["arm", "differs in", "n", *metrics]
     rows = []
     for arm in comparison.arms:
@@ -190,10 +192,18 @@ def _search(best: dict[str, Any], study: Study) -> Iterator[str]:
     rows = []
     for trial in complete:
         folds = [run["val_accuracy"] for run in trial.replicates]
-        last = with_spread(statistics.fmean(folds), statistics.stdev(folds))
-        row = [f"#{trial.number}", *(trial.params[name] for name in names), trial.value, last]
-        rows.append([*row, trial.metrics["val_loss"]])
-    yield from _table(["trial", *names, "best epoch", "val_accuracy, last epoch", "val_loss"], rows)
+        best_epoch = with_spread(statistics.fmean(folds), statistics.stdev(folds))
+        row = [f"#{trial.number}", *(trial.params[name] for name in names), best_epoch]
+        rows.append([*row, trial.metrics["val_loss"], trial.metrics["best_epoch"], trial.curve[-1]])
+    head = [
+        "trial",
+        *names,
+        "val_accuracy, best epoch",
+        "its val_loss",
+        "its number",
+        "val_accuracy, last epoch",
+    ]
+    yield from _table(head, rows)
     theirs = {name: best[name] for name in names}
     same = next((trial for trial in complete if trial.params == theirs), None)
     yield ""
