@@ -192,8 +192,8 @@ def _work_hpo(barrier: Any, url: str, folder: str, result: bool) -> tuple[float,
         return _report_result if result else _report
 
     # A trial of another study on the same connection: statements are compiled, connections are made.
-    Worker(storage, [WARM_UP], objective=objective).run(max_trials=1)
-    worker = Worker(storage, [STUDY], objective=objective)
+    Worker(storage, [WARM_UP], runner=objective).run(max_trials=1)
+    worker = Worker(storage, [STUDY], runner=objective)
     # One by one, since at its end a worker waits for the others.
     times = _timed(barrier, lambda: worker.run(max_trials=1, exit_when_idle=True) == 1)
     storage.engine.dispose()
@@ -362,7 +362,7 @@ def _memory(bench: Bench, *, tensorflow: bool) -> dict[str, Any]:
 
 def _resident(url: str, folder: str, tensorflow: bool) -> list[float]:
     worker = Worker(
-        Storage(url, artifact_dir=folder), [STUDY], objective=None if tensorflow else lambda _: _report_result
+        Storage(url, artifact_dir=folder), [STUDY], runner=None if tensorflow else lambda _: _report_result
     )
     resident, done = [], 0
     for mark in MARKS:

@@ -32,7 +32,6 @@ from hpo.dashboard.study_details import as_json
 from hpo.dashboard.upstream import trial_json
 from hpo.spec import loads
 from hpo.storage import Storage, study_id, trial_id
-from hpo.trials import CURVES_FILE
 from hpo.trials.outcome import Outcome
 from hpo.workers.worker import Worker
 from tests.command import SEARCH, Trained, environment, quick
@@ -236,21 +235,12 @@ def test_a_study_that_nobody_has_published_is_summarised_and_nothing_is_written(
     assert study.storage.rdb.get_study_system_attrs(study.id) == before
 
 
-def spoil_curves(study: library.Study) -> dict[Path, bytes]:
-    """Make the learning curves of a study unreadable; returns what the files held."""
-    trials = study.frozen_trials
-    paths = [path for trial in trials if (path := study.storage.artifact(trial, CURVES_FILE)) is not None]
-    held = {path: path.read_bytes() for path in paths}
-    for path in paths:
-        path.write_bytes(b"\xff\xfe" * 10)
-    return held
-
-
 def test_after_a_summary_that_failed_the_published_one_is_shown_and_told_once(tmp_path: Path) -> None:
     study = recorded_study(tmp_path)
     publish(study)
     published = summarize(study)
-    held = spoil_curves(study)
+    spec = study.optuna.user_attrs["spec"]
+    study.optuna.set_user_attr("spec", spec | {"format": 99})
     with dashboard(tmp_path) as running:
         path = f"/api/studies/{study.id}"
         assert running.process.stderr is not None
@@ -263,10 +253,8 @@ def test_after_a_summary_that_failed_the_published_one_is_shown_and_told_once(tm
             assert {graph["id"] for graph in found["plotly_graph_objects"]} == published.graphs.keys()
             time.sleep(1.1)  # within a second clients share an answer
         # A study that has changed is summarised at once.
-        for file, content in held.items():
-            file.write_bytes(content)
-        spec = comparison(["slow", "fast"], seeds=6)
-        library.create_study(spec, storage=study.storage)
+        study.optuna.set_user_attr("spec", spec)
+        library.create_study(comparison(["slow", "fast"], seeds=6), storage=study.storage)
         record(study, lambda *_: {"val_accuracy": 0.9, "val_loss": 0.5, "train_seconds": 1.0})
         expected = summarize(library.open_study(study.name, storage=study.storage)).note
         assert expected != published.note
@@ -277,11 +265,13 @@ def test_after_a_summary_that_failed_the_published_one_is_shown_and_told_once(tm
 
 
 def test_a_summary_that_failed_is_tried_again_though_the_study_has_not_changed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = recorded_study(tmp_path)
-    held = spoil_curves(study)
     summaries = LiveSummaries(study.storage, seconds=0.05)
+
+    def full(_: library.Study) -> None:
+        raise OSError("the disk is full")
 
     def note() -> str:
         page: dict[str, Any] = {"note": {"body": "stored"}, "plotly_graph_objects": []}
@@ -289,12 +279,12 @@ def test_a_summary_that_failed_is_tried_again_though_the_study_has_not_changed(
         body: str = page["note"]["body"]
         return body
 
-    until = time.monotonic() + 2
-    while time.monotonic() < until:
-        assert note() == "stored"
-        time.sleep(0.02)
-    for file, content in held.items():
-        file.write_bytes(content)
+    with monkeypatch.context() as patch:
+        patch.setattr("hpo.dashboard.publishing.summarize", full)
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            assert note() == "stored"
+            time.sleep(0.02)
     eventually(lambda: "## comparison" in note(), within=30)
     assert len([record for record in caplog.records if "cannot be summarised" in record.message]) == 1
     summaries.close()
@@ -453,7 +443,7 @@ def test_twenty_clients_poll_while_four_workers_train_and_nobody_fails(tmp_path:
 
 def train_slowly(url: str, folder: str, number: int) -> int:
     """A worker whose trials are nothing but epochs to report; returns how many it has finished."""
-    worker = Worker(Storage(url, artifact_dir=folder), name=f"worker-{number}", objective=lambda _: reporting)
+    worker = Worker(Storage(url, artifact_dir=folder), name=f"worker-{number}", runner=lambda _: reporting)
     return worker.run(exit_when_idle=True)
 
 
@@ -498,6 +488,7 @@ def test_check_without_a_study_asks_for_the_rest(tmp_path: Path) -> None:
 # Starts and ends dashboards in one process; what the threads of their servers end in goes to standard error.
 CHECKS = """
 import sys
+from hpo.dashboard import Settings, check
 from hpo.storage import Storage
 for _ in range(20):
     assert all(asked.is_well for asked in check(Storage(sys.argv[1]), Settings(port=0)))
