@@ -190,7 +190,7 @@ def stop(study: StudyName, storage: StorageUrl = None) -> None:
 
 
 def _create(path: Path, storage: str | None, trials: int | None) -> Study:
-    from hpo.spec import SearchSpec, load, parse, to_json
+    from hpo.spec import SearchSpec, load, parse, to_table
 
     spec = load(path)
     if trials is not None:
@@ -198,7 +198,7 @@ def _create(path: Path, storage: str | None, trials: int | None) -> Study:
             raise SpecError(
                 "--trials", f"is for a search, and {path} is a comparison", remedy="Set seeds instead."
             )
-        spec = parse(to_json(spec) | {"trials": trials}, source="--trials")
+        spec = parse(to_table(spec) | {"trials": trials}, source="--trials")
     from hpo.studies import create_study  # takes longer than to find a mistake in the file
 
     try:

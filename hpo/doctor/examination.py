@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from hpo.doctor.files import file_faults
+from hpo.doctor.artifacts import file_faults
 from hpo.doctor.findings import OWNER, Examination, Finding, trial_place
 from hpo.doctor.schema import damage, schema_faults
 from hpo.registry import SPEC_ATTRIBUTE

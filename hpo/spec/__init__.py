@@ -4,7 +4,7 @@ from hpo.spec.changes import Change, changes
 from hpo.spec.comparison import Arm, ComparisonSpec
 from hpo.spec.example import example
 from hpo.spec.final import FinalSpec
-from hpo.spec.formats import from_json, json_schema, load, loads, to_json, to_toml
+from hpo.spec.formats import from_json, json_schema, load, loads, to_json, to_table, to_toml
 from hpo.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters
 from hpo.spec.kinds import parse
 from hpo.spec.metrics import EPOCH_METRICS, METRICS, Metric
@@ -39,5 +39,6 @@ __all__ = [
     "loads",
     "parse",
     "to_json",
+    "to_table",
     "to_toml",
 ]

@@ -56,7 +56,7 @@ def loads(text: str, *, source: str = "study") -> StudySpec:
 
 def to_toml(spec: StudySpec) -> str:
     """TOML text from which `loads` makes an equal spec; it holds what was set, not the defaults."""
-    text, short = "", tomli_w.dumps(_table(spec))
+    text, short = "", tomli_w.dumps(to_table(spec))
     while short != text:  # lists of lists take two rounds
         text, short = short, _LIST.sub(_on_one_line, short)
     return text
@@ -64,7 +64,7 @@ def to_toml(spec: StudySpec) -> str:
 
 def to_json(spec: StudySpec) -> dict[str, Any]:
     """JSON values from which `from_json` makes an equal spec; what was set, not the defaults."""
-    return {FORMAT_KEY: FORMAT, **_table(spec)}
+    return {FORMAT_KEY: FORMAT, **to_table(spec)}
 
 
 def from_json(values: object, *, source: str = "study") -> StudySpec:
@@ -90,7 +90,8 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hpo study", **schema}
 
 
-def _table(spec: StudySpec) -> dict[str, Any]:
+def to_table(spec: StudySpec) -> dict[str, Any]:
+    """The study file as a mapping of JSON values; what was set, not the defaults."""
     return spec.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 

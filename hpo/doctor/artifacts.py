@@ -8,7 +8,7 @@ from functools import partial
 
 from hpo.doctor.findings import OWNER, Examination, Finding, trial_place
 from hpo.doctor.neighbours import neighbours
-from hpo.doctor.shelf import SET_ASIDE, ages, aside, is_in, put_back, set_aside
+from hpo.doctor.set_aside import SET_ASIDE, ages, aside, is_in, put_back, set_aside
 from hpo.storage.artifacts import identity_in, is_untagged
 from hpo.storage.identity import find_identity
 from hpo.storage.inspection import FileRow, alone, delete_row, is_there
