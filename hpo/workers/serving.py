@@ -142,7 +142,7 @@ class Serving:
             return len(self._retry(lambda: self._storage.unfinished(study_id)))
 
     def _open(self, name: str) -> StoredStudy:
-        return StoredStudy(self._storage, self._retry(lambda: find(name, self._storage)))
+        return self._retry(lambda: StoredStudy(self._storage, find(name, self._storage)))
 
     def _is_open(self, study_id: int) -> bool:
         """Whether a study has been opened, or can be now. So nothing is claimed that cannot be read."""

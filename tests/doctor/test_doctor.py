@@ -590,7 +590,7 @@ def test_what_is_no_storage_is_refused_in_one_line_and_left_as_it_is(tmp_path):
             examine(url, repair=True)
         assert "secret" not in str(caught.value)
         assert "\n" not in str(caught.value)
-    done = quick("doctor", "--repair", "--storage", url, folder=tmp_path)
+    done = quick("doctor", "--repair", folder=tmp_path, HPO_STORAGE=url)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"{caught.value}\n"
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
