@@ -29,6 +29,7 @@ POISON = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [SQLITE, POSTGRESQL])
 def test_nothing_acknowledged_is_lost_and_budgets_are_exact_whatever_happens(kind):
     with new_place(kind, megabytes=48) as place:
@@ -40,6 +41,7 @@ def test_nothing_acknowledged_is_lost_and_budgets_are_exact_whatever_happens(kin
     assert report.events["retries"] > 0
 
 
+@pytest.mark.slow
 def test_a_trial_that_kills_whoever_trains_it_is_given_up_and_all_others_are_trained():
     with new_place(SQLITE, megabytes=16) as place:
         storage = Storage(place.url, artifact_dir=place.artifacts, create=True)

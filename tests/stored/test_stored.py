@@ -84,6 +84,7 @@ def test_they_are_reported_and_examined(stored: Path) -> None:
     assert quick("doctor", folder=stored).returncode == 0
 
 
+@pytest.mark.slow
 def test_what_was_begun_then_ends_with_the_same_results(tmp_path: Path) -> None:
     folder = unpacked(tmp_path)
     for name, found in EXPECTED["resumed"].items():

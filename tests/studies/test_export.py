@@ -285,6 +285,7 @@ def test_the_file_says_where_the_model_comes_from(exported: Exported) -> None:
     assert set(card["versions"]) == {"hpo", "keras", "tensorflow"}
 
 
+@pytest.mark.slow
 def test_another_process_exports_the_same_weights(exported: Exported, tmp_path: Path) -> None:
     storage = exported.study.storage
     done = run_hpo(

@@ -57,6 +57,7 @@ def kept(cache: Path) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in cache.rglob("*.pb")}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the cache folder is moved by XDG_CACHE_HOME")
 def test_a_second_process_loads_the_programs_and_damaged_ones_are_compiled_again(tmp_path: Path) -> None:
     first = train(tmp_path)
@@ -79,6 +80,7 @@ def test_a_second_process_loads_the_programs_and_damaged_ones_are_compiled_again
     assert kept(tmp_path).keys() >= {*programs, other}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the cache folder is moved by XDG_CACHE_HOME")
 def test_a_model_that_xla_cannot_compile_costs_nobody_a_program(tmp_path: Path) -> None:
     train(tmp_path)

@@ -262,15 +262,21 @@ def result_of(outcome: Outcome | None, trial: optuna.trial.Trial) -> str:
     return json.dumps([outcome.state.name, outcome.value, metrics, outcome.curves, reported])
 
 
-@pytest.mark.parametrize("case", CASES)
+# One of them is enough to see that something broke; all of them compile for a minute.
+OFTEN = {"momentum"}
+
+
+@pytest.mark.parametrize(
+    "case", [case if case in OFTEN else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+)
 def test_a_trial_goes_on_in_another_worker_as_if_nothing_had_been_bit_for_bit(
     case: str, processes: tuple[TrialRunner, TrialRunner]
 ) -> None:
     assert_goes_on(processes, of_case(case))
 
 
-@pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
-@pytest.mark.parametrize("case", ["late", "dropout"])
+@pytest.mark.parametrize("metric", ["val_accuracy", pytest.param("val_loss", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("case", ["dropout", pytest.param("late", marks=pytest.mark.slow)])
 def test_a_trial_judged_by_its_best_epoch_goes_on_with_that_epoch_s_weights(
     case: str, metric: str, processes: tuple[TrialRunner, TrialRunner]
 ) -> None:

@@ -490,6 +490,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_fifty_trials_of_one_key_compile_once_and_grow_by_less_than_50_mib(tmp_path: Path) -> None:
     environment = os.environ | {

@@ -135,6 +135,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return seen
 
 
+@pytest.mark.slow
 def test_the_workers_of_a_killed_parent_stop_by_themselves_and_put_their_trials_back(story):
     assert story["orphans"] == (2, [])
     after = story["after the kill"]
@@ -144,6 +145,7 @@ def test_the_workers_of_a_killed_parent_stop_by_themselves_and_put_their_trials_
     assert any(after["curves"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_worker_and_no_claim(story):
     assert story["code"] == 130
     assert story["last line"] == "Stopped. Go on with: hpo resume long"
@@ -153,6 +155,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_worker_and_no_claim(
     assert after["leases"] == 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_keeps_its_epochs(story):
     for before, after in zip(
         story["after the kill"]["curves"], story["after the interrupt"]["curves"], strict=True
@@ -160,11 +163,13 @@ def test_an_interrupted_trial_keeps_its_epochs(story):
         assert after[: len(before)] == before
 
 
+@pytest.mark.slow
 def test_a_run_ends_well_when_one_worker_dies_and_another_goes_on(story):
     assert story["last code"] == 0
     assert story["last line of all"] == "long: 4 complete."
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_and_interrupted_ends_as_if_nothing_had_been_bit_for_bit(story, tmp_path):
     undisturbed = registered(tmp_path, LONG)
     worker_of(undisturbed).run(exit_when_idle=True)
@@ -195,6 +200,7 @@ def test_a_second_interrupt_ends_everything_at_once_in_the_midst_of_an_epoch(tmp
 # -------------------------------------------------------------------------------------------- timeouts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.3, 8])
 def test_a_timeout_stops_before_or_after_the_workers_have_begun_and_leaves_the_rest_to_resume(
     tmp_path, seconds
@@ -212,6 +218,7 @@ def test_a_timeout_stops_before_or_after_the_workers_have_begun_and_leaves_the_r
 # -------------------------------------------------------------------------------------------- deaths
 
 
+@pytest.mark.slow
 def test_a_run_whose_workers_die_again_and_again_fails(tmp_path):
     study = registered(tmp_path, LONG)
     with running(tmp_path, *RUN) as run:
@@ -227,6 +234,7 @@ def test_a_run_whose_workers_die_again_and_again_fails(tmp_path):
     assert states(study) == ["waiting"] * 4
 
 
+@pytest.mark.slow
 def test_a_dead_worker_s_trial_goes_on_at_once_in_the_one_that_takes_its_place(tmp_path):
     study = registered(tmp_path, LONG | {"seeds": 1})
     arguments = ("run", "long.toml", "--workers", "1", "--checkpoint-seconds", "0")
@@ -245,6 +253,7 @@ def test_a_dead_worker_s_trial_goes_on_at_once_in_the_one_that_takes_its_place(t
     assert (trial.finished - trial.started).total_seconds() < 60 or time.monotonic() - started < 60
 
 
+@pytest.mark.slow
 def test_a_worker_that_outgrows_its_memory_is_replaced_and_said(tmp_path):
     study = registered(tmp_path, LONG)
     # No worker can have so little.
@@ -265,6 +274,7 @@ def test_a_worker_that_outgrows_its_memory_is_replaced_and_said(tmp_path):
 # ------------------------------------------------------------------------------------------------- stop
 
 
+@pytest.mark.slow
 def test_hpo_stop_ends_a_run_from_anywhere_and_resume_goes_on(tmp_path):
     # Enough to be stopped in, all of the same program.
     arms = [{"name": str(rate), "learning_rate": rate} for rate in (0.01, 0.1)]
@@ -283,6 +293,7 @@ def test_hpo_stop_ends_a_run_from_anywhere_and_resume_goes_on(tmp_path):
         assert last_line(resumed) == "long: 6 complete."
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_told_to_stop_gives_up_an_epoch_that_takes_too_long(tmp_path):
     study = registered(tmp_path, LONG | {"params": ENDLESS})
     with worker_process(study.storage, "long") as worker:
@@ -381,6 +392,7 @@ def test_a_study_that_is_deleted_ends_its_run_and_its_workers(tmp_path):
     assert set(psutil.Process().children()) <= before
 
 
+@pytest.mark.slow
 def test_a_password_shows_in_no_process_no_log_and_no_row(tmp_path, new_postgresql, own_data):
     secret = "correct-horse"
     url = new_postgresql().replace("postgres@", f"postgres:{secret}@")

@@ -557,6 +557,7 @@ def test_two_workers_share_the_work(together):
     assert len({trial.worker for trial in trials}) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["random", "long"])
 def test_two_workers_get_the_same_results_as_one_bit_for_bit(alone, together, name):
     assert results(together[name]) == results(alone[name])
@@ -590,18 +591,21 @@ def battered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return seen
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_told_to_stop_puts_its_trial_back(battered):
     assert battered["codes"][1] == 0
     begun = [epochs for state, epochs in battered["after"].values() if state == "waiting" and epochs]
     assert len(begun) == 1
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_leaves_its_trial_to_its_lease(battered):
     assert battered["codes"][0] == -signal.SIGKILL
     assert battered["leases"] == 1
     assert battered["while the lease lives"] == ("running", None)
 
 
+@pytest.mark.slow
 def test_what_was_interrupted_ends_with_the_same_results_bit_for_bit(battered, alone):
     assert battered["last code"] == 0
     assert states(battered["study"]) == ["complete"] * 4
