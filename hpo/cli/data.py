@@ -11,12 +11,12 @@ import typer
 from hpo.cli.options import Output, fetch
 from hpo.cli.output import Format, show
 from hpo.cli.pictures import show_picture
-from hpo.errors import DataError
+from hpo.files import new_file
 from hpo.tables import Column, Table
 from hpo.tables.kinds import NUMBER, PROSE, VALUE
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
 app = typer.Typer(help="Data sets: list, fetch, show.", no_args_is_help=True)
 
@@ -84,7 +84,8 @@ def show_set(
     test_samples = samples_of_test_part(name)
     dataset = load_train(name)
     if out is not None:
-        _save(samples_picture(dataset), out)
+        with new_file(out, force=True) as draft:
+            samples_picture(dataset).save(draft, "PNG")
     fields = {
         "name": dataset.name,
         "samples": len(dataset.x),
@@ -103,10 +104,3 @@ def show_set(
         print(f"Class {dataset.names[label]} has 1 sample: every split needs 2.", file=sys.stderr)
     if output == Format.table and out is None and len(dataset.sample_shape) in (2, 3):
         show_picture(lambda: samples_picture(dataset, rows=3, columns=5))
-
-
-def _save(picture: Image, path: Path) -> None:
-    try:
-        picture.save(path, "PNG")
-    except OSError as error:
-        raise DataError(str(path), f"cannot be written: {error.strerror}") from None
