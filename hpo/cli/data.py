@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,9 +14,6 @@ from hpo.cli.pictures import show_picture
 from hpo.files import new_file
 from hpo.tables import Column, Table
 from hpo.tables.kinds import NUMBER, PROSE, VALUE
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(help="Data sets: list, fetch, show.", no_args_is_help=True)
 
