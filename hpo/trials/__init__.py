@@ -6,7 +6,13 @@ measure the final model. How it ended is an `Outcome`, which the worker records;
 is the record, `Trial`. `runner` and `progress` need TensorFlow and are imported by whoever trains.
 """
 
-from hpo.trials.attachments import CURVES_FILE, MODEL_FILE, PREDICTIONS_FILE, predictions_file
+from hpo.trials.attachments import (
+    CURVES_FILE,
+    MODEL_FILE,
+    PREDICTIONS_FILE,
+    curves_file,
+    predictions_file,
+)
 from hpo.trials.checkpoints import CHECKPOINT_SECONDS, Checkpoints, TrialCheckpoints
 from hpo.trials.outcome import Outcome, Replicate, StoppedError
 from hpo.trials.record import STATES, Trial
@@ -23,5 +29,6 @@ __all__ = [
     "StoppedError",
     "Trial",
     "TrialCheckpoints",
+    "curves_file",
     "predictions_file",
 ]

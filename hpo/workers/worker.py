@@ -17,7 +17,6 @@ from functools import cached_property, partial
 from typing import Any, Protocol
 
 import optuna
-import pandas as pd
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
@@ -37,7 +36,7 @@ from hpo.storage import (
     reason,
 )
 from hpo.training.device import prepare_tensorflow
-from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, predictions_file
+from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, curves_file, predictions_file
 from hpo.trials.checkpoints import CHECKPOINT_SECONDS, Checkpoints, TrialCheckpoints
 from hpo.trials.outcome import Outcome, StoppedError
 from hpo.versions import versions
@@ -326,7 +325,7 @@ class Worker:
             attributes["reason"] = outcome.reason
         attachments = []
         if outcome.curves:
-            curves = pd.DataFrame(outcome.curves).to_csv(index=False).encode()
+            curves = curves_file(outcome.curves)
             attachments.append(self._retry(lambda: self._storage.artifacts.attach(CURVES_FILE, curves)))
         for replicate in outcome.replicates:
             if replicate.test_probabilities is not None:
