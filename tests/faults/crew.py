@@ -120,6 +120,10 @@ class Crew:
             self._note(self.planner)
             self.planner = self._new_planner()
 
+    def add_worker(self) -> None:
+        """Start one more."""
+        self.workers.append(self._new_worker())
+
     def end_planner(self) -> None:
         """Let the planner end its last request."""
         planner, self.planner = self.planner, None

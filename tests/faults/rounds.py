@@ -80,6 +80,8 @@ def _settle(crew: Crew, storage: Storage, report: Report, first_size: int) -> di
     last_size = dict.fromkeys(STUDIES, first_size) | _asked(events)
     studies = [create_study(spec_of(name, size), storage=storage) for name, size in last_size.items()]
     crew.tend()
+    # One that begins now: the others may have found nothing left just before, and be about to end.
+    crew.add_worker()
     crew.replacing = False
     begun, left = time.monotonic(), sum(len(storage.unfinished(study.id)) for study in studies)
     bound = crew.lease_seconds + PATIENCE_SECONDS + left * TRIAL_SECONDS
