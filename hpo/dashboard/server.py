@@ -126,7 +126,9 @@ class Server:
             return  # it has ended by itself
         # The sockets belong to the thread that waits for them: closed by another one, their descriptors are
         # waited for all the same, and may by then be those of other files.
-        self._server.trigger.pull_trigger(lambda: close_all(self._sockets))
+        # Another one may have woken it for a moment: then all is closed already, what wakes it too.
+        with contextlib.suppress(OSError):
+            self._server.trigger.pull_trigger(lambda: close_all(self._sockets))
 
     def _handler(self, storage: Storage) -> Handler:
         """What is behind the guard; the room's `__init__` has the order."""

@@ -402,6 +402,7 @@ def trials_of(results: Mapping[str, list[float | None]], spec: StudySpec) -> lis
             worker=None,
             threads=None,
             retries=0,
+            versions={},
             reason=None,
             replicates=[] if value is None else [{"seed": seed, "fold": None, "val_loss": value}],
             curve=[],

@@ -618,7 +618,7 @@ def test_test_data_that_cannot_be_had_is_said(
     def gone(name: str) -> None:
         raise DataError(f"data set {name}", "a source must deliver it")
 
-    monkeypatch.setattr("hpo.report.finals.load_test", gone)
+    monkeypatch.setattr("hpo.registry.stored.load_test", gone)
     text, _ = written(final[0], out=tmp_path)
     assert "there is no test data: data set digits: a source must deliver it." in text
     assert tables(text)["On the test set"]
