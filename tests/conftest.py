@@ -33,7 +33,7 @@ for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREAD
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # A cold compile of a test's small network takes 0.16 s of a core in place of 0.77 (TensorFlow 2.21). What is
-# proved of training holds of unoptimized programs too; `pytest -m slow` runs the optimized ones that people get.
+# proved of training holds of unoptimized programs too; `pytest -m slow` runs those that people get.
 UNOPTIMIZED = (
     "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
     " --xla_cpu_use_fusion_emitters=false"

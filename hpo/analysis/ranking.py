@@ -191,4 +191,6 @@ def _side_by_side(trials: Sequence[Trial]) -> int:
 
 def _varying(trials: Sequence[Trial]) -> list[str]:
     known = [trial.hyperparameters for trial in trials if trial.hyperparameters]
-    return [key for key in (known[0] if known else {}) if any(h[key] != known[0][key] for h in known)]
+    # Another version of hpo may have stored other ones.
+    keys = dict.fromkeys(key for hyperparameters in known for key in hyperparameters)
+    return [key for key in keys if any(h.get(key) != known[0].get(key) for h in known)]

@@ -100,6 +100,7 @@ def create_final(
         return same[-1]
     load_test(studies[0].spec.data.name)
     for study in studies:
+        study.load_data()
         study.check_test_data()
     evaluation = 1 + max((_final(final).evaluation for final in before), default=0)
     chosen = _candidates(studies)[: top or 1]

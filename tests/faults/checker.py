@@ -79,8 +79,8 @@ def check(evidence: Evidence) -> list[str]:
 def lost_plans(events: Sequence[Event], storage: Storage) -> list[str]:
     """The studies that are smaller than a planner was told, before anybody asks for them again."""
     told: dict[str, int] = {}
-    for event in of_kind(list(events), "planned"):
-        told[event["study"]] = max(event["size"], told.get(event["study"], 0))
+    for event in sorted(of_kind(list(events), "planned", "lowering"), key=lambda event: event.get("at", 0.0)):
+        told[event["study"]] = event["size"]
     found = []
     for name, size in told.items():
         study, planned = open_study(name, storage=storage), spec_of(name, size).planned
@@ -264,8 +264,6 @@ def _claims(evidence: Evidence) -> Iterator[str]:
 
 
 def _planning(evidence: Evidence) -> Iterator[str]:
-    for event in of_kind(list(evidence.events), "shrunk"):
-        yield f"planning: {event['study']} was made smaller, {event['size']}"
     for study in evidence.studies:
         if size_of(study.spec) != evidence.last_size[study.name]:
             size = evidence.last_size[study.name]

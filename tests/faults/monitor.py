@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo.storage import Storage
 from hpo.studies import Study, open_study
@@ -19,7 +19,7 @@ Content = dict[str, Any]
 
 @dataclass
 class Seen:
-    """By trial id: finished trials as they were first seen; parameters and reports of all, once stored."""
+    """By trial id: finished trials as first seen; parameters and reports of all that were begun."""
 
     finished: dict[int, Content] = field(default_factory=dict)
     params: dict[int, Content] = field(default_factory=dict)
@@ -27,6 +27,8 @@ class Seen:
 
     def add(self, trial: FrozenTrial) -> None:
         """Remember what a trial holds; what has been seen before stays."""
+        if trial.state == TrialState.WAITING and trial.datetime_start is None:
+            return  # it may be withdrawn
         key = trial._trial_id
         self.params[key] = dict(trial.params) | self.params.get(key, {})
         self.reports[key] = dict(trial.intermediate_values) | self.reports.get(key, {})

@@ -2,8 +2,8 @@
 
     python -m tests.faults.planner --ledger FILE --seed N [--backlog N] [--size N]
 
-Beside the same specification it asks for smaller ones, which must be refused. Ends on SIGTERM, and
-when its standard input ends.
+Now and then it asks for a smaller one, and then for the same again: what waits is withdrawn and planned
+anew. Ends on SIGTERM, and when its standard input ends.
 """
 
 from __future__ import annotations
@@ -62,7 +62,6 @@ class Planner:
             self._sizes[name] += self._random.randint(1, 3 if name == "arms" else 12)
         elif self._random.random() < 0.3 and self._sizes[name] > 1:
             self._ask_less(name, self._sizes[name] - 1)
-            return
         self._ask(name, self._sizes[name])
 
     def _ask(self, name: str, size: int) -> None:
@@ -71,12 +70,14 @@ class Planner:
             self._ledger.write("planned", study=name, size=size)
 
     def _ask_less(self, name: str, size: int) -> None:
+        self._ledger.write("lowering", study=name, size=size)
         try:
             self._lasting(lambda: create_study(spec_of(name, size), storage=self._storage))
         except StudyError:
+            # It would have an arm less.
             self._ledger.write("refused", study=name, size=size)
         else:
-            self._ledger.write("shrunk", study=name, size=size)
+            self._ledger.write("lowered", study=name, size=size)
 
     def _size(self, name: str, otherwise: int) -> int:
         """The size that a planner before this one has reached."""
