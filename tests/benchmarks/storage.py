@@ -215,7 +215,7 @@ def _report_result(trial: optuna.trial.Trial, hyperparameters: Any, **options: A
 
 
 def _open_plain(url: str) -> RDBStorage:
-    """Optuna's storage with the settings of hpo/storage/opening.py, set up by Optuna's users' means."""
+    """Optuna's storage with the settings of hpo/storage/engine.py, set up by Optuna's users' means."""
     if not url.startswith("sqlite"):
         return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60.0}})
