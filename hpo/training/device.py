@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from hpo.training import program_cache
+from hpo.training.program_cache import CACHE
 
 
 def prepare_tensorflow(threads: int) -> None:
@@ -18,8 +18,7 @@ def prepare_tensorflow(threads: int) -> None:
     """
     if "tensorflow" in sys.modules:
         return
-    counts = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    ours = {name: str(threads) for name in counts} | program_cache.flags()
+    ours = {"OMP_NUM_THREADS": str(threads)} | CACHE.open()
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         ours["TF_CPP_MIN_LOG_LEVEL"] = "3"
     # Not sys.stderr's descriptor, which a notebook replaces by an object without one.
@@ -27,8 +26,10 @@ def prepare_tensorflow(threads: int) -> None:
         import keras  # noqa: F401
         import tensorflow as tf
 
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
         # Making the devices reads what importing has not: the numbers of threads, and XLA's flags.
-        tf.config.list_logical_devices("CPU")
+        tf.config.list_logical_devices()
 
 
 @contextlib.contextmanager

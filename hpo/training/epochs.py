@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from hpo.training import program_cache
+from hpo.training.program_cache import CACHE
 
 Array = np.ndarray[Any, Any]
 Logs = dict[str, float]
@@ -107,22 +107,28 @@ class CompiledEpochs:
         return self._programs[key]
 
     def _compile(self, kind: str, *arguments: Any) -> Callable[..., Any]:
+        """A program that has been compiled, or loaded from those that are kept.
+
+        XLA's error does not tell whether a kept program is damaged or the model cannot be compiled. A second
+        attempt does: its program has another name, by which no kept one is found.
+        """
         started = time.perf_counter()
         try:
+            try:
+                return self._compiled(kind, *arguments)
+            except tf.errors.OpError:
+                if not CACHE.is_open:
+                    raise
             program = self._compiled(kind, *arguments)
-            self.compile_seconds += time.perf_counter() - started
+            CACHE.note()
+            if not CACHE.discard_damaged():
+                CACHE.discard()
             return program
         except Exception as error:
-            failure = error
-        try:
-            # A new program has another name, by which no kept one is found: if it compiles, that was damaged.
-            program = self._compiled(kind, *arguments)
-        except Exception:
-            raise CompilationError(_reason(failure)) from failure
+            raise CompilationError(_reason(error)) from error
         finally:
+            CACHE.note()
             self.compile_seconds += time.perf_counter() - started
-        program_cache.discard_read()
-        return program
 
     def _compiled(self, kind: str, *arguments: Any) -> Callable[..., Any]:
         """A new program that has been called once, which compiles it."""

@@ -4,93 +4,162 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="the cache folder is moved by XDG_CACHE_HOME, threads are in /proc"
+)
+
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+OURS = (*THREADS, "TF_XLA_FLAGS", "TF_CPP_MIN_LOG_LEVEL")
 SCRIPT = """
-import json
-import os, sys
+import json, os, sys
+names = sys.argv[2].split()
+before = {name: os.environ.get(name) for name in names}
 from hpo.training.device import prepare_tensorflow
-ours = {name for name in os.environ if name.startswith(("OMP", "TF_"))}
-prepare_tensorflow(1)
-assert {name for name in os.environ if name.startswith(("OMP", "TF_"))} == ours
+prepare_tensorflow(int(sys.argv[1]))
+after = {name: os.environ.get(name) for name in names}
 import keras, numpy as np, tensorflow as tf
 from hpo.training.epochs import Samples
-from hpo.training.runs import Trainer, Run
+from hpo.training.runs import Run, Trainer
 
-class Impossible(keras.layers.Layer):
-    def call(self, x):
-        # XLA has no strings.
-        return x + 0 * tf.cast(tf.strings.length(tf.strings.as_string(x)), x.dtype)
+class Text(keras.layers.Layer):
+    def call(self, inputs):
+        return tf.strings.to_number(tf.strings.as_string(inputs))
 
-keras.utils.set_random_seed(0)
-model = keras.Sequential([keras.layers.Input((4,)), *([Impossible()] if sys.argv[1:] else []),
-                          keras.layers.Dense(3, activation="softmax")])
-model.compile("sgd", "sparse_categorical_crossentropy")
-samples = Samples.of(np.arange(64, dtype=np.uint8).reshape(16, 4), np.arange(16) % 3)
-trainer = Trainer(model)
-trainer.build(samples)
-run = Run(trainer, samples, batch_size=4, epochs=2)
-while not run.finished:
-    run.advance()
-weights = [weight.tolist() for weight in trainer.state]
-print(json.dumps({"compiled": type(trainer.epochs).__name__, "weights": weights}))
+def train(*layers):
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Input((4,)), *layers, keras.layers.Dense(3, activation="softmax")]
+    model = keras.Sequential(layers)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    samples = Samples.of(np.arange(64, dtype=np.uint8).reshape(16, 4), np.arange(16) % 3)
+    trainer = Trainer(model)
+    trainer.build(samples)
+    run = Run(trainer, samples, validation=samples, batch_size=4, epochs=2)
+    while not run.finished:
+        run.advance()
+    trainer.predict(samples)
+    return trainer
+
+trainer = train(*([Text()] if "uncompilable" in sys.argv else []))
+threads = tf.config.threading
+print(json.dumps({
+    "compiled": type(trainer.epochs).__name__,
+    "weights": [weight.tolist() for weight in trainer.state],
+    "environment": [before, after],
+    "threads": [threads.get_intra_op_parallelism_threads(), threads.get_inter_op_parallelism_threads()],
+    "tasks": len(os.listdir("/proc/self/task")),
+}))
 """
 
 
-def train(cache: Path, *arguments: str, **environment: str) -> dict[str, object]:
-    inherited = {key: value for key, value in os.environ.items() if key != "TF_XLA_FLAGS"}
+def train(cache: Path, *options: str, threads: int = 1, **environment: str) -> dict[str, Any]:
+    inherited = {key: value for key, value in os.environ.items() if key not in OURS}
     finished = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *arguments],
+        [sys.executable, "-c", SCRIPT, str(threads), " ".join(OURS), *options],
         env=inherited | {"XDG_CACHE_HOME": str(cache), **environment},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    return json.loads(finished.stdout)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    found: dict[str, Any] = json.loads(finished.stdout)
+    return found
 
 
 def kept(cache: Path) -> dict[Path, int]:
-    return {file: file.stat().st_mtime_ns for file in cache.rglob("*.pb")}
+    return {file: file.stat().st_mtime_ns for file in sorted(cache.rglob("*.pb"))}
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="the cache folder is moved by XDG_CACHE_HOME")
-def test_a_second_process_loads_the_programs_and_damaged_ones_are_compiled_again(tmp_path: Path) -> None:
-    first = train(tmp_path)
-    programs = kept(tmp_path)
-    assert programs
-    second = train(tmp_path)
-    assert kept(tmp_path) == programs
-    # One cut off, one of other bytes, one empty; and one that nobody reads.
-    damaged = sorted(programs)
-    for file, content in zip(damaged, (damaged[0].read_bytes()[:200], b"\xff" * 5000, b""), strict=False):
-        file.write_bytes(content)
-    other = damaged[0].with_name("another.pb")
-    other.write_bytes(b"of another program")
-    third = train(tmp_path)
-    assert first == second == third
-    assert first["compiled"] == "CompiledEpochs"
-    assert other.exists()
-    assert not kept(tmp_path).keys() & set(damaged)
-    assert train(tmp_path) == first
-    assert kept(tmp_path).keys() >= {*programs, other}
+@dataclass(frozen=True)
+class Filled:
+    """A cache folder that a first process has filled, and what that process found."""
+
+    path: Path
+    first: dict[str, Any]
+
+    def copy(self, path: Path) -> Path:
+        """Another folder with the same programs, of the same times."""
+        shutil.copytree(self.path, path / "cache")
+        return path / "cache"
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="the cache folder is moved by XDG_CACHE_HOME")
-def test_a_model_that_xla_cannot_compile_costs_nobody_a_program(tmp_path: Path) -> None:
-    train(tmp_path)
-    programs = kept(tmp_path)
-    assert train(tmp_path, "impossible")["compiled"] == "PlainEpochs"
-    assert kept(tmp_path) == programs
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    path = tmp_path_factory.mktemp("filled")
+    return Filled(path, train(path))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the cache folder is moved by XDG_CACHE_HOME")
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:200])
+
+
+def flip(file: Path, seed: int = 0) -> None:
+    """Noise in the place of 300 bytes, which XLA may load and run."""
+    content, noise = bytearray(file.read_bytes()), random.Random(seed)
+    start = noise.randrange(len(content) // 2, len(content) - 300)
+    content[start : start + 300] = noise.randbytes(300)
+    file.write_bytes(content)
+
+
+def test_a_second_process_loads_the_programs_and_of_damaged_ones_only_these_are_deleted(
+    filled: Filled, tmp_path: Path
+) -> None:
+    cache = filled.copy(tmp_path)
+    programs = kept(cache)
+    assert len(programs) > 2
+    second = train(cache)
+    assert kept(cache) == programs
+    truncated, flipped, *others = programs
+    truncate(truncated)
+    flip(flipped)
+    third = train(cache)
+    assert filled.first["weights"] == second["weights"] == third["weights"]
+    assert third["compiled"] == "CompiledEpochs"
+    assert {file: kept(cache).get(file) for file in others} == {file: programs[file] for file in others}
+    for file in (truncated, flipped):
+        assert kept(cache).get(file) is None or file.stat().st_size > 3000
+
+
+def test_programs_that_nobody_noted_are_compiled_again(filled: Filled, tmp_path: Path) -> None:
+    cache = filled.copy(tmp_path)
+    programs = kept(cache)
+    (checksums,) = cache.rglob("checksums")
+    checksums.unlink()
+    for program in programs:
+        truncate(program)
+    second = train(cache)
+    assert second["weights"] == filled.first["weights"]
+    assert second["compiled"] == "CompiledEpochs"
+    assert all(file.stat().st_size > 200 for file in kept(cache))
+
+
+def test_a_model_that_xla_cannot_compile_leaves_the_programs_alone(filled: Filled, tmp_path: Path) -> None:
+    cache = filled.copy(tmp_path)
+    programs = kept(cache)
+    assert train(cache, "uncompilable")["compiled"] == "PlainEpochs"
+    assert programs.items() <= kept(cache).items()
+
+
 def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     assert train(blocked)["compiled"] == "CompiledEpochs"
+
+
+def test_the_environment_stays_and_threads_are_as_many_as_asked_for(filled: Filled, tmp_path: Path) -> None:
+    mine = {"OMP_NUM_THREADS": "7", "TF_NUM_INTRAOP_THREADS": "5", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    one, two = filled.first, train(filled.copy(tmp_path), threads=2, **mine)
+    assert (one["threads"], two["threads"]) == ([1, 1], [2, 2])
+    assert one["tasks"] < two["tasks"]
+    for found, given in ((one, {}), (two, mine)):
+        before, after = found["environment"]
+        assert before == after == {name: given.get(name) for name in OURS}
