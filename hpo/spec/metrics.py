@@ -15,7 +15,8 @@ class Metric:
     `min_effect` is the smallest difference that matters, unless a comparison says otherwise: half a point of
     a share, a hundredth of a loss, a tenth of a time (`is_ratio`: differences are those of the logarithm, a
     tenth is a factor of 1.1). `is_judged`: verdicts are passed on it. `is_epoch`: every epoch reports it too.
-    `is_objective`: trials may be ranked by it. `is_test`: measured in a final evaluation alone.
+    `is_objective`: trials may be ranked by it. `is_test`: measured in a final evaluation alone. `is_of_run`:
+    of the run as a whole, and not of the weights that it ends with.
     """
 
     direction: Direction
@@ -25,6 +26,7 @@ class Metric:
     is_epoch: bool = False
     is_objective: bool = True
     is_test: bool = False
+    is_of_run: bool = False
 
 
 METRICS: dict[str, Metric] = {
@@ -35,15 +37,17 @@ METRICS: dict[str, Metric] = {
     "f1": Metric("maximize", 0.005),
     "train_accuracy": Metric("maximize", 0.005),
     "train_loss": Metric("minimize", 0.01),
-    "train_seconds": Metric("minimize", 0.1, is_ratio=True),
+    "train_seconds": Metric("minimize", 0.1, is_ratio=True, is_of_run=True),
     # Of any epoch, each run's by itself.
-    "best_val_accuracy": Metric("maximize", 0.005, is_objective=False),
-    "best_val_loss": Metric("minimize", 0.01, is_objective=False),
+    "best_val_accuracy": Metric("maximize", 0.005, is_objective=False, is_of_run=True),
+    "best_val_loss": Metric("minimize", 0.01, is_objective=False, is_of_run=True),
     # By what the trial reports, the mean over its runs.
-    "best_epoch": Metric("minimize", 1.0, is_judged=False, is_objective=False),
+    "best_epoch": Metric("minimize", 1.0, is_judged=False, is_objective=False, is_of_run=True),
     # Not judged: nearly all of it depends on what was compiled before.
-    "compile_seconds": Metric("minimize", 0.1, is_ratio=True, is_judged=False, is_objective=False),
-    "epochs_run": Metric("minimize", 1.0, is_objective=False),
+    "compile_seconds": Metric(
+        "minimize", 0.1, is_ratio=True, is_judged=False, is_objective=False, is_of_run=True
+    ),
+    "epochs_run": Metric("minimize", 1.0, is_objective=False, is_of_run=True),
     "test_accuracy": Metric("maximize", 0.005, is_objective=False, is_test=True),
     "test_loss": Metric("minimize", 0.01, is_objective=False, is_test=True),
 }

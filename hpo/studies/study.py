@@ -14,8 +14,9 @@ from hpo.analysis import Comparison, compare, rank
 from hpo.errors import StudyError
 from hpo.files import check_new_file, new_file
 from hpo.registry import StoredStudy, StudySummary, place_of
+from hpo.studies.kept import kept_model
 from hpo.training.device import prepare_tensorflow
-from hpo.trials import CHECKPOINT_SECONDS, CURVES_FILE, MODEL_FILE, PREDICTIONS_FILE, Trial
+from hpo.trials import CHECKPOINT_SECONDS, CURVES_FILE, PREDICTIONS_FILE, Trial
 from hpo.workers import run_workers
 
 if TYPE_CHECKING:
@@ -150,12 +151,14 @@ class Study(StoredStudy):
         """
         chosen, path = self._exported(trial), Path(path)
         check_new_file(path, suffix=".keras", force=force)
-        if (kept := self._kept_model(chosen)) is not None:
+        kept, fault = kept_model(self, self.frozen_trials[chosen.number])
+        if kept is not None:
             with new_file(path, force=force) as draft:
                 shutil.copyfile(kept, draft)
             return path
-        if self._artifact(chosen.number, MODEL_FILE) is not None and chosen.has_metrics_of_value(self.spec):
-            logger.warning("the model that trial %d kept is damaged: it is trained again", chosen.number)
+        if fault is not None:
+            place = f"{place_of(self.name)} trial {chosen.number}"
+            logger.warning("%s is trained again: the model that it kept %s", place, fault)
         dataset = self.load_data()
         prepare_tensorflow(chosen.threads or 1)
         from hpo.studies.export import export
@@ -165,13 +168,7 @@ class Study(StoredStudy):
 
     def has_model(self, number: int) -> bool:
         """Whether a complete trial has kept its model, so that to export it takes no training."""
-        return self._kept_model(self._exported(number)) is not None
-
-    def _kept_model(self, trial: Trial) -> Path | None:
-        path = self._artifact(trial.number, MODEL_FILE)
-        if path is None or not trial.has_metrics_of_value(self.spec):
-            return None
-        return path if self.storage.artifacts.is_intact(path.name) else None
+        return kept_model(self, self.frozen_trials[self._exported(number).number])[0] is not None
 
     def _exported(self, number: int | None) -> Trial:
         number = self.best.number if number is None else number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpo.data import Dataset
 from hpo.models.file import Card
-from hpo.spec import Hyperparameters, StudySpec
+from hpo.spec import METRICS, Hyperparameters, StudySpec
 from hpo.trials.outcome import Replicate
 from hpo.versions import versions
 
@@ -25,7 +25,8 @@ def card_of(
         seed=replicate.seed,
         fold=replicate.fold,
         hyperparameters=hyperparameters.model_dump(mode="json"),
-        metrics=replicate.metrics,
+        # Of its weights, not of the run: the same whenever they are trained.
+        metrics={name: value for name, value in replicate.metrics.items() if not METRICS[name].is_of_run},
         data=dataset.name,
         data_digest=dataset.digest,
         class_names=dataset.names,

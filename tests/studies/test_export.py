@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
+import sqlite3
 import subprocess
 import sys
 import zipfile
@@ -135,12 +137,15 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> list[Study]:
     made = new_studies(f"sqlite:///{folder / 'hpo.db'}", folder, VARIANTS, FOLDS)
     worker_of(*made).run(exit_when_idle=True)
     assert [trial.state for study in made for trial in study.all_trials] == ["complete"] * 3
-    # The model that the best one kept is set aside: most tests are of models that are trained again.
-    for study in made:
-        for frozen in study.frozen_trials:
-            if (kept := study.storage.artifact(frozen, MODEL_FILE)) is not None:
-                kept.rename(folder / f"{study.name}-{frozen.number}.keras")
-    return made
+    # Most tests are of models that are trained again: only a copy of the database knows of those that were
+    # kept.
+    with contextlib.closing(sqlite3.connect(folder / "hpo.db", isolation_level=None)) as connection:
+        connection.execute(f"VACUUM INTO '{folder / 'keeping.db'}'")
+        connection.execute(f"DELETE FROM trial_system_attributes WHERE value_json LIKE '%{MODEL_FILE}%'")
+    # Optuna keeps in memory what has finished.
+    return [
+        open_study(study.name, storage=study.storage.url, artifact_dir=folder / "artifacts") for study in made
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -318,13 +323,11 @@ def test_without_a_number_the_best_trials_first_replicate_is_exported(
 
 @pytest.fixture
 def keeping(studies: list[Study], tmp_path: Path) -> Study:
-    """The study of folds, with the model that its best trial kept, in a folder of its own."""
-    source = studies[1].storage
-    folder = tmp_path / "artifacts"
-    shutil.copytree(source.artifacts.path, folder)
-    study = open_study(studies[1].name, storage=source.url, artifact_dir=folder)
-    shutil.copy(source.artifacts.path.parent / f"{study.name}-{study.best.number}.keras", kept_by(study))
-    return study
+    """The study of folds whose best trial has kept its model, with artifacts in a folder of their own."""
+    storage = studies[1].storage
+    copy = shutil.copytree(storage.artifacts.path, tmp_path / "artifacts")
+    url = storage.url.replace("hpo.db", "keeping.db")
+    return open_study(studies[1].name, storage=url, artifact_dir=copy)
 
 
 def kept_by(study: Study) -> Path:
@@ -344,19 +347,37 @@ assert "tensorflow" not in sys.modules
     assert (tmp_path / "copy.keras").read_bytes() == kept_by(keeping).read_bytes()
 
 
-def test_a_damaged_one_is_trained_again_and_that_is_said(
-    keeping: Study, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def damage(kept: Path) -> None:
+    kept.write_bytes(kept.read_bytes()[:-1])
+
+
+def make_unreadable(kept: Path) -> None:
+    kept.unlink()
+    kept.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [(damage, "is damaged"), (Path.unlink, "is gone"), (make_unreadable, "cannot be read: Is a directory")],
+)
+def test_one_that_is_of_no_use_is_trained_again_and_that_is_said(
+    spoil: Callable[[Path], None],
+    fault: str,
+    keeping: Study,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     kept = kept_by(keeping)
     shutil.copy(kept, tmp_path / "whole.keras")
     whole = load(tmp_path / "whole.keras").model.get_weights()
-    kept.write_bytes(kept.read_bytes()[:-1])
+    spoil(kept)
     path = keeping.export(tmp_path / "model.keras")
     assert [record.getMessage() for record in caplog.records] == [
-        f"the model that trial {keeping.best.number} kept is damaged: it is trained again"
+        f"study 'folds' trial {keeping.best.number} is trained again: the model that it kept {fault}"
     ]
-    for again, before in zip(load(path).model.get_weights(), whole, strict=True):
-        np.testing.assert_array_equal(again, before)
+    assert card_of(path) == card_of(tmp_path / "whole.keras")
+    for one, other in zip(load(path).model.get_weights(), whole, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 # --------------------------------------------------------------------------------- what is warned about
