@@ -11,6 +11,16 @@ from pathlib import Path
 from hpo.errors import HpoError
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with `~` and `$VARIABLE` as a shell reads them; one that exists as it is written stays so.
+
+    >>> expanded("$HOME/x.npz") == expanded("~/x.npz") == Path.home() / "x.npz"
+    True
+    """
+    # Unlike Path.expanduser, this leaves the home folder of nobody as it is.
+    return Path(path if os.path.lexists(path) else os.path.expanduser(os.path.expandvars(path)))  # noqa: PTH111
+
+
 def check_new_file(path: Path, *, suffix: str | None = None, force: bool | None = None) -> None:
     """Refuse, before work that would be lost, what `new_file` could not write.
 

@@ -72,32 +72,34 @@ def show_set(
     ] = None,
     output: Output = Format.table,
 ) -> None:
-    """Shape, classes, digest and a picture of a data set."""
-    import numpy as np
-
-    from hpo.data import load_train, samples_of_test_part, samples_picture
+    """Shape, classes, digests and a picture of a data set; what keeps a study from being made of it."""
+    from hpo.data import digest_of_test, load_test, load_train, samples_picture
 
     fetch(name)
-    test_samples = samples_of_test_part(name)
     dataset = load_train(name)
+    test = load_test(name) if digest_of_test(name) else None
     if out is not None:
         with new_file(out, force=True) as draft:
             samples_picture(dataset).save(draft, "PNG")
     fields = {
         "name": dataset.name,
         "samples": len(dataset.x),
-        "test_samples": test_samples,
         "sample_shape": list(dataset.sample_shape),
         "dtype": str(dataset.x.dtype),
         "classes": dataset.classes,
         "class_names": list(dataset.class_names),
-        "class_counts": np.bincount(dataset.y, minlength=dataset.classes).tolist(),
+        "class_counts": dataset.class_counts,
         "digest": dataset.digest,
+        "test_samples": 0 if test is None else len(test.x),
+        "test_class_counts": [] if test is None else test.class_counts,
+        "test_digest": None if test is None else test.digest,
     }
     columns = tuple(Column(key, PROSE if isinstance(value, list) else VALUE) for key, value in fields.items())
-    table = Table("Data set", columns, [fields], caption=f"{name}, training part", is_record=True)
+    table = Table("Data set", columns, [fields], caption=name, is_record=True)
     show(table, output=output, whole=fields)
-    for label in np.flatnonzero(np.bincount(dataset.y, minlength=dataset.classes) == 1):
-        print(f"Class {dataset.names[label]} has 1 sample: every split needs 2.", file=sys.stderr)
+    for label, count in zip(dataset.names, dataset.class_counts, strict=True):
+        if count < 2:
+            said = f"{name}: class {label} has {count} sample, and every study needs one to train and another"
+            print(f"{said} to validate. Add samples, or remove the class.", file=sys.stderr)
     if output == Format.table and out is None and len(dataset.sample_shape) in (2, 3):
         show_picture(lambda: samples_picture(dataset, rows=3, columns=5))

@@ -83,15 +83,15 @@ def validate(
 
 
 def _workload(path: Path, spec: StudySpec) -> dict[str, Any]:
-    from hpo.data import train_samples
+    from hpo.data import check_splits, training_labels
     from hpo.search import workload
 
     try:
-        data = spec.data
-        samples = train_samples(data.name, fraction=data.validation, folds=data.folds, seed=data.seed)
+        labels = training_labels(spec.data.name)
+        check_splits(labels, spec.data)
     except HpoError as error:
         raise error.inside(str(path)) from None
-    work = workload(spec, samples)
+    work = workload(spec, len(labels))
     return {
         "file": str(path),
         "study": spec.name,

@@ -88,8 +88,7 @@ def resume(
     """
     opened = open_study(study, storage)
     fetch(opened.spec.data.name)
-    opened.load_data()
-    opened.check_test_data()
+    opened.confirm_data()
     _train(
         opened,
         workers=workers,

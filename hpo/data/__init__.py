@@ -1,41 +1,36 @@
-"""Data sets by name or path, as arrays with a digest; stratified splits and folds of them.
+"""Data sets by name or path, as arrays with a digest; stratified splits and folds of them; samples as pixels.
 
-May import `spec` and what stands below it. How files are read, where known sets come from and what they must
-be are private; `archive.DAMAGE` lists what damaged files raise.
+A name goes to one of two readers: `known_sets` has those that are fetched (`sources` says from where) and
+recognised by their digests (`catalog`), `own_files` has people's .npz files, their rules and the remedies.
+Both are private, as the files' formats are; `archive` reads and writes .npz files, and its `DAMAGE` lists
+what damaged files raise. May import `spec` and what stands below it.
 """
 
-from hpo.data.dataset import Dataset, samples_picture
-from hpo.data.library import (
-    KnownSet,
-    Progress,
-    check_name,
-    data_dir,
-    digest_of_test_part,
-    fetch,
-    known,
-    load_test,
-    load_train,
-    samples_of_test_part,
-    train_samples,
-)
-from hpo.data.splits import Split, check_split, stratified_folds, stratified_split
+from hpo.data.dataset import Dataset
+from hpo.data.known_sets import KnownSet, Progress, data_dir, known
+from hpo.data.library import check_name, digest_of_test, fetch, load_test, load_train, training_labels
+from hpo.data.picture import samples_picture
+from hpo.data.pixels import as_pixels, is_image_shape
+from hpo.data.splits import Split, check_splits, is_corrected, stratified_folds, stratified_split
 
 __all__ = [
     "Dataset",
     "KnownSet",
     "Progress",
     "Split",
+    "as_pixels",
     "check_name",
-    "check_split",
+    "check_splits",
     "data_dir",
-    "digest_of_test_part",
+    "digest_of_test",
     "fetch",
+    "is_corrected",
+    "is_image_shape",
     "known",
     "load_test",
     "load_train",
-    "samples_of_test_part",
     "samples_picture",
     "stratified_folds",
     "stratified_split",
-    "train_samples",
+    "training_labels",
 ]

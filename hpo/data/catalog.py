@@ -15,7 +15,11 @@ DIGITS = tuple("0123456789")
 
 @dataclass(frozen=True)
 class Entry:
-    """One known data set; `digests` maps each of `KEYS` to the SHA-256 of its uint8 bytes in C order."""
+    """One known data set.
+
+    `digests` maps each of `KEYS` to the SHA-256 of its uint8 bytes in C order; `test_digest` is that of the
+    test part as a `Dataset`, empty if it is to be computed.
+    """
 
     name: str
     summary: str
@@ -26,6 +30,7 @@ class Entry:
     scale: float
     download_bytes: int
     digests: Mapping[str, str]
+    test_digest: str = ""
 
     def shape(self, key: str) -> tuple[int, ...]:
         """Shape of the array stored under `key`."""
@@ -86,6 +91,7 @@ ENTRIES = {
                 "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
                 "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
             },
+            test_digest="380acfbd315cb8dd44c59774424ad2d16314bac9e5f01c85e64487d9acb4343f",
         ),
         Entry(
             name="fashion_mnist",
@@ -113,6 +119,7 @@ ENTRIES = {
                 "x_test": "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
                 "y_test": "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",
             },
+            test_digest="228c4d937176d3831c8272d3e92652cb211a1a2ecfd440b3f1713a1605505203",
         ),
         Entry(
             name="cifar10",
@@ -140,6 +147,7 @@ ENTRIES = {
                 "x_test": "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04",
                 "y_test": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
             },
+            test_digest="e15bb01f4aac81f7b2dd8953c05947b36af87464e158dbe82aa7e5d219a2e656",
         ),
     )
 }

@@ -1,22 +1,13 @@
-"""A data set in memory, and a picture of it."""
+"""A data set in memory."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpo.data.catalog import sha256
-from hpo.data.pixels import is_image_shape, pixels_of
-from hpo.errors import DataError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-TILE = 64  # pixels: smaller images are enlarged by a whole factor to about this size
-GAP = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +33,12 @@ class Dataset:
         return self.class_names or tuple(map(str, range(self.classes)))
 
     @property
+    def class_counts(self) -> list[int]:
+        """Samples of each class."""
+        counts: list[int] = np.bincount(self.y, minlength=self.classes).tolist()
+        return counts
+
+    @property
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one sample."""
         return self.x.shape[1:]
@@ -65,29 +62,3 @@ def make_dataset(
     y.setflags(write=False)
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Dataset(name, x, y, classes, scale, digest, class_names)
-
-
-def samples_picture(dataset: Dataset, *, rows: int = 10, columns: int = 10) -> Image:
-    """A contact sheet: row k shows the first `columns` samples of class k, for the first `rows` classes.
-
-    Raises DataError if samples are not images of shape (h, w), (h, w, 1) or (h, w, 3).
-    """
-    from PIL import Image
-
-    shape = dataset.sample_shape
-    if not is_image_shape(shape):
-        rule = "a picture needs samples of shape (height, width) or (height, width, 3)"
-        raise DataError(dataset.name, rule, got=shape)
-    rows = min(rows, dataset.classes)
-    chosen = [np.flatnonzero(dataset.y == label)[:columns] for label in range(rows)]
-    factor = max(1, round(TILE / max(shape[:2])))
-    height, width = shape[0] * factor + GAP, shape[1] * factor + GAP
-    colours = shape[2:] if shape[2:] == (3,) else ()
-    sheet = np.full((rows * height + GAP, columns * width + GAP, *colours), 255, np.uint8)
-    pixels = pixels_of(dataset.x[np.concatenate(chosen)], dataset.scale)
-    positions = ((row, column) for row, indices in enumerate(chosen) for column in range(len(indices)))
-    for tile, (row, column) in zip(pixels, positions, strict=True):
-        top, left = GAP + row * height, GAP + column * width
-        enlarged = tile.repeat(factor, axis=0).repeat(factor, axis=1)
-        sheet[top : top + height - GAP, left : left + width - GAP] = enlarged
-    return Image.fromarray(sheet)

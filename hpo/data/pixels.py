@@ -1,26 +1,31 @@
-"""Samples as pixels, for every picture of them."""
+"""Samples as pixels, for whatever shows them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
-
 
 def is_image_shape(shape: Sequence[int | None]) -> bool:
-    """Whether samples of this shape are images: (height, width), or with 1 or 3 colours behind."""
+    """Whether samples are (height, width), (height, width, 1) or (height, width, 3).
+
+    >>> is_image_shape((28, 28)), is_image_shape((28, 28, 3)), is_image_shape((784,))
+    (True, True, False)
+    """
     return None not in shape and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)))
 
 
-def pixels_of(x: Array, scale: float) -> Array:
-    """Samples as uint8, of shape (samples, height, width) or (samples, height, width, 3).
+def as_pixels(x: np.ndarray, scale: float) -> np.ndarray:
+    """Images as uint8 of shape (samples, height, width), or (samples, height, width, 3) in colour.
 
-    Stored values times `scale` are 0 to 1; of standardised ones, which leave that, the lowest is black.
+    Values times `scale` are black at 0 and white at 1; where some leave 0..1, as standardised ones do, the
+    least of all the samples is black and the greatest white.
+
+    >>> as_pixels(np.array([[[0, 8, 16]]]), 1 / 16).tolist()
+    [[[0, 128, 255]]]
     """
     values = x.astype(np.float64) * scale
     low, high = min(values.min(), 0.0), max(values.max(), 1.0)
-    pixels: Array = np.rint((values - low) / (high - low) * 255).astype(np.uint8)
-    return pixels[..., 0] if pixels.shape[3:] == (1,) else pixels
+    shown: np.ndarray = np.rint((values - low) / (high - low) * 255).astype(np.uint8)
+    return shown[..., 0] if shown.shape[3:] == (1,) else shown

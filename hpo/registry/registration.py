@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import optuna
 
-from hpo.data import Dataset, check_split, digest_of_test_part, load_train
+from hpo.data import Dataset, check_splits, load_train
 from hpo.errors import StudyError
 from hpo.registry.stored import (
     ATTRIBUTES,
@@ -18,7 +18,6 @@ from hpo.registry.stored import (
     TEST_DIGEST_ATTRIBUTE,
     StoredStudy,
     StudySummary,
-    changed_data,
     is_ours,
     place_of,
     summarise,
@@ -33,13 +32,15 @@ def checked_data(spec: StudySpec) -> Dataset:
     Raises:
         DataError: it cannot be had, or cannot be split as declared.
     """
-    dataset, data = load_train(spec.data.name), spec.data
-    check_split(dataset.y, fraction=data.validation, folds=data.folds, seed=data.seed)
+    dataset = load_train(spec.data.name)
+    check_splits(dataset.y, spec.data)
     return dataset
 
 
-def register(spec: StudySpec, digest: str, storage: Storage) -> optuna.Study:
-    """Store a specification, whose data has this digest, or extend the study of its name; plans nothing.
+def register(spec: StudySpec, dataset: Dataset, storage: Storage, *, test_digest: str | None) -> optuna.Study:
+    """Store a specification with its data's digests, or extend the study of its name; plans nothing.
+
+    `test_digest` is that of the data's test part, None if it has none.
 
     Raises:
         DataError: the study that is there began with other data.
@@ -48,9 +49,9 @@ def register(spec: StudySpec, digest: str, storage: Storage) -> optuna.Study:
     with storage.lock(f"create:{spec.name}"):
         found = storage.create_study(spec.name, direction=spec.objective.direction)
         if _is_half_registered(found, spec):
-            _register(found, spec, digest)
+            _register(found, spec, dataset.digest, test_digest)
         else:
-            _extend(StoredStudy(storage, found), spec, digest)
+            _extend(StoredStudy(storage, found), spec, dataset, test_digest)
     return found
 
 
@@ -90,29 +91,29 @@ def _is_half_registered(study: optuna.Study, spec: StudySpec) -> bool:
     )
 
 
-def _register(study: optuna.Study, spec: StudySpec, digest: str) -> None:
+def _register(study: optuna.Study, spec: StudySpec, digest: str, test_digest: str | None) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names([spec.objective.metric])
     study.set_user_attr(CREATED_ATTRIBUTE, datetime.now(UTC).isoformat(timespec="seconds"))
     study.set_user_attr(DIGEST_ATTRIBUTE, digest)
-    study.set_user_attr(TEST_DIGEST_ATTRIBUTE, digest_of_test_part(spec.data.name))
+    study.set_user_attr(TEST_DIGEST_ATTRIBUTE, test_digest)
     # Last: what has a specification is whole.
     study.set_user_attr(SPEC_ATTRIBUTE, to_json(spec))
 
 
-def _extend(study: StoredStudy, spec: StudySpec, digest: str) -> None:
+def _extend(study: StoredStudy, spec: StudySpec, dataset: Dataset, test_digest: str | None) -> None:
     """Store a specification by which the trials that have begun stay what the study asks for."""
     found = changes(study.spec, spec)
     # The same data may come from another place.
-    moved = {"data.name"} if digest == study.data_digest else set()
+    moved = {"data.name"} if dataset.digest == study.data_digest else set()
     refused = [change for change in found if not change.extends and change.key not in moved]
     if refused:
         lines = "; ".join(f"{change.key} was {change.old!r} and is {change.new!r}" for change in refused)
         remedy = f"Give it a new name, or delete the old study: hpo delete {study.name} --yes."
         raise StudyError(place_of(study.name), f"is taken by another specification: {lines}", remedy=remedy)
-    study.check_test_data(spec.data.name)
-    if digest != study.data_digest:
-        raise changed_data(spec.data.name)
+    study.check_data(dataset)
+    study.check_test(test_digest)
+    study.record_test(test_digest)
     if found:
         study.storage.set_study_attribute(study.id, SPEC_ATTRIBUTE, to_json(spec))

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-from hpo.data import Dataset, digest_of_test_part, load_test, load_train
+from hpo.data import Dataset, digest_of_test, is_corrected, load_test, load_train
 from hpo.errors import DataError, SpecError, StudyError
 from hpo.search import first_withdrawn, make_pruner, make_sampler, plan
 from hpo.spec import FinalSpec, from_json
@@ -19,11 +19,12 @@ from hpo.trials import STATES, Trial
 
 SPEC_ATTRIBUTE = "spec"
 DIGEST_ATTRIBUTE = "data_digest"
-# Of the test part; None if there is none. Studies of version 0.1 have it from their next look at it.
+# None, or absent from a study of version 0.1, until there is a test part.
 TEST_DIGEST_ATTRIBUTE = "test_digest"
 CREATED_ATTRIBUTE = "created"
 STOPPED_ATTRIBUTE = "stopped"
 ATTRIBUTES = frozenset({SPEC_ATTRIBUTE, DIGEST_ATTRIBUTE, CREATED_ATTRIBUTE})
+OTHER_DATA = "Put that data back, or give the study a new name."
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class StoredStudy:
         self._stored_spec = attributes[SPEC_ATTRIBUTE]
         self.spec = from_json(self._stored_spec, source=place_of(self.name))
         self.data_digest: str = attributes[DIGEST_ATTRIBUTE]
+        self.test_digest: str | None = attributes.get(TEST_DIGEST_ATTRIBUTE)
+        self._has_older_split = TEST_DIGEST_ATTRIBUTE not in attributes
 
     @property
     def name(self) -> str:
@@ -158,41 +161,72 @@ class StoredStudy:
             DataError: it cannot be had, or is not the data that the study began with.
         """
         dataset = load_train(self.spec.data.name)
-        if dataset.digest != self.data_digest:
-            raise changed_data(self.spec.data.name)
+        self.check_data(dataset)
         return dataset
-
-    @property
-    def test_digest(self) -> str | None:
-        """The digest of the test part of the study's data; None if there is none, or it is not known."""
-        digest: str | None = self.optuna.user_attrs.get(TEST_DIGEST_ATTRIBUTE)
-        return digest
-
-    def check_test_data(self, name: str | None = None) -> None:
-        """Check the test part of the study's data, or of the set of that name, which may have moved.
-
-        Raises:
-            DataError: it is not what the study began with.
-        """
-        name, attributes = name or self.spec.data.name, self.optuna.user_attrs
-        found = digest_of_test_part(name)
-        if TEST_DIGEST_ATTRIBUTE not in attributes:
-            self.optuna.set_user_attr(TEST_DIGEST_ATTRIBUTE, found)
-        elif attributes[TEST_DIGEST_ATTRIBUTE] != found:
-            raise changed_data(f"{name}: test part")
 
     def load_test_data(self) -> Dataset | None:
         """The test part of the study's data set, for a final evaluation; None for any other study.
 
         Raises:
-            DataError: there is none, or it is not what the study began with.
+            DataError: there is none, or it is not the one that the study began with.
         """
         if not isinstance(self.spec, FinalSpec):
             return None
-        dataset, name = load_test(self.spec.data.name), self.spec.data.name
-        if self.optuna.user_attrs.get(TEST_DIGEST_ATTRIBUTE, dataset.digest) != dataset.digest:
-            raise changed_data(f"{name}: test part")
+        dataset = load_test(self.spec.data.name)
+        self.check_test(dataset.digest)
         return dataset
+
+    def confirm_data(self) -> None:
+        """Check both parts of the data before more is trained, and keep the test part's digest if it is new.
+
+        Raises:
+            DataError: they cannot be had, or are not those that the study began with.
+        """
+        self.load_data()
+        try:
+            digest = digest_of_test(self.spec.data.name)
+        except DataError:
+            # Nothing depends yet on a test part that is not right: a final evaluation will refuse it.
+            if self.test_digest is not None:
+                raise
+            return
+        self.check_test(digest)
+        if not self._has_unchecked_results:
+            self.record_test(digest)
+
+    @property
+    def _has_unchecked_results(self) -> bool:
+        """Whether version 0.1 evaluated it on a test part of which nothing says that it is today's."""
+        is_evaluated = any(frozen.state == TrialState.COMPLETE for frozen in self.frozen_trials)
+        return isinstance(self.spec, FinalSpec) and self.test_digest is None and is_evaluated
+
+    def check_data(self, dataset: Dataset) -> None:
+        """Raises DataError unless this is the training data, split as it was when the study began."""
+        place, data = f"data {dataset.name}", self.spec.data
+        if dataset.digest != self.data_digest:
+            rule = "must be the data that the study began with, and has changed since"
+            raise DataError(place, rule, remedy=OTHER_DATA)
+        if (
+            self._has_older_split
+            and data.validation is not None
+            and is_corrected(dataset.y, fraction=data.validation, seed=data.seed)
+        ):
+            rule = (
+                "the split that the study began with leaves a class out of a part, and is not made any more"
+            )
+            raise DataError(place, rule, remedy="Give the study a new name.")
+
+    def check_test(self, digest: str | None) -> None:
+        """Raises DataError if the digest of the test part is not that of the study, once it has one."""
+        if self.test_digest is not None and digest != self.test_digest:
+            rule = "must have the test part that the study began with, which has changed since"
+            raise DataError(f"data {self.spec.data.name}", rule, remedy=OTHER_DATA)
+
+    def record_test(self, digest: str | None) -> None:
+        """Keep the digest of the test part, if none was known."""
+        if self.test_digest is None and (digest is not None or self._has_older_split):
+            self.optuna.set_user_attr(TEST_DIGEST_ATTRIBUTE, digest)
+            self.refresh()
 
     def optuna_for(self, number: int) -> optuna.Study:
         """The Optuna study with the sampler and the pruner of trial `number`."""
@@ -209,12 +243,6 @@ class StoredStudy:
             rule = f"cannot be deleted while workers train it (trials in training: {busy})"
             raise StudyError(place_of(self.name), rule, remedy="Stop them first.")
         self.storage.delete_study(self.id)
-
-
-def changed_data(name: str) -> DataError:
-    """The error for data that are not those that a study began with."""
-    rule = "must be the data that the study began with, and has changed since"
-    return DataError(f"data {name}", rule, remedy="Give the study a new name.")
 
 
 def is_ours(attributes: Mapping[str, Any]) -> bool:

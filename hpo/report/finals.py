@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hpo import plots
-from hpo.data import Dataset
+from hpo.data import Dataset, as_pixels, is_image_shape
 from hpo.data.archive import DAMAGE
-from hpo.data.pixels import is_image_shape, pixels_of
 from hpo.errors import DataError, StudyError
 from hpo.report.document import Bar, Block, Command, Example, Examples, Heading, Paragraph, Picture
 from hpo.spec import FinalSpec
@@ -22,6 +22,7 @@ from hpo.studies.tables import gaps_table
 from hpo.tables.numbers import counted
 from hpo.trials.metrics import confusion_counts
 
+NO_PICTURES = "No confusion matrix and no examples"
 SHOWN_ARMS = 3
 SHOWN_RIGHT, SHOWN_WRONG = 4, 8
 SHOWN_BARS = 10
@@ -53,9 +54,11 @@ def _evaluation(final: Study, *, latest: bool) -> list[Block]:
         return [*blocks, Paragraph("None of its runs has finished."), Command(f"hpo resume {final.name}")]
     try:
         test = final.load_test_data()
-        assert test is not None  # of a final evaluation
     except DataError as error:
-        return [*blocks, Paragraph(f"No confusion matrix and no examples, as there is no test data: {error}")]
+        return [*blocks, Paragraph(f"{NO_PICTURES}: {error}")]
+    assert test is not None  # of a final evaluation
+    if final.test_digest is None and not _agrees(final, arms, test):
+        return [*blocks, Paragraph(f"{NO_PICTURES}: the test data has changed since the evaluation.")]
     if (ready := sum(arm.n > 0 for arm in summary.arms)) > len(arms):
         blocks.append(Paragraph(f"Pictures of the first {len(arms)} of {ready} configurations:"))
     for index, arm in enumerate(arms):
@@ -86,15 +89,34 @@ def _gaps(summary: FinalSummary) -> list[Block]:
     return [table, Paragraph(said)]
 
 
-def _predictions(final: Study, arm: FinalArm, test: Dataset, *, key: str) -> list[Block]:
-    """An arm's confusion matrix over its seeds, and examples of its first seed."""
+def _agrees(final: Study, arms: Sequence[FinalArm], test: Dataset) -> bool:
+    """Whether stored predictions are as accurate on these data as was measured.
+
+    It stands for the digest of the test part, which version 0.1 did not keep.
+    """
+    measured = {trial.number: trial.metrics.get("test_accuracy") for trial in final.all_trials}
+    for arm in arms:
+        for number, probabilities in _stored(final, arm, test):
+            accuracy = float(np.mean(probabilities.argmax(axis=1) == test.y))
+            if abs(accuracy - (measured[number] or 0.0)) > 0.5 / len(test.y):
+                return False
+    return True
+
+
+def _stored(final: Study, arm: FinalArm, test: Dataset) -> list[tuple[int, Array]]:
+    """The predictions of an arm's trials, with their numbers, as far as they are there and fit."""
     found = []
-    for number_ in arm.trials:
+    for number in arm.trials:
         try:
-            found.append((number_, final.predictions(number_)))
+            found.append((number, final.predictions(number)))
         except (StudyError, *DAMAGE):
             continue
-    found = [(n, p) for n, p in found if p.shape == (len(test.y), test.classes)]
+    return [(n, p) for n, p in found if p.shape == (len(test.y), test.classes)]
+
+
+def _predictions(final: Study, arm: FinalArm, test: Dataset, *, key: str) -> list[Block]:
+    """An arm's confusion matrix over its seeds, and examples of its first seed."""
+    found = _stored(final, arm, test)
     if not found:
         return [Paragraph(f"{arm.arm}: there are no predictions for this test set.")]
     names = test.names
@@ -148,7 +170,7 @@ def image(sample: Array, scale: float) -> str:
 
     if not is_image_shape(sample.shape):
         return ""
-    (pixels,) = pixels_of(sample[np.newaxis], scale)
+    (pixels,) = as_pixels(sample[np.newaxis], scale)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

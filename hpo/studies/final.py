@@ -97,14 +97,19 @@ def create_final(
     same = [final for final in before if set(_final(final).sources) == {study.name for study in studies}]
     if same and not again:
         _check_asked(same[-1], top=top and min(top, len(_candidates(studies))), seeds=seeds)
+        if same[-1].storage.unfinished(same[-1].id):
+            same[-1].confirm_data()
         return same[-1]
-    load_test(studies[0].spec.data.name)
     for study in studies:
         study.load_data()
-        study.check_test_data()
+    test = load_test(studies[0].spec.data.name)
+    for study in studies:
+        study.check_test(test.digest)
     evaluation = 1 + max((_final(final).evaluation for final in before), default=0)
     chosen = _candidates(studies)[: top or 1]
     spec = _spec(studies, chosen, seeds=seeds or SEEDS, evaluation=evaluation)
+    for study in studies:
+        study.record_test(test.digest)
     return create_study(spec, storage=studies[0].storage)
 
 

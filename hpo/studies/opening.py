@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hpo.data import digest_of_test
+from hpo.files import expanded
 from hpo.registry import StudySummary, checked_data, find, register, summaries
 from hpo.spec import StudySpec, load
 from hpo.storage import Storage
@@ -33,13 +35,13 @@ def create_study(
         StudyError: the name is taken by a study with another specification.
     """
     if not isinstance(spec, StudySpec):
-        spec = load(spec)
+        spec = load(expanded(spec))
     # First: a study that cannot be trained creates no database.
-    digest = checked_data(spec).digest
+    dataset, test_digest = checked_data(spec), digest_of_test(spec.data.name)
     opened = (
         storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir, create=True)
     )
-    study = Study(opened, register(spec, digest, opened))
+    study = Study(opened, register(spec, dataset, opened, test_digest=test_digest))
     study.go_on()
     study.plan()
     return study

@@ -484,3 +484,11 @@ def test_the_command_refuses_in_one_line(arguments: str, said: str, folder: Path
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"{said}\n"
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_the_home_folder_is_meant_by_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(HpoError, match=f"{tmp_path}/none.keras: must be a model file"):
+        hpo.predict("~/none.keras", np.zeros((1, 4), np.float32))
+    with pytest.raises(HpoError, match=f"{tmp_path}/none.npz: must be a file"):
+        hpo.predict("~/none.keras", "~/none.npz")

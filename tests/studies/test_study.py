@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 
 import hpo
 from hpo import DataError, SpecError, StorageError, Study, StudyError, StudySpec, create_study, open_study
+from hpo.data import digest_of_test
 from hpo.search import suggest
 from hpo.spec import to_json, to_toml
 from hpo.storage import Storage
@@ -342,6 +343,7 @@ STEPS: list[Callable[[optuna.Study], None]] = [
     lambda study: study.set_metric_names(["val_accuracy"]),
     lambda study: study.set_user_attr("created", "2026-01-01T00:00:00+00:00"),
     lambda study: study.set_user_attr("data_digest", "not this data's"),
+    lambda study: study.set_user_attr("test_digest", "not this data's"),
 ]
 
 
@@ -356,6 +358,7 @@ def test_a_study_whose_creation_was_killed_is_completed(create, url, done):
     study = create(SEARCH)
     assert study.id == half._study_id
     assert study.data_digest == study.load_data().digest
+    assert study.test_digest == digest_of_test("digits")
     assert len(study.all_trials) == 6
     assert [summary.name for summary in hpo.list_studies(storage=url)] == ["search"]
 
