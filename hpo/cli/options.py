@@ -59,8 +59,7 @@ CheckpointSeconds = Annotated[
     typer.Option(
         min=0,
         metavar="SECONDS",
-        help="How often a trial's state is saved, to go on from if its worker dies.",
-        show_default="30",
+        help="How often a trial's state is saved, to go on from if its worker dies; by default 30.",
     ),
 ]
 MaxWorkerMemory = Annotated[

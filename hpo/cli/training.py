@@ -100,8 +100,8 @@ def resume(
 
 def final(
     studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Studies to choose from.")],
-    top: Annotated[int | None, typer.Option(min=1, help="How many configurations.", show_default="1")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Fresh seeds for each.", show_default="5")] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="How many configurations; by default 1.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Fresh seeds for each; by default 5.")] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Look at the test set once more, on other seeds.")
     ] = False,

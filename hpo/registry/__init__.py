@@ -6,7 +6,7 @@ nothing and draws no conclusion.
 """
 
 from hpo.registry.registration import checked_data, find, register, served_studies, summaries
-from hpo.registry.stored import SPEC_ATTRIBUTE, StoredStudy, StudySummary, is_ours, place_of
+from hpo.registry.stored import SPEC_ATTRIBUTE, StoredStudy, StudySummary, is_ours, place_of, sources_of
 
 __all__ = [
     "SPEC_ATTRIBUTE",
@@ -18,5 +18,6 @@ __all__ = [
     "place_of",
     "register",
     "served_studies",
+    "sources_of",
     "summaries",
 ]

@@ -250,6 +250,15 @@ def is_ours(attributes: Mapping[str, Any]) -> bool:
     return attributes.keys() >= ATTRIBUTES
 
 
+def sources_of(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The studies that a final evaluation with these user attributes is of; none of any other study."""
+    spec = attributes.get(SPEC_ATTRIBUTE) if is_ours(attributes) else None
+    if not isinstance(spec, Mapping) or spec.get("kind") != "final":
+        return ()
+    sources = spec.get("sources")
+    return tuple(map(str, sources)) if isinstance(sources, list | tuple) else ()
+
+
 def summarise(row: StudyRow) -> StudySummary:
     """The summary of a study that hpo created, whichever version of it."""
     counts = {name: row.counts.get(state, 0) for state, name in STATES.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +13,11 @@ from hpo.analysis import DEFAULT_ALPHA
 from hpo.analysis.verdicts import mean_interval
 from hpo.data import load_test
 from hpo.errors import SpecError, StudyError
-from hpo.registry import SPEC_ATTRIBUTE, place_of
+from hpo.registry import place_of, sources_of
 from hpo.spec import ComparisonSpec, FinalSpec, Hyperparameters, StudySpec, parse
 from hpo.storage import Storage
 from hpo.studies import Study, compare_studies, create_study, open_study
+from hpo.studies.names import OLD_ARM_LENGTH, arm_name, final_names
 from hpo.trials.record import Trial
 
 SEEDS = 5
@@ -24,7 +25,6 @@ SEEDS = 5
 SEED_STEP = 1000
 # What of the test set stands against what of the validation data.
 PAIRS = {"accuracy": ("val_accuracy", "test_accuracy"), "loss": ("val_loss", "test_loss")}
-NAME_LENGTH = 64  # of a study
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,31 @@ class _Candidate:
     hyperparameters: dict[str, Any]
     value: float
 
+    @property
+    def content(self) -> str:
+        """What is trained, the same for all spellings of it."""
+        try:
+            content = Hyperparameters(**self.hyperparameters).canonical.model_dump(mode="json")
+        except SpecError:  # another version of hpo trained it
+            content = self.hyperparameters
+        return json.dumps(content, sort_keys=True)
+
+    @property
+    def arm(self) -> dict[str, Any]:
+        """The arm of the final evaluation that trains just what the trials did.
+
+        Raises:
+            SpecError: this version of hpo cannot train it.
+        """
+        try:
+            trained = Hyperparameters(**self.hyperparameters)
+        except SpecError as error:
+            raise error.inside(self.name) from None
+        # What the study file says may mean something else today, since a default has changed.
+        if Hyperparameters(**self.params) == trained:
+            return {"name": self.name, **self.params}
+        return {"name": self.name, **trained.model_dump(mode="json", exclude_none=True)}
+
 
 def create_final(
     studies: Sequence[Study], *, top: int | None = None, seeds: int | None = None, again: bool = False
@@ -90,14 +115,18 @@ def create_final(
 
     Raises:
         DataError: the data has no test set, or has changed.
+        SpecError: this version of hpo cannot read a final evaluation that there is, or train what is chosen.
         StudyError: nothing is complete, the studies cannot be ranked together, or the evaluation that there
             is has other configurations or seeds than asked for.
     """
-    before = [final for study in studies for final in finals_of(study)]
+    storage = studies[0].storage
+    # One that cannot be read is a look at the test set too: it raises.
+    before = [open_study(name, storage=storage) for study in studies for name in _names_of_finals(study)]
+    before.sort(key=lambda final: _final(final).evaluation)
     same = [final for final in before if set(_final(final).sources) == {study.name for study in studies}]
     if same and not again:
         _check_asked(same[-1], top=top and min(top, len(_candidates(studies))), seeds=seeds)
-        if same[-1].storage.unfinished(same[-1].id):
+        if storage.unfinished(same[-1].id):
             same[-1].confirm_data()
         return same[-1]
     for study in studies:
@@ -110,16 +139,18 @@ def create_final(
     spec = _spec(studies, chosen, seeds=seeds or SEEDS, evaluation=evaluation)
     for study in studies:
         study.record_test(test.digest)
-    return create_study(spec, storage=studies[0].storage)
+    return create_study(spec, storage=storage)
 
 
 def finals_of(study: Study) -> list[Study]:
-    """The final evaluations of a study, alone or with others, in the order of their looks at the test set."""
+    """The final evaluations of a study, alone or with others, in the order of their looks at the test set.
+
+    Those that this version of hpo cannot read are left out.
+    """
     found = []
-    for row in study.storage.overview():
-        if _is_final_of(row.attributes.get(SPEC_ATTRIBUTE), study.name):
-            with contextlib.suppress(SpecError):  # of a later version of hpo
-                found.append(open_study(row.name, storage=study.storage))
+    for name in _names_of_finals(study):
+        with contextlib.suppress(SpecError):
+            found.append(open_study(name, storage=study.storage))
     return sorted(found, key=lambda final: _final(final).evaluation)
 
 
@@ -147,8 +178,9 @@ def _final(study: Study) -> FinalSpec:
     return study.spec
 
 
-def _is_final_of(attribute: Any, name: str) -> bool:
-    return isinstance(attribute, dict) and name in attribute.get("sources", ())
+def _names_of_finals(study: Study) -> list[str]:
+    rows = study.storage.overview()
+    return [row.name for row in rows if study.name in sources_of(row.attributes)]
 
 
 def _candidates(studies: Sequence[Study]) -> list[_Candidate]:
@@ -164,17 +196,8 @@ def _candidates(studies: Sequence[Study]) -> list[_Candidate]:
         names = ", ".join(study.name for study in studies)
         raise StudyError(f"study {names}", "has no complete trial yet", remedy="Train it first: hpo resume.")
     found.sort(key=lambda candidate: candidate.value, reverse=first.direction == "maximize")
-    seen: list[Hyperparameters] = []
-    return [candidate for candidate in found if _is_new(candidate, seen)]
-
-
-def _is_new(candidate: _Candidate, seen: list[Hyperparameters]) -> bool:
-    """Whether a configuration is none of those `seen`, however it is written; then it is one of them."""
-    canonical = Hyperparameters(**candidate.hyperparameters).canonical
-    if canonical in seen:
-        return False
-    seen.append(canonical)
-    return True
+    first_of = {candidate.content: candidate for candidate in reversed(found)}
+    return [candidate for candidate in found if first_of[candidate.content] is candidate]
 
 
 def _of_study(study: Study, *, several: bool) -> list[_Candidate]:
@@ -183,14 +206,15 @@ def _of_study(study: Study, *, several: bool) -> list[_Candidate]:
         groups.setdefault(trial.arm or f"#{trial.number}", []).append(trial)
     return [
         _Candidate(
-            name=_name(study.name, name, several=several),
-            params={**spec.params, **_own_params(spec, name, trials[0])},
-            hyperparameters=trials[0].hyperparameters,
-            value=statistics.fmean(trial.value for trial in trials if trial.value is not None),
+            name=arm_name(study.name, name, several=several),
+            params={**spec.params, **_own_params(spec, name, complete[0])},
+            hyperparameters=complete[0].hyperparameters,
+            value=statistics.fmean(trial.value for trial in complete if trial.value is not None),
         )
         for name, trials in groups.items()
         # One that failed with some seed is not what anybody wants to use.
-        if all(trial.state != "failed" for trial in trials) and any(t.value is not None for t in trials)
+        if all(trial.state != "failed" for trial in trials)
+        and (complete := [trial for trial in trials if trial.value is not None])
     ]
 
 
@@ -207,19 +231,20 @@ def _spec(
         # As much data to train on as each fold had.
         data["validation"] = 1 / folds
     used = [spec.seed_range.stop for study in studies if isinstance(spec := study.spec, ComparisonSpec)]
+    names = [study.name for study in studies]
     spec = parse(
         {
-            "name": _final_name([study.name for study in studies], evaluation),
+            "name": _free_name(studies[0].storage, names, evaluation=evaluation),
             "kind": "final",
-            "description": f"The best of {', '.join(study.name for study in studies)} on the test set.",
+            "description": f"The best of {', '.join(names)} on the test set.",
             "data": data,
             "objective": first.objective,
             "metrics": first.metrics,
             "seeds": seeds,
             "max_retries": first.max_retries,
-            "arms": [{"name": candidate.name, **candidate.params} for candidate in chosen],
+            "arms": [candidate.arm for candidate in chosen],
             "alpha": first.alpha if isinstance(first, ComparisonSpec) else DEFAULT_ALPHA,
-            "sources": [study.name for study in studies],
+            "sources": names,
             "first_seed": max([SEED_STEP * evaluation, *used]),
             "evaluation": evaluation,
         }
@@ -228,16 +253,11 @@ def _spec(
     return spec
 
 
-def _final_name(studies: Sequence[str], evaluation: int) -> str:
-    """`NAME-final`, `NAME-final-2`; of several studies, or a long name, with a digest of all their names."""
-    look = f"-{evaluation}" if evaluation > 1 else ""
-    plain = f"{studies[0]}-final{look}"
-    if len(studies) == 1 and len(plain) <= NAME_LENGTH:
-        return plain
-    others = f"-and-{len(studies) - 1}-more" if len(studies) > 1 else ""
-    digest = hashlib.sha256("\n".join(studies).encode()).hexdigest()[:8]
-    end = f"{others}-{digest}-final{look}"
-    return f"{studies[0][: NAME_LENGTH - len(end)]}{end}"
+def _free_name(storage: Storage, studies: Sequence[str], *, evaluation: int) -> str:
+    """The plainest name that no other study has."""
+    others = {row.name for row in storage.overview() if set(sources_of(row.attributes)) != set(studies)}
+    plain, *unique = final_names(studies, evaluation=evaluation)
+    return unique[0] if unique and plain in others else plain
 
 
 def _selected(storage: Storage, spec: FinalSpec) -> dict[str, dict[str, float]]:
@@ -249,18 +269,14 @@ def _selected(storage: Storage, spec: FinalSpec) -> dict[str, dict[str, float]]:
         except (StudyError, SpecError):  # it has been deleted, or is of a later version of hpo
             continue
         for arm in source.compare().arms:
-            found[_name(name, arm.arm, several=several)] = arm.mean
+            found[arm_name(name, arm.arm, several=several)] = arm.mean
         for candidate in _of_study(source, several=several):
             # The objective may be of the best epoch, an arm's mean is of the last.
             found[candidate.name] = {
                 **found[candidate.name],
                 source.spec.objective.metric: candidate.value,
             }
-    return found
-
-
-def _name(study: str, arm: str, *, several: bool) -> str:
-    return f"{study}: {arm}" if several else arm
+    return {name[:OLD_ARM_LENGTH]: mean for name, mean in found.items()} | found
 
 
 def _arm(
