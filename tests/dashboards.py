@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.command import HPO, environment
+from tests.command import environment
+from tests.forks import Forked
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Reply:
 class Dashboard:
     """A dashboard that runs; `link` is what it has printed."""
 
-    process: subprocess.Popen[str]
+    process: Forked
     link: str
 
     @property
@@ -90,13 +91,12 @@ class Dashboard:
 @contextmanager
 def dashboard(folder: Path, *options: str | Path, port: int = 0, **variables: str) -> Iterator[Dashboard]:
     """A dashboard on the storage of a folder, from the moment that it has printed its link."""
-    process = subprocess.Popen(
-        [*HPO, "dashboard", "--port", str(port), "--no-browser", *map(str, options)],
+    process = Forked(
+        ["dashboard", "--port", str(port), "--no-browser", *options],
         cwd=folder,
         env=environment(**variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     )
     try:
         assert process.stderr is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
 import tempfile
 import uuid
@@ -16,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from hpo.storage import Storage
+from tests.forks import CONTEXT
 
 Crowd = Callable[..., list[Any]]
 
@@ -81,8 +81,7 @@ def crowd() -> Iterator[Crowd]:
 
     Each gets its own number as the last argument; the results come in that order.
     """
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(8, mp_context=context) as pool:
+    with CONTEXT.Manager() as manager, ProcessPoolExecutor(8, mp_context=CONTEXT) as pool:
 
         def run(function: Callable[..., Any], *arguments: Any, count: int = 8) -> list[Any]:
             barrier = manager.Barrier(count)

@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from hpo import Study, StudySpec, Trial, create_study
 from hpo.storage import Storage
 from hpo.workers.worker import Worker
-from tests.command import HPO, environment
+from tests.command import environment
+from tests.forks import Forked
 
 SEARCH: dict[str, Any] = {
     "name": "random",
@@ -90,7 +91,7 @@ def training(study: Study) -> list[Trial]:
     return [trial for trial in study.all_trials if trial.state == "running" and trial.curve]
 
 
-def is_training(process: subprocess.Popen[str], study: Study) -> bool:
+def is_training(process: Forked, study: Study) -> bool:
     return any(str(trial.worker).endswith(f"-{process.pid}") for trial in training(study))
 
 
@@ -110,14 +111,12 @@ def results(study: Study) -> dict[Any, Any]:
 
 
 @contextmanager
-def worker_process(storage: Storage, *options: str) -> Iterator[subprocess.Popen[str]]:
+def worker_process(storage: Storage, *options: str) -> Iterator[Forked]:
     """An `hpo worker`, which is gone at the end."""
-    process = subprocess.Popen(
-        [*HPO, "worker", *options],
+    process = Forked(
+        ["worker", *options],
         env=environment(HPO_STORAGE=storage.url, HPO_ARTIFACT_DIR=str(storage.artifacts.path)),
-        stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
     )
     try:
         yield process

@@ -25,7 +25,7 @@ from hpo.models.file import Card, save
 from hpo.prediction import Predictions, contact_sheet, predictions
 from hpo.prediction.images import read_images
 from hpo.prediction.sheet import PAPER, WRONG
-from tests.command import hpo as run_hpo
+from tests.command import quick as run_hpo
 
 DIGITS = [str(digit) for digit in range(10)]
 RGB = (6, 5, 3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from hpo.storage import Storage
 from hpo.trials import Outcome
 from hpo.workers.worker import Worker
 from tests.command import quick
+from tests.forks import CONTEXT
 from tests.tiny_studies import eventually, states
 
 SEARCH: dict[str, Any] = {
@@ -121,10 +121,7 @@ def test_workers_train_on_while_a_study_is_lowered_and_raised(
     storage = Storage(new_database(), artifact_dir=tmp_path / "artifacts", create=True)
     table = SEARCH | {"sampler": {"name": "tpe"}, "trials": 40}
     study = create_study(StudySpec(**table), storage=storage)
-    workers = [
-        multiprocessing.get_context("spawn").Process(target=work, args=(storage.url, tmp_path), daemon=True)
-        for _ in range(2)
-    ]
+    workers = [CONTEXT.Process(target=work, args=(storage.url, tmp_path), daemon=True) for _ in range(2)]
     for worker in workers:
         worker.start()
 

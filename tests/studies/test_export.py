@@ -32,7 +32,7 @@ from hpo.trials import MODEL_FILE
 from hpo.trials.lockstep import ReplicateRun
 from hpo.trials.runner import TrialRunner
 from tests.command import environment
-from tests.command import hpo as run_hpo
+from tests.command import quick as run_hpo
 from tests.tiny_studies import new_studies, worker_of
 
 ARMS: dict[str, dict[str, Any]] = {

@@ -16,7 +16,7 @@ from hpo.errors import SpecError, StudyError
 from hpo.spec import FinalSpec, loads, to_toml
 from hpo.studies.final import create_final, finals_of, summarise_final
 from tests.command import SEARCH, Done, Trained, quick
-from tests.command import hpo as command
+from tests.command import quick as command
 from tests.recorded import created, record
 
 

@@ -24,7 +24,8 @@ from optuna.trial import FrozenTrial
 from hpo import Study, StudyError, StudySpec, create_study
 from hpo.errors import WorkerError
 from hpo.spec import to_toml
-from tests.command import HPO, environment, hpo, quick
+from tests.command import environment, hpo, quick
+from tests.forks import Forked
 from tests.tiny_studies import (
     LONG,
     eventually,
@@ -53,18 +54,9 @@ def registered(folder: Path, table: dict[str, Any]) -> Study:
 
 
 @contextmanager
-def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def running(folder: Path, *arguments: str) -> Iterator[Forked]:
     """An `hpo` process in a folder, which is gone at the end with all its workers."""
-    process = subprocess.Popen(
-        [*HPO, *arguments],
-        cwd=folder,
-        env=environment(),
-        preexec_fn=lambda: os.sched_setaffinity(0, CORES),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = Forked(arguments, cwd=folder, env=environment(), cores=CORES, stderr=subprocess.PIPE)
     try:
         yield process
     finally:
@@ -74,14 +66,14 @@ def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def workers_of(process: Forked) -> list[psutil.Process]:
     try:
         return psutil.Process(process.pid).children()
     except psutil.NoSuchProcess:
         return []
 
 
-def last_line(process: subprocess.Popen[str]) -> str:
+def last_line(process: Forked) -> str:
     _, err = process.communicate(timeout=180)
     assert "Traceback" not in err
     return err.strip().splitlines()[-1]

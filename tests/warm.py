@@ -1,0 +1,44 @@
+"""What processes under test import first: a server imports it once, and they are forked from it."""
+
+# ruff: noqa: E402, F401
+
+from __future__ import annotations
+
+import gc
+import os
+
+# As `hpo.training.device` imports it, but without its devices: their threads would not survive the fork.
+os.environ.update(TF_CPP_MIN_LOG_LEVEL="3")
+_errors = os.dup(2)
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+import keras
+import tensorflow
+
+os.dup2(_errors, 2)
+os.close(_errors)
+
+import alembic.command
+import pandas
+import psycopg
+import rich.panel
+import rich.progress
+import rich.table
+import sklearn.datasets
+import sklearn.model_selection
+import sqlalchemy.dialects.postgresql
+import sqlalchemy.dialects.sqlite
+import typer.rich_utils
+from optuna.storages import RDBStorage
+
+import hpo.analysis
+import hpo.cli
+import hpo.dashboard.server
+import hpo.doctor
+import hpo.prediction
+import hpo.report
+import hpo.studies.final
+import hpo.trials.runner
+import hpo.workers.worker
+
+gc.collect()
+gc.freeze()
