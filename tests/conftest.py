@@ -15,16 +15,27 @@ import pytest
 
 from hpo.data import data_dir
 from tests.command import COMPARISON, SEARCH, Trained, hpo, hpo_on_terminal
-from tests.databases import crowd, empty_database, new_database, new_postgresql, postgresql_server, url
+from tests.databases import (
+    crowd,
+    empty_database,
+    empty_postgresql,
+    new_database,
+    new_postgresql,
+    postgresql_server,
+    storage,
+    url,
+)
 from tests.tiny_studies import own_data
 
 __all__ = [
     "crowd",
     "empty_database",
+    "empty_postgresql",
     "new_database",
     "new_postgresql",
     "own_data",
     "postgresql_server",
+    "storage",
     "url",
 ]
 
@@ -60,7 +71,7 @@ def _kept_out_of_sight() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A folder whose database holds a search and a comparison, both trained by `hpo run` with two workers.
+    """A folder whose database holds a search and a comparison, both trained by `hpo run`.
 
     The first of pytest's processes that needs it trains it for all of them: tests only read it.
     """
@@ -80,5 +91,5 @@ def _trained(folder: Path) -> Trained:
     (folder / "search.toml").write_text(SEARCH)
     (folder / "comparison.toml").write_text(COMPARISON)
     search = hpo_on_terminal("run", "search.toml", "--workers", "2", folder=folder, columns=60)
-    comparison = hpo("run", "comparison.toml", "--workers", "2", folder=folder)
+    comparison = hpo("run", "comparison.toml", "--workers", "1", folder=folder)
     return Trained(folder, search, comparison)

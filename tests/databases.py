@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 import uuid
 import warnings
@@ -37,7 +38,8 @@ def postgresql_server() -> Iterator[str]:
         yield socket
     finally:
         server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+        # Hundreds of databases are tens of thousands of files: nobody waits for the end of them.
+        subprocess.Popen(["rm", "-rf", str(folder)], start_new_session=True)
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +52,29 @@ def new_postgresql(postgresql_server: str) -> Callable[[], str]:
         return f"postgresql+psycopg://postgres@/{name}?host={postgresql_server}"
 
     return make
+
+
+@pytest.fixture(scope="session")
+def empty_postgresql(new_postgresql: Callable[[], str]) -> str:
+    """The name of a PostgreSQL database without studies, to copy."""
+    url = new_postgresql()
+    Storage(url, create=True).engine.dispose()
+    name = sa.make_url(url).database
+    assert name is not None
+    return name
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """A storage of each kind in turn, without studies."""
+    if request.param == "postgresql":
+        name, socket = f"hpo_{uuid.uuid4().hex}", request.getfixturevalue("postgresql_server")
+        template = request.getfixturevalue("empty_postgresql")
+        _administer(socket, f"CREATE DATABASE {name} TEMPLATE {template}")
+        url = f"postgresql+psycopg://postgres@/{name}?host={socket}"
+    else:
+        url = request.getfixturevalue("url")
+    return Storage(url, artifact_dir=tmp_path / "artifacts")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -967,7 +967,7 @@ def test_mnist_from_the_file_to_the_result(tmp_path: Path) -> None:
         learning_rate = 0.001
         """
     )
-    done = succeeded(hpo("run", "mnist.toml", folder=tmp_path))
+    done = succeeded(hpo("run", "mnist.toml", "--workers", "1", folder=tmp_path, XLA_FLAGS=""))
     assert done.stderr.splitlines()[-1] == "mnist: 2 complete."
     best, other = parsed(quick("compare", "mnist", "--format", "json", folder=tmp_path))["arms"]
     assert (best["arm"], other["arm"]) == ("Adam", "SGD")

@@ -37,11 +37,6 @@ SPACE = {
 PARAMS = {"learning_rate": 0.01, "batch_size": 64, "hidden_units": "[128, 64]"}
 
 
-@pytest.fixture
-def storage(new_database: Callable[[], str], tmp_path: Path) -> Storage:
-    return Storage(new_database(), artifact_dir=tmp_path / "artifacts", create=True)
-
-
 def waiting(**attributes: object) -> FrozenTrial:
     return create_trial(
         state=TrialState.WAITING, params=PARAMS, distributions=SPACE, user_attrs=dict(attributes)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import optuna
 import pytest
@@ -15,11 +13,6 @@ from hpo.storage import Storage
 
 NONE: dict[str, object] = {}
 TABLES = ("trial_params", "trial_user_attributes", "trials")
-
-
-@pytest.fixture
-def storage(new_database: Callable[[], str], tmp_path: Path) -> Storage:
-    return Storage(new_database(), artifact_dir=tmp_path / "artifacts", create=True)
 
 
 def new_study(storage: Storage, trials: int) -> optuna.Study:
