@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,6 +46,10 @@ def study(name: StudyName, storage: StorageUrl = None, output: Output = Format.t
         print(f"\n{to_toml(opened.spec)}")
         if best is not None:
             show(best_table(opened.spec, best))
+        waiting = Counter(trial.reason for trial in opened.all_trials if trial.state == "waiting")
+        for reason, count in waiting.items():
+            if reason is not None:
+                say(f"{counted(count, 'trial')} waiting: {reason}")
 
 
 def trials(study: StudyName, storage: StorageUrl = None, output: Output = Format.table) -> None:

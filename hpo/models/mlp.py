@@ -85,7 +85,7 @@ def compile_key(hyperparameters: Hyperparameters) -> Hashable:
         h.normalization,
         h.optimizer,
         h.schedule,
-        h.nesterov,
+        h.nesterov and h.momentum > 0,
         h.momentum if h.optimizer == "rmsprop" else h.momentum > 0,
         tuple(rate > 0 for rate in h.per_layer("dropout")),
         tuple(strength > 0 for strength in h.per_layer("l2")),

@@ -119,7 +119,9 @@ class Lockstep:
             self._check(saved)
             self._restore(saved)
         except Exception as error:
-            said = str(error) if isinstance(error, UnfitError) else f"{type(error).__name__}: {error}"
+            # TensorFlow's errors have pages.
+            first = next(iter(str(error).splitlines()), "")
+            said = first if isinstance(error, UnfitError) else f"{type(error).__name__}: {first}"
             logger.warning("trial %d begins anew, since its checkpoint cannot be used: %s", number, said)
             return False
         return True

@@ -385,7 +385,9 @@ def test_what_changes_the_program_changes_the_key(change: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    "change", [{"learning_rate": 0.2}, {"epochs": 3}, {"early_stopping_patience": 2}], ids=str
+    "change",
+    [{"learning_rate": 0.2}, {"epochs": 3}, {"early_stopping_patience": 2}, {"nesterov": True}],
+    ids=str,
 )
 def test_what_does_not_change_the_program_does_not_change_the_key(change: dict[str, Any]) -> None:
     assert compile_key(hyperparameters(**change)) == compile_key(hyperparameters())

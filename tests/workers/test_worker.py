@@ -23,6 +23,7 @@ from hpo.trials.checkpoints import dumps, loads
 from hpo.versions import versions
 from hpo.workers.serving import CannotTrainError
 from hpo.workers.worker import Worker
+from tests.command import quick
 from tests.tiny_studies import (
     LONG,
     SEARCH,
@@ -203,6 +204,8 @@ def test_a_study_that_cannot_be_trained_costs_the_others_nothing_and_goes_on_by_
         if break_ is not unreadable:
             assert "data " in waiting[0].user_attrs["reason"]
             assert broken.all_trials[0].reason == waiting[0].user_attrs["reason"]
+            shown = quick("show", "broken", folder=tmp_path, HPO_STORAGE=broken.storage.url)
+            assert "1 trial waiting: data " in shown.stdout + shown.stderr
         assert caplog.text.count("cannot be trained") == 1
         mend()
         eventually(lambda: states(broken) == ["complete"] * 2, within=30)
