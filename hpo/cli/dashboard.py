@@ -1,4 +1,4 @@
-"""The command that serves optuna-dashboard."""
+"""The command that serves the dashboard."""
 
 from __future__ import annotations
 
@@ -49,6 +49,9 @@ def dashboard(
         list[str] | None,
         typer.Option(metavar="NAME", help="A name by which browsers may call it, as a reverse proxy's."),
     ] = None,
+    root_path: Annotated[
+        str, typer.Option(metavar="PATH", help="The path below which a reverse proxy serves it, as /hpo.")
+    ] = "",
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Open no browser; else one is opened on a desktop.")
     ] = False,
@@ -58,7 +61,7 @@ def dashboard(
     ] = False,
     output: Output = Format.table,
 ) -> None:
-    """Look at studies in optuna-dashboard: read-only, for who has the link that this prints."""
+    """Look at studies in a browser: read-only, for who has the link that this prints."""
     from hpo import dashboard as service
 
     opened = open_storage(storage)
@@ -69,6 +72,7 @@ def dashboard(
         needs_token=not no_token,
         token_file=token_file,
         allowed_hosts=tuple(allowed_host or ()),
+        root_path=root_path,
     )
     if check:
         _check(service.check(opened, settings), output)

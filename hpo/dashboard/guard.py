@@ -1,4 +1,4 @@
-"""Who may ask optuna-dashboard for what: it has no login of its own, and looks at neither Host nor Origin.
+"""Who may ask the dashboard for what: optuna-dashboard has no login, and looks at neither Host nor Origin.
 
 In order: the host that the browser believes it talks to, the page that asks, the token, the method, the body.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from markupsafe import escape
 from werkzeug import Request, Response
@@ -34,6 +35,8 @@ SECURITY_HEADERS = {
 }
 # optuna-dashboard has a policy for its pages; this one is for all else.
 NOTHING = "default-src 'none'; frame-ancestors 'none'"
+# What a link may lead to, beside the first page.
+PAGES = re.compile(r"/(?:dashboard|studies|compare)(?:/|$)")
 LOGIN = "This dashboard opens by the link, with its token, that `hpo dashboard` printed.\n"
 ENTERED = """<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={url}">
 <title>hpo</title><a href="{url}">Go on to the dashboard</a>
@@ -45,13 +48,15 @@ class Rules:
     """What a guard lets pass.
 
     `token` is None where none is needed; `hosts` are the names, beside `localhost` and addresses, by which
-    the dashboard may be called; `may_write` lets more pass than GET and HEAD; `cookie` is its name.
+    the dashboard may be called; `may_write` lets more pass than GET and HEAD; `cookie` is its name; `root`
+    stands before every path in a browser.
     """
 
     token: Token | None
     hosts: frozenset[str]
     may_write: bool
     cookie: str
+    root: str = ""
 
 
 class Guard:
@@ -137,11 +142,19 @@ class Guard:
 
     def _entered(self, request: Request, token: Token) -> Response:
         # Not a redirect: after a link on another site, browsers would not send the cookie along with it.
-        inside = request.path.startswith("/dashboard")
-        page = ENTERED.format(url=escape(request.path if inside else "/dashboard"))
+        page = ENTERED.format(url=escape(self._rules.root + _inside(request)))
         response = Response(page, content_type="text/html; charset=utf-8")
-        response.set_cookie(self._rules.cookie, token.cookie, httponly=True, samesite="Strict", path="/")
+        path = self._rules.root or "/"
+        response.set_cookie(self._rules.cookie, token.cookie, httponly=True, samesite="Strict", path=path)
         return response
+
+
+def _inside(request: Request) -> str:
+    """The page that a link leads to, without the token: one of those there are, else the first."""
+    if not PAGES.match(request.path):
+        return "/"
+    query = urlencode([(key, value) for key, value in request.args.items(multi=True) if key != "token"])
+    return quote(request.path) + (f"?{query}" if query else "")
 
 
 def printable(path: str) -> str:

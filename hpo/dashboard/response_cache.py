@@ -1,8 +1,9 @@
-"""Answers of the API that clients share, and what is worth it compressed once for all of them."""
+"""Answers that clients share, and what is worth it compressed once for all of them."""
 
 from __future__ import annotations
 
 import gzip
+import re
 import threading
 import time
 from concurrent.futures import Future
@@ -19,6 +20,8 @@ SHARED_SECONDS = 1.0
 COMPRESSED_BYTES = 1024
 # A quarter longer than by the usual level, in a third of the time.
 LEVEL = 1
+# Pages that say the same to everybody, and ask the database.
+SHARED = re.compile(r"/|/home|/compare|/(?:api|studies)/.*", re.DOTALL)
 TEXTS = ("application/json", "text/", "image/svg+xml")
 
 
@@ -51,7 +54,7 @@ class SharedResponse:
 
 
 class ResponseCache:
-    """Asks once for what several clients ask of the API at the same time."""
+    """Asks once for what several clients ask at the same time."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
@@ -70,7 +73,7 @@ class ResponseCache:
                     self._asked.clear()
         if request.path.startswith("/artifacts/"):
             return self._handler(request)
-        if not request.path.startswith("/api/"):
+        if not SHARED.fullmatch(request.path):
             return self._ask(request).response(request)
         with self._lock:
             oldest = time.monotonic() - SHARED_SECONDS

@@ -1,4 +1,4 @@
-"""Does the dashboard answer? Every GET route of optuna-dashboard, asked over HTTP for one study."""
+"""Does the dashboard answer? Every GET route of ours and optuna-dashboard's, asked over HTTP for a study."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote, urlencode
 
 import optuna
 from optuna.trial import TrialState
 
 from hpo.dashboard.server import Server, Settings
+from hpo.registry import summaries
 from hpo.storage import Storage, trial_id
 from hpo.storage.artifacts import artifacts_of
 
@@ -20,7 +22,9 @@ from hpo.storage.artifacts import artifacts_of
 PLOTS = ("contour", "edf", "parallel_coordinate", "rank", "slice", "timeline")
 TIMEOUT_SECONDS = 120.0
 PAGES = ("", "/studies/{study}", "/studies/{study}/trials", "/studies/{study}/analytics", "/compare-studies")
-STATIC = ("bundle.js",)
+STATIC = ("bundle.js", "plotly.js")
+# Beside "/", which is a route of optuna-dashboard's too.
+OURS = ("/home", "/studies/<name>", "/compare?<studies>")
 VARIABLE = re.compile(r"<(\w*)(?::(?:[^<>]|\(/\.\*\)\?)*)?>")
 
 
@@ -55,7 +59,8 @@ def check(storage: Storage, settings: Settings) -> list[Checked]:
     try:
         known = _known(storage)
         rules = [route.rule for route in server.dashboard.routes if route.method == "GET"]
-        return [_asked(server, path) for rule in rules for path in _filled(rule, known)]
+        paths = [path for rule in (*rules, *OURS) for path in _filled(rule, known)]
+        return [_asked(server, path) for path in paths]
     finally:
         server.stop()
         thread.join(TIMEOUT_SECONDS)
@@ -71,6 +76,12 @@ def _known(storage: Storage) -> Known:
     known |= {"study_id": [str(study)], "": [page.format(study=study) for page in PAGES]}
     known["study's artifact_id"] = list(artifacts_of(storage.rdb.get_study_system_attrs(study)))
     trials = storage.rdb.get_all_trials(study, deepcopy=False)
+    readable = [row for row in summaries(storage) if row.problem is None]
+    newest = next((row.name for row in rows if row.study_id == study), "")
+    if newest in (names := [summary.name for summary in readable]):
+        other = next((name for name in reversed(names) if name != newest), None)
+        known["name"] = [quote(newest, safe="")]
+        known["studies"] = [urlencode([("study", name) for name in (newest, other) if name])]
     if trials:
         shown = max(trials, key=lambda trial: len(artifacts_of(trial.system_attrs)))
         known["trial_id"] = [str(trial_id(shown))]

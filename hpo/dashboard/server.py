@@ -21,16 +21,20 @@ import waitress
 from optuna.artifacts import FileSystemArtifactStore
 from waitress.wasyncore import close_all
 
+from hpo.dashboard.arm_parameters import ShownTrials
 from hpo.dashboard.artifacts import as_attachments
 from hpo.dashboard.csv_tables import without_formulas
 from hpo.dashboard.guard import Guard, Rules
 from hpo.dashboard.live_summaries import LiveSummaries
 from hpo.dashboard.middleware import Handler, wsgi_handler
 from hpo.dashboard.mutations import with_deletion
+from hpo.dashboard.pages import Pages
 from hpo.dashboard.response_cache import ResponseCache
+from hpo.dashboard.root_path import checked_root, with_root_path
 from hpo.dashboard.study_details import StudyDetails
 from hpo.dashboard.tokens import Token, new_token, token_in
 from hpo.dashboard.trial_attributes import DashboardStorage
+from hpo.dashboard.upstream import JupyterLabExtensionContext
 from hpo.dashboard.validation import validated
 from hpo.errors import HpoError, StorageError
 from hpo.storage import Storage
@@ -46,7 +50,8 @@ class Settings:
     """Where a dashboard listens, who gets in and what may be changed.
 
     `port` 0 takes a free one. The token is random, or that in `token_file`; `needs_token` is False to do
-    without, which is for loopback alone. `allowed_hosts` are names by which others call this machine.
+    without, which is for loopback alone. `allowed_hosts` are names by which others call this machine,
+    `root_path` is the path below which a reverse proxy serves it.
     """
 
     host: str = HOST
@@ -55,6 +60,7 @@ class Settings:
     needs_token: bool = True
     token_file: Path | None = None
     allowed_hosts: tuple[str, ...] = field(default=())
+    root_path: str = ""
 
 
 class Server:
@@ -66,13 +72,14 @@ class Server:
     `log` is called with a line for each request.
 
     Raises:
-        HpoError: nobody can listen there, or the token file cannot be used.
+        HpoError: nobody can listen there, the token file or the root path cannot be used.
         StorageError: the artifact folder cannot be made.
     """
 
     def __init__(
         self, storage: Storage, settings: Settings, *, log: Callable[[str], None] | None = None
     ) -> None:
+        self.root = checked_root(settings.root_path)
         self.token = _token(settings)
         self._settings = settings
         with contextlib.ExitStack() as undo:
@@ -91,6 +98,8 @@ class Server:
                 sockets=[listening],
                 threads=THREADS,
                 ident=None,
+                # Whether the proxy leaves it in the path or not.
+                url_prefix=self.root,
                 max_request_body_size=BODY_BYTES if settings.may_write else NO_BODY_BYTES,
             )
             undo.pop_all()
@@ -106,9 +115,10 @@ class Server:
     @property
     def link(self) -> str:
         """What opens it: with the token, unless that is in a file."""
+        home = f"{self.address}{self.root}/"
         if self.token is None or self._settings.token_file is not None:
-            return f"{self.address}/dashboard"
-        return f"{self.address}/?token={self.token.text}"
+            return home
+        return f"{home}?token={self.token.text}"
 
     def run(self) -> None:
         """Answer until interrupted or stopped; nobody listens any more when it returns."""
@@ -117,6 +127,7 @@ class Server:
                 self._server.run()
         finally:
             self._summaries.close()
+            self._pages.close()
             close_all(self._sockets)
 
     def stop(self) -> None:
@@ -133,14 +144,21 @@ class Server:
     def _handler(self, storage: Storage) -> Handler:
         """What is behind the guard; the room's `__init__` has the order."""
         may_write, folder = self._settings.may_write, storage.artifacts.path
-        shown = storage.opened_as(DashboardStorage, reading=not may_write)
-        self.dashboard = optuna_dashboard.wsgi(shown, artifact_store=FileSystemArtifactStore(folder))
+        shown = storage.opened_as(DashboardStorage, reading=not may_write, cache=ShownTrials)
+        assert isinstance(shown, ShownTrials)
+        self.dashboard = optuna_dashboard.wsgi(
+            shown,
+            artifact_store=FileSystemArtifactStore(folder),
+            # What its pages take for the path before that of artifacts.
+            jupyterlab_extension_context=JupyterLabExtensionContext(self.root) if self.root else None,
+        )
         self._summaries = LiveSummaries(storage)
         handler: Handler = StudyDetails(wsgi_handler(self.dashboard), shown, self._summaries)
-        handler = as_attachments(without_formulas(handler))
+        handler = with_root_path(as_attachments(without_formulas(handler)), self.root)
         if may_write:
             handler = with_deletion(handler, storage)
-        return ResponseCache(validated(handler, shown))
+        self._pages = Pages(validated(handler, shown), storage, root=self.root)
+        return ResponseCache(self._pages)
 
     def _rules(self) -> Rules:
         settings = self._settings
@@ -151,6 +169,7 @@ class Server:
             may_write=settings.may_write,
             # Browsers keep the cookies of all ports together.
             cookie=f"hpo-{self.port}",
+            root=self.root,
         )
 
 
@@ -162,11 +181,11 @@ def serve(
     announce: Callable[[str], None],
     log: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve optuna-dashboard until interrupted, and `announce` what people must know; see `Server`."""
+    """Serve the dashboard until interrupted, and `announce` what people must know; see `Server`."""
     server = Server(storage, settings, log=log)
     how = "" if settings.may_write else ", read-only"
     where = f"; the token is in {settings.token_file}" if settings.token_file is not None else ""
-    announce(f"optuna-dashboard of {storage.place}{how}: {server.link} (Ctrl-C ends it{where})")
+    announce(f"dashboard of {storage.place}{how}: {server.link} (Ctrl-C ends it{where})")
     if not is_loopback(settings.host):
         announce(
             "Others on the network can reach it, and what they send can be read: put TLS in front of it."

@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 from werkzeug import Request, Response
 
+from hpo.dashboard.arm_parameters import ArmSpace, ShownTrials
 from hpo.dashboard.live_summaries import LiveSummaries
 from hpo.dashboard.middleware import Handler, with_environ
-from hpo.dashboard.upstream import trial_json
+from hpo.dashboard.upstream import space_json, trial_json
 from hpo.storage import trial_id
 
 PATH = re.compile(r"/api/studies/(\d{1,9})/?")
@@ -32,9 +32,9 @@ OF_TRIAL = re.compile(r"dashboard:(?:artifacts:)?(\d+):")
 class StudyDetails:
     """Answers `GET /api/studies/ID?after=N`: as optuna-dashboard does, but trials and summaries by itself."""
 
-    def __init__(self, dashboard: Handler, storage: BaseStorage, summaries: LiveSummaries) -> None:
+    def __init__(self, dashboard: Handler, storage: ShownTrials, summaries: LiveSummaries) -> None:
         self._dashboard, self._storage, self._summaries = dashboard, storage, summaries
-        self._finished: dict[int, bytes] = {}
+        self._finished: dict[tuple[int, ArmSpace | None], bytes] = {}
 
     def __call__(self, request: Request) -> Response:
         path, after = PATH.fullmatch(request.path), request.args.get("after", "0")
@@ -47,21 +47,29 @@ class StudyDetails:
         try:
             trials = self._storage.get_all_trials(study_id, deepcopy=False)
             attributes = self._storage.get_study_system_attrs(study_id)
+            space = self._storage.space(study_id)
         except KeyError:  # it has been deleted in between
             return self._dashboard(request)
         self._summaries.put_on(found, study_id, attributes)
-        texts = self._texts(study_id, trials[int(after) :], attributes)
+        if space is not None:
+            found["union_search_space"] = space_json(space.distributions)
+            found["intersection_search_space"] = found["union_search_space"]
+        texts = self._texts(study_id, trials[int(after) :], attributes, space)
         found["trials"] = orjson.Fragment(b"[" + b",".join(texts) + b"]")
         answer.set_data(orjson.dumps(found))
         return answer
 
     def _texts(
-        self, study_id: int, trials: Iterable[FrozenTrial], attributes: dict[str, Any]
+        self,
+        study_id: int,
+        trials: Iterable[FrozenTrial],
+        attributes: dict[str, Any],
+        space: ArmSpace | None,
     ) -> Iterable[bytes]:
         annotated = {int(own[1]) for own in map(OF_TRIAL.match, attributes) if own}
         for trial in trials:
-            key = trial_id(trial)
-            if key in annotated:
+            key = trial_id(trial), space
+            if key[0] in annotated:
                 yield as_json(study_id, trial, attributes)
             elif not trial.state.is_finished():
                 yield as_json(study_id, trial, {})

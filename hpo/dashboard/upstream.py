@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
+from optuna_dashboard._app import JupyterLabExtensionContext as JupyterLabExtensionContext
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 from optuna_dashboard._note import get_note_from_system_attrs
-from optuna_dashboard._serializer import serialize_frozen_trial
+from optuna_dashboard._serializer import serialize_frozen_trial, serialize_search_space
 
 
 def stored_note(attributes: Mapping[str, Any]) -> str:
@@ -26,4 +28,10 @@ def stored_graphs(attributes: Mapping[str, Any]) -> dict[str, str]:
 def trial_json(study_id: int, trial: FrozenTrial, attributes: dict[str, Any]) -> dict[str, Any]:
     """A trial as the API shows it; `attributes` are the study's system attributes."""
     found: dict[str, Any] = serialize_frozen_trial(study_id, trial, attributes)
+    return found
+
+
+def space_json(distributions: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:
+    """A search space as the API shows it, by name."""
+    found: list[dict[str, Any]] = serialize_search_space(sorted(distributions.items()))
     return found

@@ -6,10 +6,22 @@ nothing and draws no conclusion.
 """
 
 from hpo.registry.registration import checked_data, find, register, served_studies, summaries
-from hpo.registry.stored import SPEC_ATTRIBUTE, StoredStudy, StudySummary, is_ours, place_of, sources_of
+from hpo.registry.stored import (
+    CREATED_ATTRIBUTE,
+    SPEC_ATTRIBUTE,
+    STOPPED_ATTRIBUTE,
+    StoredStudy,
+    StudySummary,
+    is_ours,
+    place_of,
+    sources_of,
+    summarise,
+)
 
 __all__ = [
+    "CREATED_ATTRIBUTE",
     "SPEC_ATTRIBUTE",
+    "STOPPED_ATTRIBUTE",
     "StoredStudy",
     "StudySummary",
     "checked_data",
@@ -20,4 +32,5 @@ __all__ = [
     "served_studies",
     "sources_of",
     "summaries",
+    "summarise",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,18 @@ from markupsafe import Markup
 
 from hpo.report.document import Block, Heading, Table
 from hpo.tables import html, markdown
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a page has that a server sends: links out of it (text and address), and where plotly's script is.
+
+    Scripts run only with the `nonce`, which nobody can know before the page is made.
+    """
+
+    links: tuple[tuple[str, str], ...]
+    plotly: str
+    nonce: str
 
 
 class Raw(str):
@@ -27,15 +40,21 @@ def as_markdown(title: str, blocks: Sequence[Block], *, made: str = "") -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-def as_html(title: str, blocks: Sequence[Block], *, made: str) -> str:
-    """One page that loads nothing from elsewhere: figures, images and the script that draws are in it."""
-    from plotly.offline import get_plotlyjs
+def as_html(title: str, blocks: Sequence[Block], *, made: str, served: Served | None = None) -> str:
+    """One page that loads nothing from elsewhere: figures, images and the script that draws are in it.
 
+    Of a page that a server sends, the script is that server's, which sends it once for all pages.
+    """
+    plotly = Markup()
+    if served is None:
+        from plotly.offline import get_plotlyjs
+
+        plotly = Markup(get_plotlyjs())
     return (
         _html()
         .get_template("report.html.jinja")
         .render(
-            title=title, blocks=blocks, made=made, plotly=Markup(get_plotlyjs()), chapters=_chapters(blocks)
+            title=title, blocks=blocks, made=made, plotly=plotly, served=served, chapters=_chapters(blocks)
         )
     )
 

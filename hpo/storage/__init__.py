@@ -12,6 +12,7 @@ is in here: `handles` has public names for what others need of it, `inspection` 
 
 from hpo.storage.artifacts import DEFAULT_ARTIFACT_DIR, ArtifactFolder, Attachment
 from hpo.storage.bulk import BulkReadingStorage
+from hpo.storage.cache import TrialCache
 from hpo.storage.claims import RETRIES_ATTRIBUTE, Claim
 from hpo.storage.engine import DEFAULT_URL
 from hpo.storage.fence import LeaseLostError
@@ -27,6 +28,7 @@ from hpo.storage.handles import (
 from hpo.storage.leased import LeasedTrial
 from hpo.storage.leases import Lease, new_token
 from hpo.storage.patience import Patience, passes, reason
+from hpo.storage.results import TrialResult
 from hpo.storage.storage import Storage, StudyRow
 
 __all__ = [
@@ -43,6 +45,8 @@ __all__ = [
     "Patience",
     "Storage",
     "StudyRow",
+    "TrialCache",
+    "TrialResult",
     "last_step",
     "new_token",
     "passes",

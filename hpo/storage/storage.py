@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ from hpo.storage.fence import LeaseLostError, fenced
 from hpo.storage.handles import quiet, trial_id
 from hpo.storage.identity import find_identity, give_identity
 from hpo.storage.leases import Lease, acquire, leases, new_token
+from hpo.storage.results import TrialResult, holders, results
 from hpo.storage.schema import check_schema, create_schema
 
 LOCK_SECONDS = 60.0
@@ -99,11 +100,13 @@ class Storage:
                 found = give_identity(connection)
         return found
 
-    def opened_as(self, kind: type[BulkReadingStorage], *, reading: bool) -> BaseStorage:
+    def opened_as(
+        self, kind: type[BulkReadingStorage], *, reading: bool, cache: type[TrialCache] = TrialCache
+    ) -> BaseStorage:
         """The same storage by Optuna's of this kind; only to read, it never makes writers wait."""
         with explained(self.place):
             engine = self.reading if reading else self.engine
-            return TrialCache(optuna_storage(self.url, engine, kind))
+            return cache(optuna_storage(self.url, engine, kind))
 
     # Leases
 
@@ -270,6 +273,18 @@ class Storage:
             )
             for key, name, towards in studies
         ]
+
+    def results(
+        self, study_ids: Collection[int], attributes: tuple[str, ...]
+    ) -> dict[int, list[TrialResult]]:
+        """The trials of these studies that have begun, with these user attributes, in one query."""
+        with explained(self.place), self.reading.connect() as connection:
+            return results(connection, study_ids, attributes)
+
+    def holders(self) -> dict[int, list[str]]:
+        """The workers that hold trials just now, by study."""
+        with explained(self.place), self.reading.connect() as connection:
+            return holders(connection)
 
     def delete_study(self, study_id: int) -> None:
         """Remove a study with its trials, leases and artifacts."""

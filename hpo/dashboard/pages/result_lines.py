@@ -1,0 +1,70 @@
+"""What a study has shown, in one line. Computed beside the requests: it takes all trials of the study."""
+
+from __future__ import annotations
+
+from hpo.dashboard.live import SECONDS, Live
+from hpo.spec import SearchSpec
+from hpo.storage import Storage
+from hpo.studies import Study, open_study
+from hpo.tables.numbers import estimate, settings
+
+# With each verdict.
+SHOWN_ARMS = 4
+
+
+def result_line(study: Study) -> str:
+    """One line about a study: the best trial of a search, the verdicts of a comparison. Empty without any."""
+    if isinstance(study.spec, SearchSpec):
+        return _of_search(study)
+    return _of_comparison(study)
+
+
+class ResultLines:
+    """The lines of all studies, as far as they have been made."""
+
+    def __init__(self, storage: Storage, *, seconds: float = SECONDS) -> None:
+        self._storage = storage
+        self._live = Live(self._make, "put in a line", seconds=seconds)
+
+    def get(self, name: str, state: str) -> str | None:
+        """The last line of a study, None until there is one; the next one is made if it is time."""
+        return self._live.get(name, state)
+
+    def close(self) -> None:
+        """Begin no more of them."""
+        self._live.close()
+
+    def _make(self, name: str) -> str:
+        return result_line(open_study(name, storage=self._storage))
+
+
+def _of_search(study: Study) -> str:
+    if not any(trial.value is not None for trial in study.all_trials):
+        return ""
+    best = study.best
+    return f"Best so far: {settings(best.params)}."
+
+
+def _of_comparison(study: Study) -> str:
+    # SciPy and pandas take a second, which the first page need not wait for.
+    from hpo.report.sentences import NO_CLAIM
+
+    comparison = study.compare()
+    if comparison.has_one_seed and any(arm.n for arm in comparison.arms):
+        return NO_CLAIM
+    found: dict[str, list[str]] = {}
+    for arm in comparison.arms:
+        verdict = arm.verdicts.get(comparison.metric)
+        if verdict is None or verdict.difference is None:
+            continue
+        difference, _ = estimate(verdict.difference, verdict.low, verdict.high, is_ratio=verdict.is_ratio)
+        found.setdefault(verdict.decision, []).append(f"{arm.arm} ({difference})")
+    if not found:
+        return ""
+    said = "; ".join(f"{decision}: {_listed(arms)}" for decision, arms in found.items())
+    return f"By {comparison.metric} against {comparison.baseline}, {said}."
+
+
+def _listed(arms: list[str]) -> str:
+    more = len(arms) - SHOWN_ARMS
+    return ", ".join([*arms[:SHOWN_ARMS], *([f"{more} more"] if more > 0 else [])])

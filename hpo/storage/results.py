@@ -1,0 +1,96 @@
+"""What the trials of many studies have reached, in one query over all of them; and who trains them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
+from sqlalchemy.orm import aliased
+
+from hpo.storage.claims import key_of
+from hpo.storage.leases import leases, now
+
+NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf}
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """A trial that has begun, with the user attributes asked for (None: it lacks it).
+
+    `value` is that of its first objective if it is complete, else None; times are in UTC.
+    """
+
+    number: int
+    value: float | None
+    started: datetime | None
+    ended: datetime | None
+    attributes: tuple[Any, ...]
+
+
+def results(
+    connection: sa.Connection, study_ids: Collection[int], attributes: tuple[str, ...]
+) -> dict[int, list[TrialResult]]:
+    """The trials of these studies that have begun, by study and number."""
+    trial, value = models.TrialModel, models.TrialValueModel
+    own = [aliased(models.TrialUserAttributeModel) for _ in attributes]
+    among: Any = sa.bindparam("among", list(study_ids), expanding=True, literal_execute=True)
+    asked = (
+        sa.select(
+            trial.study_id,
+            trial.number,
+            # To make members of enumerations takes longer than all else.
+            sa.cast(trial.state, sa.String),
+            value.value,
+            sa.cast(value.value_type, sa.String),
+            trial._datetime_start_utc,
+            trial._datetime_complete_utc,
+            *(one.value_json for one in own),
+        )
+        .join(value, (value.trial_id == trial.trial_id) & (value.objective == 0), isouter=True)
+        .where(trial.study_id.in_(among), trial.state != TrialState.WAITING)
+        .order_by(trial.study_id, trial.number)
+    )
+    for one, key in zip(own, attributes, strict=True):
+        asked = asked.join(one, (one.trial_id == trial.trial_id) & (one.key == key), isouter=True)
+    found: dict[int, list[TrialResult]] = {}
+    for study_id, number, state, reached, kind, started, ended, *texts in connection.execute(asked):
+        is_complete = state == TrialState.COMPLETE.name
+        given = tuple(None if text is None else json.loads(text) for text in texts)
+        found.setdefault(study_id, []).append(
+            TrialResult(
+                number,
+                NOT_FINITE.get(kind, reached) if is_complete else None,
+                _utc(started),
+                _utc(ended),
+                given,
+            )
+        )
+    return found
+
+
+def holders(connection: sa.Connection) -> dict[int, list[str]]:
+    """The workers that hold trials just now, by study."""
+    trial = models.TrialModel
+    held = (leases.c.key == key_of(trial.trial_id)) & (leases.c.expires >= now(connection))
+    asked = (
+        sa.select(trial.study_id, leases.c.owner)
+        .join(leases, held)
+        .where(trial.state == TrialState.RUNNING)
+        .distinct()
+        .order_by(trial.study_id, leases.c.owner)
+    )
+    found: dict[int, list[str]] = {}
+    for study_id, owner in connection.execute(asked):
+        found.setdefault(study_id, []).append(owner)
+    return found
+
+
+def _utc(stored: datetime | None) -> datetime | None:
+    return None if stored is None else stored.replace(tzinfo=UTC)
