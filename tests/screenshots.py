@@ -31,7 +31,7 @@ def main() -> None:
         browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport=VIEWPORT)  # type: ignore[arg-type]
         page.goto(running.link)
-        page.wait_for_url(f"{running.address}/dashboard")
+        page.wait_for_url(f"{running.address}/")
         # What to show, and a text that must be in sight.
         for name, path, text in (
             ("study", f"studies/{comparison}", "seconds of training"),

@@ -16,6 +16,13 @@ from hpo.errors import HpoError
 
 ROOT = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 SCRIPT = "/static/bundle.js"
+ICON = '<link rel="icon" href="{root}/favicon.ico">\n'
+# In the right of the bar at the top of optuna-dashboard's pages, where it has nothing itself.
+HOME = (
+    '<a href="{root}/" style="position: fixed; right: 1rem; top: 1rem; z-index: 2000;'
+    " padding: 0.25rem 0.8rem; border-radius: 999px; background: rgb(255 255 255 / 0.2);"
+    ' color: #fff; text-decoration: none; font: 0.85rem/1.4 system-ui, sans-serif">All studies</a>\n'
+)
 # What names a path in the script, the path in brackets.
 PATHS = (
     rb'url_prefix:"(/dashboard)"',
@@ -75,18 +82,11 @@ def _lead(response: Response, root: str) -> None:
         return
     page = response.get_data(as_text=True)
     page = page.replace('src="/static/', f'src="{root}/static/')
+    page = page.replace("</head>", ICON.format(root=root) + "</head>")
     page = page.replace("</body>", HOME.format(root=root) + "</body>")
     response.set_data(page)
     # The page is the same file whatever stands before the paths in it.
     response.headers.pop("Last-Modified", None)
-
-
-HOME = (
-    '<a href="{root}/" style="position: fixed; right: 1rem; bottom: 1rem; z-index: 2000;'
-    " padding: 0.3rem 0.8rem; border-radius: 999px; background: #0067a3; color: #fff;"
-    " font: 0.85rem system-ui, sans-serif;"
-    ' text-decoration: none">All studies</a>\n'
-)
 
 
 @cache

@@ -16,12 +16,13 @@ import orjson
 from optuna.trial import FrozenTrial
 from werkzeug import Request, Response
 
-from hpo.dashboard.arm_parameters import ArmSpace, ShownTrials
+from hpo.dashboard.arm_parameters import ArmSpace, ShownTrials, importances
 from hpo.dashboard.live_summaries import LiveSummaries
 from hpo.dashboard.middleware import Handler, with_environ
 from hpo.dashboard.upstream import space_json, trial_json
 from hpo.storage import trial_id
 
+IMPORTANCES = re.compile(r"/api/studies/(\d{1,9})/param_importances/?")
 PATH = re.compile(r"/api/studies/(\d{1,9})/?")
 # More trials than any study has: optuna-dashboard then serializes none.
 NONE_AFTER = 999_999_999
@@ -30,13 +31,18 @@ OF_TRIAL = re.compile(r"dashboard:(?:artifacts:)?(\d+):")
 
 
 class StudyDetails:
-    """Answers `GET /api/studies/ID?after=N`: as optuna-dashboard does, but trials and summaries by itself."""
+    """Answers `GET /api/studies/ID?after=N`: as optuna-dashboard does, but trials and summaries by itself.
+
+    Trials of comparisons have their arms as parameters (`arm_parameters`), and so there are importances.
+    """
 
     def __init__(self, dashboard: Handler, storage: ShownTrials, summaries: LiveSummaries) -> None:
         self._dashboard, self._storage, self._summaries = dashboard, storage, summaries
         self._finished: dict[tuple[int, ArmSpace | None], bytes] = {}
 
     def __call__(self, request: Request) -> Response:
+        if request.method == "GET" and (about := IMPORTANCES.fullmatch(request.path)):
+            return self._importances(int(about[1]), request)
         path, after = PATH.fullmatch(request.path), request.args.get("after", "0")
         if request.method != "GET" or path is None or not re.fullmatch(r"\d{1,9}", after):
             return self._dashboard(request)
@@ -58,6 +64,17 @@ class StudyDetails:
         found["trials"] = orjson.Fragment(b"[" + b",".join(texts) + b"]")
         answer.set_data(orjson.dumps(found))
         return answer
+
+    def _importances(self, study_id: int, request: Request) -> Response:
+        """Those of a comparison are ours; optuna-dashboard has those of all else."""
+        try:
+            space = self._storage.space(study_id)
+            if space is None:
+                return self._dashboard(request)
+            found = importances(self._storage.get_all_trials(study_id, deepcopy=False), space)
+        except KeyError:  # it has been deleted in between
+            return self._dashboard(request)
+        return Response(orjson.dumps({"param_importances": [found]}), mimetype="application/json")
 
     def _texts(
         self,

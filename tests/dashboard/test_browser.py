@@ -46,8 +46,10 @@ def page(browser: playwright.Browser, running: Dashboard) -> Iterator[playwright
 
 def test_the_link_leads_to_the_studies_and_to_their_graphs(page: playwright.Page, running: Dashboard) -> None:
     page.goto(running.link)
-    page.wait_for_url(f"{running.address}/dashboard")
-    page.get_by_text("comparison").click()
+    page.wait_for_url(f"{running.address}/")
+    page.locator(".study", has=page.get_by_role("link", name="comparison")).get_by_role(
+        "link", name="optuna-dashboard"
+    ).click()
     # optuna-dashboard's own graphs, and ours.
     page.get_by_text("Best Trial").wait_for()
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length >= 4")
@@ -56,7 +58,7 @@ def test_the_link_leads_to_the_studies_and_to_their_graphs(page: playwright.Page
 
 def test_the_note_says_what_the_study_has_shown(page: playwright.Page, running: Dashboard) -> None:
     page.goto(running.link)
-    page.wait_for_url(f"{running.address}/dashboard")
+    page.wait_for_url(f"{running.address}/")
     page.goto(f"{running.address}/dashboard/studies/{running.study('comparison')}/note")
     page.get_by_role("heading", name="Conclusions").wait_for()
     page.get_by_role("cell", name="[bold] faster").first.wait_for()
@@ -69,7 +71,7 @@ def test_a_trial_has_its_attributes_its_curve_and_files_to_download(
     trials = running.json(f"/api/studies/{study}")["trials"]
     best = max(trials, key=lambda trial: (len(trial["artifacts"]), trial["values"][0]))
     page.goto(running.link)
-    page.wait_for_url(f"{running.address}/dashboard")
+    page.wait_for_url(f"{running.address}/")
     page.goto(f"{running.address}/dashboard/studies/{study}/trials?numbers={best['number']}")
     page.get_by_role("heading", name=f"Trial {best['number']} ").wait_for()
     for text in ("hidden_units", "val_accuracy"):
@@ -90,7 +92,7 @@ def test_a_trial_has_its_attributes_its_curve_and_files_to_download(
 def test_studies_are_compared_side_by_side(page: playwright.Page, running: Dashboard) -> None:
     ids = ",".join(str(running.study(name)) for name in ("search", "comparison"))
     page.goto(running.link)
-    page.wait_for_url(f"{running.address}/dashboard")
+    page.wait_for_url(f"{running.address}/")
     page.goto(f"{running.address}/dashboard/compare-studies?ids={ids}")
     for name in ("search", "comparison"):
         page.get_by_text(name).first.wait_for()
@@ -109,7 +111,7 @@ def test_without_the_token_there_is_nothing_but_the_login_line(
 
 def test_a_change_is_refused_with_the_reason(page: playwright.Page, running: Dashboard) -> None:
     page.goto(running.link)
-    page.wait_for_url(f"{running.address}/dashboard")
+    page.wait_for_url(f"{running.address}/")
     refused = page.request.delete(f"{running.address}/api/studies/{running.study('search')}")
     assert refused.status == 405
     assert refused.json()["reason"].startswith("This dashboard is read-only.")

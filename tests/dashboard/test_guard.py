@@ -199,6 +199,10 @@ def test_bad_bodies_are_refused_and_change_nothing(
         "/favicon.ico",
         "/csv/1",
         "/nothing",
+        "/home",
+        "/studies/search",
+        "/compare",
+        "/static/plotly.js",
     ],
 )
 def test_without_the_token_there_is_nothing_but_the_login_line(path: str, running: Dashboard) -> None:
@@ -237,14 +241,18 @@ def test_wrong_tokens_and_cookies_do_not_open_it(folder: Path) -> None:
 
 def test_the_link_leads_to_the_page_that_it_names_and_nowhere_else(running: Dashboard) -> None:
     for path, leads_to in [
-        ("/", "/dashboard"),
+        ("/", "/"),
         ("/dashboard/studies/1", "/dashboard/studies/1"),
-        ("//elsewhere.example", "/dashboard"),
-        ('/dashboard/"><script>', "/dashboard/&#34;&gt;&lt;script&gt;"),
+        ("/studies/a%20b", "/studies/a%20b"),
+        ("/dashboards", "/"),
+        ("//elsewhere.example", "/"),
+        ('/dashboard/"><script>', "/dashboard/%22%3E%3Cscript%3E"),
     ]:
         reply = running.send("GET", f"{path}?token={running.token}", login=False)
         assert reply.status == 200
         assert f'content="0; url={leads_to}"' in reply.text
+    reply = running.send("GET", f"/compare?study=a&token={running.token}&study=b%26", login=False)
+    assert 'content="0; url=/compare?study=a&amp;study=b%26"' in reply.text
 
 
 def test_the_access_log_has_no_tokens(folder: Path) -> None:
@@ -265,7 +273,7 @@ def test_the_access_log_has_no_tokens(folder: Path) -> None:
 
 def test_no_token_lets_this_machine_in_and_is_not_for_others(folder: Path) -> None:
     with dashboard(folder, "--no-token") as running:
-        assert running.link.endswith("/dashboard")
+        assert running.link == f"{running.address}/"
         assert running.get("/api/studies").status == 200
         assert running.get("/api/studies", Host="elsewhere.example").status == 403
         assert running.send("POST", "/api/studies", body=BODIES[0]).status == 405

@@ -145,7 +145,7 @@ class Catalogue:
             for row, summary, activity in (known[row.study_id] for row in rows)
         ]
         # What others have created comes last.
-        return nested(sorted(found[::-1], key=lambda entry: entry.summary is None))
+        return nested(sorted(found, key=lambda entry: (entry.summary is None, -entry.row.study_id)))
 
     def _read(self, rows: Sequence[StudyRow]) -> dict[int, tuple[StudyRow, StudySummary | None, Activity]]:
         with self._lock:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from hpo.dashboard.live import SECONDS, Live
-from hpo.spec import SearchSpec
+from hpo.spec import FinalSpec, SearchSpec
 from hpo.storage import Storage
 from hpo.studies import Study, open_study
-from hpo.tables.numbers import estimate, settings
+from hpo.tables.numbers import counted, estimate, settings, with_spread
 
 # With each verdict.
 SHOWN_ARMS = 4
+TEST_METRIC = "test_accuracy"
 
 
 def result_line(study: Study) -> str:
     """One line about a study: the best trial of a search, the verdicts of a comparison. Empty without any."""
     if isinstance(study.spec, SearchSpec):
         return _of_search(study)
+    if isinstance(study.spec, FinalSpec):
+        return _of_final(study)
     return _of_comparison(study)
 
 
@@ -63,6 +66,16 @@ def _of_comparison(study: Study) -> str:
         return ""
     said = "; ".join(f"{decision}: {_listed(arms)}" for decision, arms in found.items())
     return f"By {comparison.metric} against {comparison.baseline}, {said}."
+
+
+def _of_final(study: Study) -> str:
+    arms = [arm for arm in study.compare().arms if TEST_METRIC in arm.mean]
+    said = [
+        f"{arm.arm} reaches {with_spread(arm.mean[TEST_METRIC], arm.sd[TEST_METRIC])}"
+        f" over {counted(arm.n, 'run')}"
+        for arm in arms
+    ]
+    return f"{TEST_METRIC} on fresh seeds: {_listed(said)}." if said else ""
 
 
 def _listed(arms: list[str]) -> str:
