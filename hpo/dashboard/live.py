@@ -95,6 +95,11 @@ class Live(Generic[Key, Made]):
                 self._made.move_to_end(key)
             return self._made.get(key)
 
+    def known(self) -> dict[Key, Made]:
+        """What was last made of every key."""
+        with self._changed:
+            return dict(self._made)
+
     def error(self, key: Key) -> Exception | None:
         """Why the last one could not be made; None if it could."""
         with self._changed:

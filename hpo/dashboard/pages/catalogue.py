@@ -136,7 +136,7 @@ class Catalogue:
         self._lock = threading.Lock()
         self._known: dict[int, tuple[StudyRow, StudySummary | None, Activity]] = {}
 
-    def entries(self, rows: Sequence[StudyRow], lines: Mapping[str, str | None]) -> list[Entry]:
+    def entries(self, rows: Sequence[StudyRow], lines: Mapping[str, str]) -> list[Entry]:
         """An entry a study, the newest first, finals inside those that they are of."""
         at_work = self._storage.holders()
         known = self._read(rows)

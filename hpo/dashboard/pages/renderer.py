@@ -6,16 +6,19 @@ import base64
 import hashlib
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from werkzeug import Response
 
 from hpo.dashboard.pages.sparklines import progress, sparkline
 from hpo.tables.numbers import number
 
+# A loader of the package would import it, which takes longer than to make the page.
+REPORT = Path(__file__).parents[2] / "report" / "templates"
 HTML = "text/html; charset=utf-8"
 NOTHING_ELSE = "base-uri 'none'; frame-ancestors 'none'"
 FORMAT = "%Y-%m-%d %H:%M UTC"
@@ -87,7 +90,7 @@ def _digest(name: str) -> str:
 def _environment() -> Environment:
     made = Environment(
         # The style of reports is that of all pages.
-        loader=ChoiceLoader([PackageLoader("hpo.dashboard.pages"), PackageLoader("hpo.report")]),
+        loader=ChoiceLoader([PackageLoader("hpo.dashboard.pages"), FileSystemLoader(REPORT)]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

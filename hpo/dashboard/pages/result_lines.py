@@ -29,9 +29,14 @@ class ResultLines:
         self._storage = storage
         self._live = Live(self._make, "put in a line", seconds=seconds)
 
-    def get(self, name: str, state: str) -> str | None:
-        """The last line of a study, None until there is one; the next one is made if it is time."""
-        return self._live.get(name, state)
+    def known(self) -> dict[str, str]:
+        """The last line of every study that has one."""
+        return self._live.known()
+
+    def ask_for(self, states: dict[str, str]) -> None:
+        """Have those made that it is time for, of studies in these states; of the last study first."""
+        for name, state in reversed(states.items()):
+            self._live.get(name, state)
 
     def close(self) -> None:
         """Begin no more of them."""

@@ -63,16 +63,12 @@ class Pages:
 
     def _home(self, *, whole: bool) -> Response:
         rows = self._storage.overview()
-        state_of = states(rows)
-        # The newest, which is shown first, comes first.
-        lines = {
-            row.name: self._lines.get(row.name, state_of[row.name])
-            for row in rows[::-1]
-            if row.name in state_of
-        }
-        entries = self._catalogue.entries(rows, lines)
+        entries = self._catalogue.entries(rows, self._lines.known())
         template = "home.html.jinja" if whole else "studies.html.jinja"
-        return page(template, entries=entries, root=self._root, place=self._storage.place)
+        made = page(template, entries=entries, root=self._root, place=self._storage.place)
+        # Last, since what is computed beside makes all else slower.
+        self._lines.ask_for(states(rows))
+        return made
 
     def _compare(self, asked: Sequence[str]) -> Response:
         names = tuple(dict.fromkeys(asked))
