@@ -45,10 +45,6 @@ class FinalSpec(ComparisonSpec):
     evaluation: Count = Field(description="Which look at the test set this is, of these studies; from 1.")
 
     @property
-    def seed_range(self) -> range:
-        return range(self.first_seed, self.first_seed + self.seeds)
-
-    @property
     def table_metrics(self) -> tuple[str, ...]:
         return (*(name for name, metric in METRICS.items() if metric.is_test), *super().table_metrics)
 
