@@ -18,8 +18,7 @@ from hpo.spec import StudySpec
 from hpo.tables.console import stderr
 from hpo.tables.numbers import duration, number
 
-BAR_WIDTH = 24
-NAME_WIDTH = 24
+LEAST_BAR, MOST_BAR, LEAST_NAME, GAP = 8, 28, 8, 2
 REFRESH_PER_SECOND = 4
 
 
@@ -83,25 +82,25 @@ class State:
         self._left = self._estimate.left(trials, self._looked)
 
     def __rich__(self) -> RenderableType:
-        return Group(self.bar, Running(self._spec, self._trials))
+        return Group(Bar(self), Running(self._spec, self._trials))
 
     @property
-    def bar(self) -> Grid:
-        """Name, bar, counts, times and best value."""
+    def name(self) -> str:
+        """The study's."""
+        return self._spec.name
+
+    @property
+    def figures(self) -> list[str]:
+        """How many trials have ended, the time passed and left, the best value."""
         finished = sum(trial.state.is_finished() for trial in self._trials)
-        done = sum(map(self._share, self._trials))
-        grid = Grid.grid(padding=(0, 2, 0, 0))
-        grid.add_column(no_wrap=True, overflow="ellipsis", max_width=NAME_WIDTH)
-        for _ in range(4):
-            grid.add_column(no_wrap=True)
-        grid.add_row(
-            Text(self._spec.name, style="bold"),
-            ProgressBar(total=len(self._trials) or None, completed=done, width=BAR_WIDTH),
-            Text(f"{finished}/{len(self._trials)} trials"),
-            Text(self._time()),
-            Text(self._best()),
-        )
-        return grid
+        return [
+            text for text in (f"{finished}/{len(self._trials)} trials", self._time(), self._best()) if text
+        ]
+
+    @property
+    def share(self) -> float:
+        """How much of the study is done, from 0 to 1."""
+        return sum(map(self._share, self._trials)) / len(self._trials) if self._trials else 0.0
 
     def _share(self, trial: FrozenTrial) -> float:
         if trial.state.is_finished():
@@ -124,6 +123,27 @@ class State:
         # Between two looks it goes down by itself.
         left = max(0.0, self._left - (time.monotonic() - self._looked))
         return f"{passed}, {rounded(left)} left"
+
+
+class Bar:
+    """A line of a study's name, a bar, and its figures, which have their room first."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def __rich_console__(self, console: Console, options: object) -> list[RenderableType]:
+        figures = self._state.figures
+        room = console.width - sum(len(text) + GAP for text in figures) - GAP
+        name = self._state.name
+        if len(name) > (most := max(LEAST_NAME, room - LEAST_BAR)):
+            name = f"{name[: most - 1]}…"
+        grid = Grid.grid(padding=(0, GAP, 0, 0))
+        width = max(LEAST_BAR, min(MOST_BAR, room - len(name)))
+        bar = ProgressBar(total=1.0, completed=self._state.share, width=width)
+        for _ in (name, bar, *figures):
+            grid.add_column(no_wrap=True, overflow="ellipsis")
+        grid.add_row(Text(name, style="bold"), bar, *figures)
+        return [grid]
 
 
 class Running:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table as Grid
 from rich.text import Text
 
-from hpo.progress.display import State
+from hpo.progress.display import Bar, State
 from hpo.progress.lines import ended, latest, running, sparkline, what
 from hpo.spec import StudySpec
 from hpo.tables.numbers import number
@@ -69,7 +69,7 @@ class Screen:
         self._state.look(trials)
 
     def __rich__(self) -> RenderableType:
-        return Group(self._state.bar, self._running(), self._ended())
+        return Group(Bar(self._state), self._running(), self._ended())
 
     def _running(self) -> Grid:
         grid = _grid(4)
