@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 _ABSENT = object()
+# Of what is told at once.
+MOST_LINES = 10
 
 
 class HpoError(Exception):
@@ -17,13 +20,27 @@ class HpoError(Exception):
         self.place = place
         self.rule = rule
         self.got = got
+        self.further: tuple[HpoError, ...] = ()
         self.remedy = remedy
         value = "" if got is _ABSENT else f", but got {got!r}"
         super().__init__(f"{place}: {rule}{value}." + (f" {remedy}" if remedy else ""))
 
     def inside(self, place: str) -> Self:
         """The same error, its place found inside another one: `file: place: rule ...`."""
-        return type(self)(f"{place}: {self.place}", self.rule, got=self.got, remedy=self.remedy)
+        inner = type(self)(f"{place}: {self.place}", self.rule, got=self.got, remedy=self.remedy)
+        return inner.with_further([error.inside(place) for error in self.further])
+
+    def with_further(self, errors: Sequence[HpoError]) -> Self:
+        """This error, the first of several that were found at once."""
+        self.further = tuple(errors)
+        return self
+
+    @property
+    def lines(self) -> list[str]:
+        """This error and the further ones, a line each, up to ten."""
+        told = [str(error) for error in (self, *self.further)]
+        more = len(told) - MOST_LINES
+        return [*told[:MOST_LINES], f"and {more} more"] if more > 0 else told
 
 
 class SpecError(HpoError):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
+import pytest
 import typer
 
 from hpo.cli import COMMANDS, app
+from tests.command import hpo
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 # A command, as it is typed, in code of one line or in a block.
 TYPED = re.compile(r"\bhpo ((?:data )?[a-z]+)((?: +[^\s`#]+)*)")
 
@@ -61,3 +65,22 @@ def test_every_option_that_stands_alone_in_the_readme_is_one_of_some_command() -
         if line.startswith("--")
     }
     assert alone <= known
+
+
+@pytest.mark.slow
+def test_the_path_of_ten_minutes_works_as_it_is_written(tmp_path: Path) -> None:
+    """Each command of the section, in its order, in a folder beside a copy of `studies`."""
+    section = README.split("## Ten minutes")[1].split("\n## ")[0]
+    lines = "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL)).splitlines()
+    typed = [line.split("#")[0].split() for line in lines if line.startswith("hpo ")]
+    assert len(typed) == 16
+    (tmp_path / "studies").mkdir()
+    shutil.copy(ROOT / "studies" / "quickstart.toml", tmp_path / "studies")
+    for _, *arguments in typed:
+        # A dashboard runs until it is ended, `--check` until it has answered.
+        more = ["--check", "--port", "0"] if arguments == ["dashboard"] else []
+        done = hpo(*arguments, *more, folder=tmp_path)
+        assert done.returncode == 0, (arguments, done.stderr)
+    assert "is the best of" in hpo("compare", "quickstart", folder=tmp_path).stdout
+    assert (tmp_path / "report" / "report.html").exists()
+    assert (tmp_path / "best.keras").exists()

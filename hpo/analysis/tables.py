@@ -29,10 +29,11 @@ def arms_table(comparison: Comparison, *, most: int | None = None) -> Table:
     differs = comparison.arms[0].differs if comparison.arms else {}
     columns = (
         *([Column("study", NAME, drop=1)] if several else []),
-        Column("arm", NAME),
+        # Each trial of a search is one by itself.
+        Column("arm", NAME) if is_judged or several else Column("trial", NAME, ("arm",)),
         # Of one study its verdicts say it.
         *([Column("role", drop=2)] if several and is_judged else []),
-        Column("n", NUMBER, drop=3),
+        *([Column("n", NUMBER, drop=3)] if is_judged or any(arm.n > 1 for arm in comparison.arms) else []),
         Column("failed", TALLY, drop=4),
         Column("pending", TALLY, drop=25),
         *own,

@@ -25,18 +25,23 @@ ENVIRONMENT = (
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    "Study files": {"init": specs.init, "validate": specs.validate, "schema": specs.schema},
+    "Study files": {
+        "init": specs.init,
+        "validate": specs.validate,
+        "promote": specs.promote,
+        "schema": specs.schema,
+    },
     "Training": {
         "run": training.run,
         "resume": training.resume,
         "final": training.final,
         "create": training.create,
         "worker": training.worker,
+        "watch": training.watch,
         "stop": training.stop,
     },
     "Results": {
@@ -82,7 +87,7 @@ def main() -> None:
     try:
         app(prog_name="hpo")  # also as `python -m hpo`
     except HpoError as error:
-        print(error, file=sys.stderr)
+        print("\n".join(error.lines), file=sys.stderr)
         sys.exit(2)
     except WorkerError as error:
         print(error, file=sys.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,13 @@ from hpo.cli.pictures import show_picture
 from hpo.files import new_file
 from hpo.tables import Column, Table
 from hpo.tables.kinds import NUMBER, PROSE, VALUE
+from hpo.tables.numbers import number
+
+if TYPE_CHECKING:
+    from hpo.data import Dataset
+
+# Between the standard deviations of features.
+MOST_RATIO = 100.0
 
 app = typer.Typer(help="Data sets: list, fetch, show.", no_args_is_help=True)
 
@@ -86,6 +93,7 @@ def show_set(
         "samples": len(dataset.x),
         "sample_shape": list(dataset.sample_shape),
         "dtype": str(dataset.x.dtype),
+        "range": [dataset.x.min().item(), dataset.x.max().item()],
         "classes": dataset.classes,
         "class_names": list(dataset.class_names),
         "class_counts": dataset.class_counts,
@@ -101,5 +109,22 @@ def show_set(
         if count < 2:
             said = f"{name}: class {label} has {count} sample, and every study needs one to train and another"
             print(f"{said} to validate. Add samples, or remove the class.", file=sys.stderr)
+    if said := _scales(dataset):
+        print(f"{name}: {said}", file=sys.stderr)
     if output == Format.table and out is None and len(dataset.sample_shape) in (2, 3):
         show_picture(lambda: samples_picture(dataset, rows=3, columns=5))
+
+
+def _scales(dataset: Dataset) -> str:
+    """A warning of features on very different scales, which is how networks learn little of small ones."""
+    if len(dataset.sample_shape) != 1 or len(dataset.x) < 2:
+        return ""
+    spreads = dataset.x.std(axis=0, dtype="float64")
+    varying = [(float(spread), column) for column, spread in enumerate(spreads) if spread > 0]
+    if not varying or (high := max(varying))[0] <= (low := min(varying))[0] * MOST_RATIO:
+        return ""
+    return (
+        f"features are on very different scales: column {high[1]} has a standard deviation of"
+        f" {number(high[0])}, column {low[1]} of {number(low[0])}. A network learns from the first alone:"
+        " bring both parts to the training part's scale, (x - x_train.mean(axis=0)) / x_train.std(axis=0)."
+    )

@@ -11,6 +11,7 @@ import typer
 from hpo.cli.options import Output, StorageUrl, StudyName, fetch, open_study
 from hpo.cli.output import Format, show
 from hpo.tables import Column, Table
+from hpo.tables.console import say
 from hpo.tables.kinds import SHARE, VALUE
 
 if TYPE_CHECKING:
@@ -59,9 +60,9 @@ def predict(
     if plot is not None:
         check_new_file(plot, suffix=".png", force=True)
     predicted = predictions(model, data)
+    _show(predicted, output)
     if plot is not None:
         _draw(predicted, plot)
-    _show(predicted, output)
 
 
 def _show(predicted: Predictions, output: Format) -> None:
@@ -76,8 +77,12 @@ def _show(predicted: Predictions, output: Format) -> None:
 
 
 def _draw(predicted: Predictions, path: Path) -> None:
+    from hpo.data import is_image_shape
     from hpo.files import new_file
     from hpo.prediction import contact_sheet
 
+    if not is_image_shape(predicted.x.shape[1:]):
+        say(f"There is nothing to draw: samples of shape {predicted.x.shape[1:]} are no images.")
+        return
     with new_file(path, force=True) as draft:
         contact_sheet(predicted).save(draft)

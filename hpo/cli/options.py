@@ -30,8 +30,24 @@ def _told_of_passwords(context: typer.Context, parameter: typer.CallbackParam, u
     return url
 
 
+def stored_names(context: typer.Context, incomplete: str) -> list[str]:
+    """The studies whose names a shell may complete so: those of `--storage`, if it can be read."""
+    from hpo.registry import summaries
+
+    try:
+        found = summaries(open_storage(context.params.get("storage")))
+    except Exception:  # to the prompt of a shell nothing is to be said
+        return []
+    return [summary.name for summary in found if summary.name.startswith(incomplete)]
+
+
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A study file.")]
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name.")]
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A study's name.", autocompletion=stored_names)
+]
+StudyNames = Annotated[
+    list[str], typer.Argument(metavar="STUDY", help="Studies' names.", autocompletion=stored_names)
+]
 StorageUrl = Annotated[
     str | None,
     typer.Option(

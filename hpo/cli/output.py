@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from hpo.cli.console import say, stdout
+from hpo.tables.console import say, stdout
 
 if TYPE_CHECKING:
     from hpo.tables import Table

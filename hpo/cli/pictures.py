@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from hpo.cli.console import stdout
+from hpo.tables.console import stdout
 
 if TYPE_CHECKING:
     import numpy as np

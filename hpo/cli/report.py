@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli.options import StorageUrl, open_storage, open_study
+from hpo.cli.options import StorageUrl, StudyNames, open_storage, open_study
 
 
 def report(
-    studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Studies' names.")],
+    studies: StudyNames,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write into.")],
     storage: StorageUrl = None,
 ) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpo.cli.console import say
-from hpo.cli.options import Output, StorageUrl, StudyName, open_storage, open_study
+from hpo.cli.options import Output, StorageUrl, StudyName, StudyNames, open_storage, open_study
 from hpo.cli.output import Format, show
 from hpo.errors import HpoError
+from hpo.tables.console import say, tell
 from hpo.tables.numbers import counted
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def study(name: StudyName, storage: StorageUrl = None, output: Output = Format.t
     summary = opened.summary
     best = opened.best if summary.counts["complete"] else None
     whole = summary_row(summary) | {"spec": to_json(opened.spec), "best": best and best.to_json()}
+    if output == Format.table:
+        tell(f"{opened.headline}\n")
     show(study_table(summary), output=output, whole=whole)
     if output == Format.table:
         print(f"\n{to_toml(opened.spec)}")
@@ -60,7 +62,7 @@ def trials(study: StudyName, storage: StorageUrl = None, output: Output = Format
 
 
 def best(
-    studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Studies' names.")],
+    studies: StudyNames,
     storage: StorageUrl = None,
     output: Output = Format.table,
 ) -> None:
@@ -70,7 +72,7 @@ def best(
 
 
 def compare(
-    studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Studies' names.")],
+    studies: StudyNames,
     storage: StorageUrl = None,
     output: Output = Format.table,
 ) -> None:
@@ -101,6 +103,8 @@ def show_comparison(studies: Sequence[Study], output: Format, *, most: int | Non
     from hpo.studies import compare_studies
 
     comparison, names = compare_studies(studies), [study.name for study in studies]
+    if output == Format.table and len(studies) == 1 and comparison.arms:
+        tell(f"{studies[0].headline}\n")
     # Of several studies by the metric that ranks them: all would be pages.
     metrics = [comparison.metric] if len(studies) > 1 else None
     verdicts = [] if comparison.has_one_seed else [verdicts_table(comparison, metrics=metrics)]
@@ -127,6 +131,8 @@ def show_final(study: Study, output: Format) -> None:
     from hpo.studies.tables import gaps_table
 
     summary = summarise_final(study)
+    if output == Format.table:
+        tell(f"{study.headline}\n")
     show(gaps_table(summary), output=output, whole=asdict(summary))
 
 

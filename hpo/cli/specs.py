@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpo.cli.options import Output
+from hpo.cli.options import Output, StorageUrl, StudyName, open_study
 from hpo.cli.output import Format, show
 from hpo.errors import HpoError, SpecError
-from hpo.files import new_file
+from hpo.files import check_new_file, new_file
 from hpo.tables import Column, Table
+from hpo.tables.console import say
 from hpo.tables.kinds import NUMBER
+from hpo.tables.numbers import counted
 
 if TYPE_CHECKING:
     from hpo.spec import StudySpec
@@ -40,9 +42,12 @@ def init(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="The folder to write it to.", show_default="this one")
     ] = Path(),
+    comparison: Annotated[
+        bool, typer.Option("--comparison", help="A comparison of fixed configurations, in place of a search.")
+    ] = False,
 ) -> None:
     """Write a commented example study file, study.toml."""
-    from hpo.spec import example
+    from hpo.spec import example, example_comparison
 
     path = directory / "study.toml"
     if path.exists():
@@ -52,8 +57,32 @@ def init(
     except OSError as error:
         raise SpecError(str(path), f"cannot be written: {error.strerror}") from None
     with new_file(path) as draft:
-        draft.write_text(example(), encoding="utf-8")
+        draft.write_text(example_comparison() if comparison else example(), encoding="utf-8")
     print(f"Wrote {path}. Run it with: hpo run {path}", file=sys.stderr)
+
+
+def promote(
+    study: StudyName,
+    top: Annotated[int, typer.Option(min=2, help="How many configurations.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each, none of those of the search.")] = 5,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The file to write.", show_default="STUDY-top-N.toml"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    storage: StorageUrl = None,
+) -> None:
+    """Write a study file that compares the best of a search over fresh seeds: from luck to a verdict."""
+    from hpo.spec import to_toml
+    from hpo.studies.promotion import promoted
+
+    spec = promoted(open_study(study, storage), top=top, seeds=seeds)
+    path = out or Path(f"{spec.name}.toml")
+    check_new_file(path, suffix=".toml", force=force)
+    with new_file(path, force=force) as draft:
+        draft.write_text(to_toml(spec), encoding="utf-8")
+    arms = ", ".join(arm.name for arm in spec.arms)
+    say(f"Wrote {path}: {arms} of {study} with {counted(seeds, 'seed')} each. Run it with: hpo run {path}")
 
 
 def validate(
@@ -76,8 +105,11 @@ def validate(
             errors.append(error)
     if rows:
         show(Table("Workloads", WORKLOAD, rows), output=output)
+        if output == Format.table:
+            valid = ", ".join(row["file"] for row in rows)
+            say(f"{valid}: {'valid' if len(rows) == 1 else 'all valid'}. Nothing has been created.")
     for broken in errors[:-1]:
-        print(broken, file=sys.stderr)
+        print("\n".join(broken.lines), file=sys.stderr)
     if errors:
         raise errors[-1]
 

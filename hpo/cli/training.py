@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpo.cli.console import say
 from hpo.cli.options import (
     CheckpointSeconds,
     MaxWorkerMemory,
@@ -16,22 +15,25 @@ from hpo.cli.options import (
     SpecPath,
     StorageUrl,
     StudyName,
+    StudyNames,
     Timeout,
     Workers,
     fetch,
     open_storage,
     open_study,
+    stored_names,
 )
 from hpo.cli.output import Format
-from hpo.cli.progress import StudyProgress
-from hpo.cli.results import show_best, show_comparison, show_final
-from hpo.errors import DataError, SpecError
+from hpo.cli.results import show_comparison, show_final
+from hpo.errors import DataError, HpoError, SpecError
+from hpo.tables.console import say, tell
 from hpo.tables.kinds import counts as states
-from hpo.tables.numbers import counted
+from hpo.tables.numbers import counted, number
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hpo.registry import StoredStudy
     from hpo.studies import Study, StudySummary
 
 # A search may have hundreds of configurations; `hpo compare` shows them all.
@@ -99,7 +101,7 @@ def resume(
 
 
 def final(
-    studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Studies to choose from.")],
+    studies: StudyNames,
     top: Annotated[int | None, typer.Option(min=1, help="How many configurations; by default 1.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Fresh seeds for each; by default 5.")] = None,
     again: Annotated[
@@ -127,7 +129,7 @@ def final(
     evaluation = create_final(chosen, top=top, seeds=seeds, again=again)
     if not _left(evaluation) and not again:
         said = f"{evaluation.name} has been evaluated. Another look at the test set is recorded: --again"
-        print(said, file=sys.stderr)
+        say(said)
         show_final(evaluation, output)
         return
     _train(
@@ -142,7 +144,10 @@ def final(
 
 def worker(
     studies: Annotated[
-        list[str] | None, typer.Argument(metavar="STUDY", help="Studies to serve; all by default.")
+        list[str] | None,
+        typer.Argument(
+            metavar="STUDY", help="Studies to serve; all by default.", autocompletion=stored_names
+        ),
     ] = None,
     storage: StorageUrl = None,
     max_trials: Annotated[int | None, typer.Option(min=1, help="Stop after this many trials.")] = None,
@@ -160,7 +165,9 @@ def worker(
 
     opened = open_storage(storage)
     given: dict[str, Any] = {} if checkpoint_seconds is None else {"checkpoint_seconds": checkpoint_seconds}
-    served = Worker(opened, studies or (), threads=threads, **given)
+    # One of `hpo run` is heard through its parent, which has lines of its own.
+    told = None if stop_on_end_of_input else _tell
+    served = Worker(opened, studies or (), threads=threads, on_finished=told, **given)
     served.stop_on_signals()
     if stop_on_end_of_input:
         served.stop_on_end_of_input()
@@ -177,9 +184,31 @@ def worker(
         print(f"Worker {served.name} finished {counted(finished, 'trial')}.", file=sys.stderr)
 
 
+def watch(study: StudyName, storage: StorageUrl = None) -> None:
+    """A study as it is trained, by whichever workers: progress, curves, what has ended. Ctrl-C ends it."""
+    from hpo.progress import watch as watch_trials
+    from hpo.tables.console import stdout
+
+    opened = open_study(study, storage)
+
+    def is_over() -> bool:
+        opened.refresh()
+        return opened.is_stopped or not _left(opened)
+
+    try:
+        watch_trials(opened.spec, lambda: opened.frozen_trials, is_over=is_over, console=stdout())
+    except KeyboardInterrupt:
+        return
+    tell(opened.headline)
+    say(_states(opened, opened.summary))
+
+
 def stop(study: StudyName, storage: StorageUrl = None) -> None:
     """Let a study's workers, wherever they are, stop after their epoch; its trials go back to the queue."""
     opened = open_study(study, storage)
+    if not _left(opened):
+        say(f"{study} has nothing left to train: there is nothing to stop.")
+        return
     opened.stop()
     deadline = time.monotonic() + STOP_SECONDS
     while (busy := len(opened.storage.in_training(opened.id))) and time.monotonic() < deadline:
@@ -191,6 +220,7 @@ def stop(study: StudyName, storage: StorageUrl = None) -> None:
 def _create(path: Path, storage: str | None, trials: int | None) -> Study:
     from hpo.spec import SearchSpec, load, parse, to_table
 
+    _refuse_name(path, storage)
     spec = load(path)
     if trials is not None:
         if not isinstance(spec, SearchSpec):
@@ -207,11 +237,36 @@ def _create(path: Path, storage: str | None, trials: int | None) -> Study:
         raise error.inside(str(path)) from None
 
 
+def _refuse_name(path: Path, storage: str | None) -> None:
+    """Say what trains a stored study, to somebody who names one in the place of a file."""
+    if path.exists() or path.suffix:
+        return
+    from hpo.registry import summaries
+
+    name = str(path)
+    try:
+        names = [summary.name for summary in summaries(open_storage(storage))]
+    except HpoError:  # there is no database
+        return
+    if name in names:
+        rule = "is the name of a stored study, not of a study file"
+        raise SpecError(name, rule, remedy=f"Train what is left of it with: hpo resume {name}")
+
+
 def _left(study: Study) -> int:
     return len(study.storage.unfinished(study.id))
 
 
+def _tell(study: StoredStudy, trial_id: int) -> None:
+    """A line about a trial that a worker has finished."""
+    from hpo.progress.lines import ended
+
+    trial = study.storage.rdb.get_trial(trial_id)
+    print(f"{study.name} {ended(study.spec, trial)}", file=sys.stderr, flush=True)
+
+
 def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
+    from hpo.progress import StudyProgress
     from hpo.spec import FinalSpec
 
     if not _left(study):
@@ -227,8 +282,6 @@ def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
         show_final(study, output)
     elif summary.counts["complete"]:
         show_comparison([study], Format.table, most=SHOWN_ARMS)
-        print()
-        show_best([study])
     if summary.counts["complete"]:
         from hpo.dashboard.publishing import publish
 
@@ -245,14 +298,42 @@ def _conclude(study: Study, summary: StudySummary) -> None:
     from hpo.spec import SearchSpec
 
     counts = summary.counts
-    line = f"{study.name}: {states(counts)}."
-    if _left(study):
-        line += " Stopped by hpo stop." if study.is_stopped else ""
-        line += f" Go on with: hpo resume {study.name}"
-    if counts["failed"]:
-        failed = next(trial for trial in study.all_trials if trial.state == "failed")
-        line += f" The first that failed, #{failed.number}: {failed.reason}"
-    say(line)
+    steps = [_next(study)] if counts["complete"] and not _left(study) else []
+    # The last line of a run in which something failed says what.
+    for line in (*steps, _states(study, summary)) if counts["failed"] else (_states(study, summary), *steps):
+        say(line)
     is_well = isinstance(study.spec, SearchSpec) and counts["complete"]
     if counts["failed"] and not is_well:
         raise typer.Exit(1)
+
+
+def _states(study: Study, summary: StudySummary) -> str:
+    """How many trials are in which state, and what became of those that are not complete."""
+    line = f"{study.name}: {states(summary.counts)}."
+    if _left(study):
+        line += " Stopped by hpo stop." if study.is_stopped else ""
+        line += f" Go on with: hpo resume {study.name}"
+    if summary.counts["failed"]:
+        failed = next(trial for trial in study.all_trials if trial.state == "failed")
+        line += f" The first that failed, #{failed.number}: {failed.reason}"
+    return line
+
+
+def _next(study: Study) -> str:
+    """What a person would do now."""
+    from hpo.spec import ComparisonSpec, FinalSpec
+
+    name, steps = study.name, []
+    if isinstance(study.spec, ComparisonSpec):
+        comparison = study.compare()
+        if isinstance(study.spec, FinalSpec):
+            name = study.spec.sources[0]
+        elif comparison.has_one_seed:
+            steps.append("decide: set seeds = 5 in the study file and run it again")
+        else:
+            steps.append(f"test: hpo final {name}")
+    else:
+        best = study.best
+        steps.append(f"best #{best.number} {number(best.value)}")
+        steps.append(f"confirm: hpo promote {name} or hpo final {name}")
+    return " · ".join((*steps, f"look: hpo report {name} --out report"))

@@ -202,7 +202,9 @@ def _labels(
 def _of_images(files: Sequence[Path], classifier: Classifier) -> _Samples:
     shape = classifier.sample_shape
     if not is_image_shape(shape):
-        raise DataError(str(files[0]), "the model takes no images: the shape of its samples is", got=shape)
+        takes = " x ".join("any" if size is None else str(size) for size in shape)
+        rule = f"cannot be an image, as a sample of this model is {takes} numbers"
+        raise DataError(str(files[0]), rule, remedy="Give it an .npz file with an array x.")
     size = [size for size in shape if size is not None]
     pictures = read_images(files, size, scale=classifier.scale)
     if pictures.resized:

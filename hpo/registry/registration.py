@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from datetime import UTC, datetime
 
@@ -65,7 +66,9 @@ def find(name: str, storage: Storage) -> optuna.Study:
         return optuna.load_study(study_name=name, storage=storage.optuna)
     except KeyError:
         names = [row.name for row in storage.overview() if is_ours(row.attributes)]
-        remedy = f"There are: {', '.join(names)}." if names else "It holds no study yet."
+        near = difflib.get_close_matches(name, names, n=1)
+        there = f"There are: {', '.join(names)}." if names else "It holds no study yet."
+        remedy = f"Did you mean {near[0]!r}?" if near else there
         raise StudyError(
             place_of(name), f"there is no such study in {storage.place}", remedy=remedy
         ) from None
@@ -73,7 +76,7 @@ def find(name: str, storage: Storage) -> optuna.Study:
 
 def summaries(storage: Storage) -> list[StudySummary]:
     """The studies that hpo created, oldest first; one that cannot be read says so."""
-    return [summarise(row) for row in storage.overview() if is_ours(row.attributes)]
+    return [summarise(row, storage) for row in storage.overview() if is_ours(row.attributes)]
 
 
 def served_studies(storage: Storage) -> list[int]:

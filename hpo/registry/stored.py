@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ TEST_DIGEST_ATTRIBUTE = "test_digest"
 CREATED_ATTRIBUTE = "created"
 STOPPED_ATTRIBUTE = "stopped"
 ATTRIBUTES = frozenset({SPEC_ATTRIBUTE, DIGEST_ATTRIBUTE, CREATED_ATTRIBUTE})
+LOST = "its worker is lost; the next worker takes it up"
 OTHER_DATA = "Put that data back, or give the study a new name."
 
 
@@ -31,8 +32,8 @@ OTHER_DATA = "Put that data back, or give the study a new name."
 class StudySummary:
     """One line about a study. `counts` has an entry for every state of a trial.
 
-    `problem` says why this version of hpo cannot read the study; what only its specification tells is then
-    None.
+    `lost` counts those of the running trials whose worker is gone; the next one takes them up. `problem` says
+    why this version of hpo cannot read the study; what only its specification tells is then None.
     """
 
     name: str
@@ -43,6 +44,7 @@ class StudySummary:
     counts: dict[str, int]
     best_value: float | None
     created: datetime | None
+    lost: int = 0
     problem: str | None = None
 
 
@@ -107,14 +109,22 @@ class StoredStudy:
     @property
     def all_trials(self) -> list[Trial]:
         """Every trial, by number."""
-        return [Trial.of(self.spec, frozen) for frozen in self.frozen_trials]
+        found = [Trial.of(self.spec, frozen) for frozen in self.frozen_trials]
+        if not any(trial.state == "running" for trial in found):
+            return found
+        lost = set(self.storage.lost(self.id))
+        keys = [frozen._trial_id for frozen in self.frozen_trials]
+        return [
+            replace(trial, lost=True, reason=LOST) if key in lost and trial.state == "running" else trial
+            for trial, key in zip(found, keys, strict=False)
+        ]
 
     @property
     def summary(self) -> StudySummary:
         """How far the study is."""
         for row in self.storage.overview():
             if row.study_id == self.id:
-                return summarise(row)
+                return summarise(row, self.storage)
         raise _deleted(self.name)
 
     def plan(self) -> int:
@@ -259,7 +269,7 @@ def sources_of(attributes: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, sources)) if isinstance(sources, list | tuple) else ()
 
 
-def summarise(row: StudyRow) -> StudySummary:
+def summarise(row: StudyRow, storage: Storage) -> StudySummary:
     """The summary of a study that hpo created, whichever version of it."""
     counts = {name: row.counts.get(state, 0) for state, name in STATES.items()}
     created = _time(row.attributes[CREATED_ATTRIBUTE])
@@ -268,7 +278,10 @@ def summarise(row: StudyRow) -> StudySummary:
     except SpecError as error:
         return StudySummary(row.name, None, None, None, None, counts, None, created, problem=str(error))
     metric, direction = spec.objective.metric, spec.objective.direction
-    return StudySummary(row.name, spec.kind, metric, direction, spec.planned, counts, row.best_value, created)
+    lost = len(storage.lost(row.study_id)) if counts["running"] else 0
+    return StudySummary(
+        row.name, spec.kind, metric, direction, spec.planned, counts, row.best_value, created, lost
+    )
 
 
 def _time(text: Any) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from hpo.spec.changes import Change, changes
 from hpo.spec.comparison import Arm, ComparisonSpec
-from hpo.spec.example import example
+from hpo.spec.example import example, example_comparison
 from hpo.spec.final import FinalSpec
 from hpo.spec.formats import from_json, json_schema, load, loads, to_json, to_table, to_toml
 from hpo.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters
@@ -33,6 +33,7 @@ __all__ = [
     "StudySpec",
     "changes",
     "example",
+    "example_comparison",
     "from_json",
     "json_schema",
     "load",

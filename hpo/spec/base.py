@@ -31,6 +31,14 @@ class RuleError(ValueError):
         super().__init__(rule)
 
 
+class UnknownKeyError(RuleError):
+    """A table has a key that it cannot have."""
+
+    def __init__(self, key: object, *, remedy: str) -> None:
+        self.key: Any = key
+        super().__init__(f"unknown key {Shown(key)!r}", remedy=remedy)
+
+
 @contextmanager
 def within(*path: str | int) -> Iterator[None]:
     """Prefixes `path` to the path of a `RuleError` raised inside."""
@@ -54,10 +62,13 @@ class Must:
 
 
 class OneOf:
-    """One of some strings, by default those that a `Literal` takes; the error suggests the nearest."""
+    """One of some strings, by default those that a `Literal` takes; the error suggests the nearest.
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
-        self.names = list(names)
+    `others` are names of what there is elsewhere, and which are no misspelling of any of these.
+    """
+
+    def __init__(self, names: Iterable[str] = (), *, others: Iterable[str] = ()) -> None:
+        self.names, self.others = list(names), list(others)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema: Any = core_schema.literal_schema(self.names) if self.names else handler(source)
@@ -66,7 +77,7 @@ class OneOf:
             schema,
             custom_error_type="must",
             custom_error_message=f"must be {either(names)}",
-            custom_error_context={"choices": " ".join(names)},
+            custom_error_context={"choices": " ".join(names), "others": " ".join(self.others)},
         )
 
 
@@ -146,22 +157,49 @@ class Model(BaseModel):
         """The error for a key that this table does not have."""
         match = nearest(key, cls.model_fields)
         remedy = f"Did you mean {match}?" if match else f"Known keys: {', '.join(cls.model_fields)}."
-        return RuleError(f"unknown key {Shown(key)!r}", remedy=remedy)
+        return UnknownKeyError(key, remedy=remedy)
 
 
 def explain(error: ValidationError, data: object, *, source: str) -> SpecError:
-    """The first thing wrong, in one line. `data` is what was checked, `source` its file or what it is."""
+    """What is wrong: a line for the first fault, which holds those for the `further` ones.
+
+    `data` is what was checked, `source` its file or what it is.
+    """
+    first, *further = faults(error, data, source=source)
+    return first.with_further(further)
+
+
+def faults(error: ValidationError, data: object, *, source: str) -> list[SpecError]:
+    """Everything that a check has found wrong, a line each."""
     errors = [e for e in error.errors(include_url=False) if e["type"] != "default_factory_not_called"]
-    first = errors[0]
-    broken = first.get("ctx", {}).get("error")
-    if first["type"] == "missing":
-        broken = _missing(errors, first["loc"][:-1])
+    found: dict[str, SpecError] = {}
+    for one in errors:
+        told = _told(one, errors, data, source=source)
+        # Keys that are missing in one table are one line.
+        found.setdefault(str(told), told)
+    return list(found.values())
+
+
+def _told(error: ErrorDetails, errors: list[ErrorDetails], data: object, *, source: str) -> SpecError:
+    broken = error.get("ctx", {}).get("error")
+    if error["type"] == "missing":
+        broken = _missing(errors, error["loc"][:-1])
     elif not isinstance(broken, RuleError):
-        broken = _wrong_value(first)
-    place = ": ".join(filter(None, (source, key_path((*_keys(first), *broken.path), data))))
+        broken = _wrong_value(error)
+    place = ": ".join(filter(None, (source, key_path((*_keys(error), *broken.path), data))))
     if broken.got is ABSENT:
         return SpecError(place, broken.rule, remedy=broken.remedy)
     return SpecError(place, broken.rule, got=Shown(broken.got), remedy=broken.remedy)
+
+
+def unknown_keys(error: ValidationError) -> list[tuple[str | int, ...]]:
+    """Where the keys are that a table does not have: each hides what else is wrong with its table."""
+    found = []
+    for one in error.errors(include_url=False):
+        broken = one.get("ctx", {}).get("error")
+        if isinstance(broken, UnknownKeyError):
+            found.append((*_keys(one), *broken.path, broken.key))
+    return found
 
 
 def _keys(error: ErrorDetails) -> tuple[str | int, ...]:
@@ -184,8 +222,10 @@ def _missing(errors: list[ErrorDetails], table: tuple[str | int, ...]) -> RuleEr
 def _wrong_value(error: ErrorDetails) -> RuleError:
     rule = error["msg"] if error["type"] == "must" else CONTAINERS.get(error["type"], "is not allowed")
     rule = f"key {rule}" if error["loc"][-1:] == ("[key]",) else rule
-    choices = error.get("ctx", {}).get("choices", "").split()
-    return RuleError(rule, got=error["input"], remedy=suggest(error["input"], choices))
+    context, got = error.get("ctx", {}), error["input"]
+    if isinstance(got, str) and got.lower() in context.get("others", "").split():
+        return RuleError(rule, got=got, remedy=f"This version has no {got}.")
+    return RuleError(rule, got=got, remedy=suggest(got, context.get("choices", "").split()))
 
 
 def key_path(path: tuple[str | int, ...], data: object = None) -> str:

@@ -23,6 +23,7 @@ from hpo.spec.hyperparameters import (
     Hyperparameters,
     HyperparameterTable,
     Positive,
+    Seed,
     check_together,
     check_used,
     fixed_values,
@@ -107,6 +108,7 @@ class ComparisonSpec(StudySpec):
 
     kind: Literal["comparison"] = Field(description="A comparison of named arms.")
     seeds: Count = Field(default=5, description="Trials of each arm, one per seed.")
+    first_seed: Seed = Field(default=0, description="The first of them; the others follow it.")
     arms: Arms = Field(description="The configurations to compare, at least two.")
     baseline: Text = Field(
         default_factory=lambda given: given["arms"][0].name,
@@ -153,7 +155,7 @@ class ComparisonSpec(StudySpec):
     @property
     def seed_range(self) -> range:
         """The seeds that each arm is trained with."""
-        return range(self.seeds)
+        return range(self.first_seed, self.first_seed + self.seeds)
 
     @property
     def replicates(self) -> int:

@@ -45,12 +45,11 @@ class FinalSpec(ComparisonSpec):
     evaluation: Count = Field(description="Which look at the test set this is, of these studies; from 1.")
 
     @property
-    def seed_range(self) -> range:
-        return range(self.first_seed, self.first_seed + self.seeds)
-
-    @property
     def table_metrics(self) -> tuple[str, ...]:
-        return (*(name for name, metric in METRICS.items() if metric.is_test), *super().table_metrics)
+        # The others are shown of a study that is ranked by their like on validation data.
+        own = f"test_{self.objective.metric}"
+        tested = ["test_accuracy", "test_loss", *([own] if own in METRICS else [])]
+        return (*tested, *super().table_metrics)
 
     def _check_declared(self, values: Mapping[str, Any]) -> None:
         """Nothing is declared: a search may draw what has no effect, as nesterov with a momentum of 0."""

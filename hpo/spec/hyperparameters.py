@@ -26,7 +26,11 @@ BatchNorm = Annotated[Flag | Literal["before", "after"], Must('false, "before" o
 Activation = Annotated[
     Literal["relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "leaky_relu", "linear"], OneOf()
 ]
-Optimizer = Annotated[Literal["sgd", "adam", "adamax", "nadam", "adagrad", "rmsprop"], OneOf()]
+# Keras has them too.
+OTHER_OPTIMIZERS = ("adamw", "adadelta", "adafactor", "ftrl", "lion", "lamb", "muon")
+Optimizer = Annotated[
+    Literal["sgd", "adam", "adamax", "nadam", "adagrad", "rmsprop"], OneOf(others=OTHER_OPTIMIZERS)
+]
 Schedule = Annotated[Literal["constant", "inverse_time", "exponential", "cosine"], OneOf()]
 BatchSize = Annotated[Count | Literal["full"], Must(f'an integer from 1 to {MAX_COUNT}, or "full"')]
 Dropout = Annotated[

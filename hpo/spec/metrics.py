@@ -50,6 +50,9 @@ METRICS: dict[str, Metric] = {
     "epochs_run": Metric("minimize", 1.0, is_objective=False, is_of_run=True),
     "test_accuracy": Metric("maximize", 0.005, is_objective=False, is_test=True),
     "test_loss": Metric("minimize", 0.01, is_objective=False, is_test=True),
+    "test_precision": Metric("maximize", 0.005, is_objective=False, is_test=True),
+    "test_recall": Metric("maximize", 0.005, is_objective=False, is_test=True),
+    "test_f1": Metric("maximize", 0.005, is_objective=False, is_test=True),
 }
 # What every epoch reports of the training samples and of the validation samples.
 EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")

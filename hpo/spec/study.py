@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hpo.spec.base import Model, Must, RuleError
+from hpo.spec.base import Model, Must, RuleError, UnknownKeyError, within
 from hpo.spec.hyperparameters import HYPERPARAMETERS, Count, Hyperparameters, Params, Positive
 from hpo.spec.metrics import METRICS
 from hpo.spec.parts import Data, FinalMetric, Objective, Text
@@ -80,18 +80,19 @@ class StudySpec(Model):
             for key in keys if isinstance(keys, Mapping) else ():
                 if key in cls.model_fields:
                     remedy = "Move it to the top of the file, above the first [table]."
-                    raise RuleError(f"unknown key {key!r}", table, remedy=remedy)
+                    with within(table):
+                        raise UnknownKeyError(key, remedy=remedy)
         return study
 
     @classmethod
     def unknown_key(cls, key: object) -> RuleError:
         if key in HYPERPARAMETERS:
-            return RuleError(f"unknown key {key!r}", remedy="It is a hyperparameter and belongs in [params].")
+            return UnknownKeyError(key, remedy="It is a hyperparameter and belongs in [params].")
         from hpo.spec.kinds import WRITTEN_KINDS
 
         for kind, other in WRITTEN_KINDS.items():
             if key in other.model_fields:
-                return RuleError(f"unknown key {key!r}", remedy=f'It belongs to kind = "{kind}".')
+                return UnknownKeyError(key, remedy=f'It belongs to kind = "{kind}".')
         return super().unknown_key(key)
 
     @property

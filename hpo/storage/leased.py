@@ -36,6 +36,11 @@ class LeasedTrial(optuna.trial.Trial):
         report = super().report
         self._kept(lambda: report(value, step))
 
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """See Optuna."""
+        set_user_attr = super().set_user_attr
+        self._kept(lambda: set_user_attr(key, value))
+
     def should_prune(self) -> bool:
         """See Optuna."""
         return self._kept(super().should_prune)

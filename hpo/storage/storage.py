@@ -178,6 +178,11 @@ class Storage:
         """Ids of the trials that a worker holds, by number."""
         return self._trials(study_id, (models.TrialModel.state == TrialState.RUNNING) & held(self.engine))
 
+    def lost(self, study_id: int) -> list[int]:
+        """Ids of the trials whose worker's lease is over, by number: the next worker takes them up."""
+        runs = models.TrialModel.state == TrialState.RUNNING
+        return self._trials(study_id, runs & leased() & ~held(self.engine))
+
     def running_elsewhere(self, study_id: int) -> list[int]:
         """Ids of the trials that another program runs, which knows of no leases, by number."""
         return self._trials(study_id, (models.TrialModel.state == TrialState.RUNNING) & ~leased())

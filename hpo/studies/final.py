@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hpo.analysis import DEFAULT_ALPHA
 from hpo.analysis.verdicts import mean_interval
 from hpo.data import load_test
 from hpo.errors import SpecError, StudyError
 from hpo.registry import place_of, sources_of
-from hpo.spec import ComparisonSpec, FinalSpec, Hyperparameters, StudySpec, parse
+from hpo.spec import ComparisonSpec, FinalSpec, parse
 from hpo.storage import Storage
-from hpo.studies import Study, compare_studies, create_study, open_study
+from hpo.studies import Study, create_study, open_study
+from hpo.studies.candidates import Candidate, candidates, candidates_of
 from hpo.studies.names import OLD_ARM_LENGTH, arm_name, final_names
 from hpo.trials.record import Trial
 
 SEEDS = 5
 # Far from the seeds of comparisons, which count from 0.
 SEED_STEP = 1000
-# What of the test set stands against what of the validation data.
-PAIRS = {"accuracy": ("val_accuracy", "test_accuracy"), "loss": ("val_loss", "test_loss")}
+# What of the test set stands against what of the validation data. The last three are shown of a study that is
+# ranked by them; version 0.1 did not measure them on the test set.
+PAIRS = {
+    "accuracy": ("val_accuracy", "test_accuracy"),
+    "loss": ("val_loss", "test_loss"),
+    "precision": ("precision", "test_precision"),
+    "recall": ("recall", "test_recall"),
+    "f1": ("f1", "test_f1"),
+}
+ALWAYS = ("accuracy", "loss")
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class FinalArm:
-    """A configuration's runs on fresh seeds; `gaps` by metric, `accuracy` and `loss`, empty without runs."""
+    """A configuration's runs on fresh seeds; `gaps` by metric, the objective's first, empty without runs."""
 
     arm: str
     n: int
@@ -65,39 +72,6 @@ class FinalSummary:
     evaluation: int
     alpha: float
     arms: tuple[FinalArm, ...]
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    name: str
-    params: dict[str, Any]
-    hyperparameters: dict[str, Any]
-    value: float
-
-    @property
-    def content(self) -> str:
-        """What is trained, the same for all spellings of it."""
-        try:
-            content = Hyperparameters(**self.hyperparameters).canonical.model_dump(mode="json")
-        except SpecError:  # another version of hpo trained it
-            content = self.hyperparameters
-        return json.dumps(content, sort_keys=True)
-
-    @property
-    def arm(self) -> dict[str, Any]:
-        """The arm of the final evaluation that trains just what the trials did.
-
-        Raises:
-            SpecError: this version of hpo cannot train it.
-        """
-        try:
-            trained = Hyperparameters(**self.hyperparameters)
-        except SpecError as error:
-            raise error.inside(self.name) from None
-        # What the study file says may mean something else today, since a default has changed.
-        if Hyperparameters(**self.params) == trained:
-            return {"name": self.name, **self.params}
-        return {"name": self.name, **trained.model_dump(mode="json", exclude_none=True)}
 
 
 def create_final(
@@ -125,7 +99,7 @@ def create_final(
     before.sort(key=lambda final: _final(final).evaluation)
     same = [final for final in before if set(_final(final).sources) == {study.name for study in studies}]
     if same and not again:
-        _check_asked(same[-1], top=top and min(top, len(_candidates(studies))), seeds=seeds)
+        _check_asked(same[-1], top=top and min(top, len(candidates(studies))), seeds=seeds)
         if storage.unfinished(same[-1].id):
             same[-1].confirm_data()
         return same[-1]
@@ -135,7 +109,7 @@ def create_final(
     for study in studies:
         study.check_test(test.digest)
     evaluation = 1 + max((_final(final).evaluation for final in before), default=0)
-    chosen = _candidates(studies)[: top or 1]
+    chosen = candidates(studies)[: top or 1]
     spec = _spec(studies, chosen, seeds=seeds or SEEDS, evaluation=evaluation)
     for study in studies:
         study.record_test(test.digest)
@@ -183,48 +157,7 @@ def _names_of_finals(study: Study) -> list[str]:
     return [row.name for row in rows if study.name in sources_of(row.attributes)]
 
 
-def _candidates(studies: Sequence[Study]) -> list[_Candidate]:
-    """Configurations that have results, best first by their studies' objective, each once."""
-    first = studies[0].spec.objective
-    for study in studies[1:]:
-        if study.spec.objective != first:
-            rule = f"must have the objective of study {studies[0].name!r} to be ranked with it"
-            raise StudyError(f"study {study.name!r}", rule, got=study.spec.objective.metric)
-    compare_studies(studies)  # refuses what is not comparable
-    found = [candidate for study in studies for candidate in _of_study(study, several=len(studies) > 1)]
-    if not found:
-        names = ", ".join(study.name for study in studies)
-        raise StudyError(f"study {names}", "has no complete trial yet", remedy="Train it first: hpo resume.")
-    found.sort(key=lambda candidate: candidate.value, reverse=first.direction == "maximize")
-    first_of = {candidate.content: candidate for candidate in reversed(found)}
-    return [candidate for candidate in found if first_of[candidate.content] is candidate]
-
-
-def _of_study(study: Study, *, several: bool) -> list[_Candidate]:
-    spec, groups = study.spec, dict[str, list[Trial]]()
-    for trial in study.all_trials:
-        groups.setdefault(trial.arm or f"#{trial.number}", []).append(trial)
-    return [
-        _Candidate(
-            name=arm_name(study.name, name, several=several),
-            params={**spec.params, **_own_params(spec, name, complete[0])},
-            hyperparameters=complete[0].hyperparameters,
-            value=statistics.fmean(trial.value for trial in complete if trial.value is not None),
-        )
-        for name, trials in groups.items()
-        # One that failed with some seed is not what anybody wants to use.
-        if all(trial.state != "failed" for trial in trials)
-        and (complete := [trial for trial in trials if trial.value is not None])
-    ]
-
-
-def _own_params(spec: StudySpec, name: str, trial: Trial) -> dict[str, Any]:
-    return dict(spec.arm(name).params) if isinstance(spec, ComparisonSpec) else trial.params
-
-
-def _spec(
-    studies: Sequence[Study], chosen: Sequence[_Candidate], *, seeds: int, evaluation: int
-) -> FinalSpec:
+def _spec(studies: Sequence[Study], chosen: Sequence[Candidate], *, seeds: int, evaluation: int) -> FinalSpec:
     first = studies[0].spec
     data = first.data.model_dump(exclude_none=True)
     if folds := data.pop("folds", None):
@@ -270,7 +203,7 @@ def _selected(storage: Storage, spec: FinalSpec) -> dict[str, dict[str, float]]:
             continue
         for arm in source.compare().arms:
             found[arm_name(name, arm.arm, several=several)] = arm.mean
-        for candidate in _of_study(source, several=several):
+        for candidate in candidates_of(source, several=several):
             # The objective may be of the best epoch, an arm's mean is of the last.
             found[candidate.name] = {
                 **found[candidate.name],
@@ -284,7 +217,9 @@ def _arm(
 ) -> FinalArm:
     runs = [trial.metrics for trial in trials if trial.state == "complete"]
     gaps = {}
-    for metric, (validation, test) in PAIRS.items():
+    own = [metric for metric, (validation, _) in PAIRS.items() if validation == spec.objective.metric]
+    for metric in dict.fromkeys((*own, *ALWAYS)):
+        validation, test = PAIRS[metric]
         differences = [run[validation] - run[test] for run in runs if validation in run and test in run]
         if differences:
             interval = mean_interval(differences, alpha=spec.alpha, overlap=0.0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from hpo.analysis import Comparison, compare, rank
+from hpo.analysis import Comparison, compare, headline, rank
 from hpo.errors import StudyError
 from hpo.files import check_new_file, new_file
 from hpo.registry import StoredStudy, StudySummary, place_of
@@ -84,6 +84,11 @@ class Study(StoredStudy):
     def compare(self) -> Comparison:
         """What every arm, or every configuration, has reached, and the verdicts on a comparison's arms."""
         return compare_studies([self])
+
+    @property
+    def headline(self) -> str:
+        """What the study has shown so far, in two or three sentences."""
+        return headline(self.spec, self.all_trials, self.compare())
 
     def _artifact(self, number: int, filename: str) -> Path | None:
         frozen = next((t for t in self.frozen_trials if t.number == number), None)

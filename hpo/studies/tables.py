@@ -21,6 +21,7 @@ from hpo.tables.kinds import (
     NAME,
     NUMBER,
     PROSE,
+    STATE,
     TALLY,
     TRIAL,
     VALUE,
@@ -46,7 +47,7 @@ def studies_table(summaries: Sequence[StudySummary]) -> Table:
     columns = (
         Column("name"),
         Column("kind", drop=2),
-        Column("trials", COUNTS, ("counts",)),
+        Column("trials", COUNTS, ("counts", "lost")),
         Column("metric", drop=1),
         Column("best", NUMBER, ("best_value",)),
         Column("created", MOMENT, drop=3),
@@ -77,7 +78,7 @@ def trials_table(trials: Sequence[Trial]) -> Table:
     params = dict.fromkeys(name for trial in trials for name in trial.params)
     columns = (
         Column("number", NUMBER),
-        Column("state"),
+        Column("state", STATE, ("state", "lost")),
         Column("value", NUMBER),
         Column("arm", NAME),
         Column("seed", NUMBER, drop=1),

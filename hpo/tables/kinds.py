@@ -67,9 +67,19 @@ def _setting(value: Any) -> str:
     return "none" if value is None else number(value)
 
 
+def _state(state: str, lost: bool) -> str:
+    return "lost" if lost else state
+
+
 def counts(found: Mapping[str, int]) -> str:
     """`3 complete, 1 waiting`."""
     return ", ".join(f"{count} {state}" for state, count in found.items() if count) or "no trials"
+
+
+def _with_lost(found: Mapping[str, int], lost: int) -> Mapping[str, int]:
+    if not lost:
+        return found
+    return {**found, "running": found["running"] - lost, "lost": lost}
 
 
 TEXT = Kind(number)
@@ -92,6 +102,8 @@ INTERVAL = Kind(_interval, is_number=True)
 P_VALUE = Kind(p_value, is_number=True)
 DURATION = Kind(_duration, is_number=True)
 MOMENT = Kind(_moment)
-COUNTS = Kind(counts)
+# Of counts by state, and how many of those that run are lost.
+COUNTS = Kind(lambda found, lost=0: counts(_with_lost(found, lost)))
+STATE = Kind(_state)
 # Of a decision and what it is not decided by.
 VERDICT = Kind(_verdict, wraps=True)

@@ -15,10 +15,11 @@ from hpo.trials.attachments import (
 )
 from hpo.trials.checkpoints import CHECKPOINT_SECONDS, Checkpoints, TrialCheckpoints
 from hpo.trials.outcome import Outcome, Replicate, StoppedError
-from hpo.trials.record import STATES, Trial
+from hpo.trials.record import COMPILED_ATTRIBUTE, STATES, Trial
 
 __all__ = [
     "CHECKPOINT_SECONDS",
+    "COMPILED_ATTRIBUTE",
     "CURVES_FILE",
     "MODEL_FILE",
     "PREDICTIONS_FILE",

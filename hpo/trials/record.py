@@ -12,6 +12,8 @@ from hpo.errors import SpecError
 from hpo.search import decode, hyperparameters_of
 from hpo.spec import METRICS, SearchSpec, StudySpec
 
+# Of a trial whose network fits no program that its worker had: one is compiled before its first epoch.
+COMPILED_ATTRIBUTE = "compiled_anew"
 STATES = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
@@ -30,7 +32,7 @@ class Trial:
     Times are local, as Optuna keeps them; `curve` is what each epoch reported, from epoch 1. `threads` are
     TensorFlow's in its worker, `versions` those of hpo and of the packages that it trained with, `retries`
     counts the workers that were lost while they trained it. `reason` says why it failed or was pruned, or, of
-    one that waits, why a worker could not train it.
+    one that waits, why a worker could not train it. One is `lost` that runs, and whose worker is gone.
     """
 
     number: int
@@ -51,6 +53,7 @@ class Trial:
     reason: str | None
     replicates: list[dict[str, Any]]
     curve: list[float]
+    lost: bool = False
 
     @classmethod
     def of(cls, spec: StudySpec, frozen: FrozenTrial) -> Trial:

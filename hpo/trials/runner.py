@@ -28,6 +28,7 @@ from hpo.trials.lockstep import Clock, Lockstep, ReplicateRun
 from hpo.trials.metrics import classification_metrics, confusion_counts
 from hpo.trials.outcome import Outcome, StoppedError
 from hpo.trials.progress import EarlyStopping, PruningCallback, TrialProgress
+from hpo.trials.record import COMPILED_ATTRIBUTE
 
 # XLA keeps what it has compiled (about 20 MiB a key) for the life of the process. So forgetting a network
 # frees only its state and graphs, and costs seconds and those 20 MiB once more if its key comes back.
@@ -64,6 +65,8 @@ class TrialRunner:
         Raises:
             StoppedError: `should_stop()` was true before an epoch; a checkpoint has been saved.
         """
+        if compile_key(hyperparameters) not in self._networks:
+            trial.set_user_attr(COMPILED_ATTRIBUTE, True)
         training = self._begin(trial, hyperparameters)
         if (
             checkpoints is not None
@@ -230,9 +233,12 @@ class TrialRunner:
                 **{f"train_{name}": value for name, value in replicate.run.evaluate(training).items()},
             }
             if self._test is not None:
-                of_test = replicate.run.evaluate(self._test)
+                predicted = replicate.run.predict(self._test)
+                of_test = replicate.run.evaluate(self._test) | classification_metrics(
+                    self._test.y.numpy(), predicted
+                )
                 measured |= {f"test_{name}": value for name, value in of_test.items()}
-                replicate.test_probabilities = replicate.run.predict(self._test)
+                replicate.test_probabilities = predicted
             replicate.confusion = confusion_counts(self.dataset.y[validation.rows], probabilities)
             replicate.metrics = {name: value for name, value in measured.items() if math.isfinite(value)}
             for name, value in measured.items():

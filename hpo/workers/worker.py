@@ -78,6 +78,7 @@ class Worker:
         checkpoint_seconds: how often the state of a trial is saved, from which it goes on if the worker dies.
         lease_seconds: how long a trial waits for a worker that has died.
         runner: makes what trains the trials of a study; by default its networks.
+        on_finished: called with the study and Optuna's id of each trial that this worker has finished.
 
     Raises:
         StudyError: there is no study of such a name.
@@ -93,11 +94,13 @@ class Worker:
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         lease_seconds: float = LEASE_SECONDS,
         runner: Callable[[StoredStudy], Runner] | None = None,
+        on_finished: Callable[[StoredStudy, int], None] | None = None,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._storage, self._threads = storage, threads
         self._checkpoint_seconds, self._lease_seconds = checkpoint_seconds, lease_seconds
         self._make_runner = runner or self._network_runner
+        self._on_finished = on_finished or (lambda study, trial_id: None)
         self._stopping = threading.Event()
         self._retry = Patience(self._stopping)
         self._may_exit = False
@@ -193,6 +196,7 @@ class Worker:
         with Keeper(study, claim, stopping=self._stopping, may_exit=self._may_exit) as keeper:
             try:
                 if self._finish(study, claim, keeper):
+                    self._on_finished(study, claim.trial_id)
                     return True
             except LeaseLostError:
                 pass

@@ -363,13 +363,16 @@ def test_seeds_that_can_hardly_end_in_a_verdict_are_told_before_anything_runs(
     done = quick("validate", "study.toml", folder=tmp_path)
     assert done.returncode == 0
     assert said in done.stderr
-    assert done.stderr.endswith("Set seeds to 5 or more.\n")
+    doubt, valid = done.stderr.splitlines()
+    assert doubt.endswith("Set seeds to 5 or more.")
+    assert valid == "study.toml: valid. Nothing has been created."
 
 
 def test_enough_seeds_and_searches_are_not_doubted(tmp_path: Path) -> None:
     (tmp_path / "five.toml").write_text(COMPARISON.replace("seeds = 2", "seeds = 5"))
     (tmp_path / "search.toml").write_text(SEARCH)
-    assert quick("validate", "five.toml", "search.toml", folder=tmp_path).stderr == ""
+    said = quick("validate", "five.toml", "search.toml", folder=tmp_path).stderr
+    assert said == "five.toml, search.toml: all valid. Nothing has been created.\n"
 
 
 # ------------------------------------------------------------------------------- whatever the numbers

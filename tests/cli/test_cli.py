@@ -168,7 +168,8 @@ def test_validate_shows_the_good_files_and_says_what_is_wrong_with_each_bad_one(
     done = quick("validate", "none.toml", "good.toml", "bad.toml", folder=tmp_path)
     assert done.returncode == 2
     assert "good.toml  search" in done.stdout
-    missing, unknown = done.stderr.splitlines()
+    valid, missing, unknown = done.stderr.splitlines()
+    assert valid == "good.toml: valid. Nothing has been created."
     assert missing.startswith("none.toml: no such file")
     assert unknown.startswith("bad.toml: data set: must be")
     assert unknown.endswith("but got 'digit'. Did you mean 'digits'?")
@@ -233,15 +234,21 @@ def test_run_shows_progress_on_the_terminal_then_the_result(trained: Trained) ->
     assert trained.search.returncode == 0
     shown = plain(trained.search.stdout)
     assert re.search(r"search .*\d/4 trials", shown)
-    assert len(re.findall(r"#\d dropout=\[0\.\d\] learning_rate=0\.\d+: complete", shown)) == 4
-    assert "best trial of search" in shown
-    assert shown.splitlines()[-1] == "search: 4 complete."
+    assert len(re.findall(r"#\d dropout=\[0(\.2)?\] learning_rate=0\.\d+: complete", shown)) == 4
+    assert re.search(r"#\d is the best of 4: val_accuracy 0\.\d+ with dropout", shown)
+    *_, states, following, rest = shown.splitlines()
+    assert states == "search: 4 complete."
+    assert re.match(r"best #\d 0\.\d+ · confirm: hpo promote search or hpo final ", following)
+    assert rest == "search · look: hpo report search --out report"
 
 
 def test_run_prints_the_result_to_stdout_and_a_line_per_trial_to_stderr(trained: Trained) -> None:
     done = trained.comparison
-    assert done.stdout.split()[:4] == ["arm", "n", "failed", "val_loss"]
-    assert "best trial of comparison" in done.stdout
+    headline, _, head, *_ = done.stdout.splitlines()
+    assert headline.startswith("By val_loss, against plain, undecided: [bold] faster (-")
+    assert headline.endswith(". 2 trials failed.")
+    assert head.split()[:4] == ["arm", "n", "failed", "val_loss"]
+    assert "best trial" not in done.stdout
     trials = [line for line in done.stderr.splitlines() if line.startswith("#")]
     assert sorted(trial[:2] for trial in trials) == [f"#{number}" for number in range(6)]
     assert sum("[bold] faster, seed 1: complete val_loss" in trial for trial in trials) == 1
@@ -259,8 +266,10 @@ def test_run_of_a_finished_study_says_so_and_shows_its_result(trained: Trained, 
     moved.parent.mkdir()
     (copied / "search.toml").rename(moved)
     done = succeeded(quick("run", moved, folder=copied))
-    assert done.stderr.splitlines() == ["search: nothing is left to train.", "search: 4 complete."]
-    assert done.stdout.startswith("arm  n  ")
+    nothing, states, following = done.stderr.splitlines()
+    assert [nothing, states] == ["search: nothing is left to train.", "search: 4 complete."]
+    assert following.startswith("best #")
+    assert done.stdout.splitlines()[2].startswith("trial  val_accuracy  ")
     again = quick("resume", "comparison", folder=copied)
     assert again.stdout == trained.comparison.stdout
     assert again.returncode == 1
@@ -310,13 +319,16 @@ def test_ctrl_c_ends_with_code_130_and_what_was_begun_waits_for_the_next_worker(
     out, rest = process.communicate(timeout=60)
     assert process.returncode == 130, rest
     assert out == ""
-    assert re.match(r"#0 dropout=\[0\.0\] learning_rate=0\.01: complete", first)
+    assert re.match(r"#0 dropout=\[0\] learning_rate=0\.01: complete", first)
     assert rest.splitlines()[-1] == "Stopped. Go on with: hpo resume search"
     # No name: it serves every study. The artifacts of the first trial are where HPO_ARTIFACT_DIR says.
     worker = succeeded(hpo("worker", "--max-trials", "1", folder=tmp_path))
     begun, *between, ended = worker.stderr.splitlines()
     # A checkpoint that lies in another folder is said.
-    assert all("begins anew, since its checkpoint" in line for line in between)
+    anew = [line for line in between if not line.startswith("search #")]
+    assert all("begins anew, since its checkpoint" in line for line in anew)
+    (told,) = (line for line in between if line.startswith("search #"))
+    assert re.search(r": complete val_accuracy 0\.\d+ in 100 epochs, ", told)
     assert re.fullmatch(r"Worker \S+ on storage sqlite:///hpo.db\. Ctrl-C stops it after its epoch\.", begun)
     assert re.fullmatch(r"Worker \S+ finished 1 trial\.", ended)
     states = [trial["state"] for trial in parsed(quick("trials", "search", "--format=json", folder=tmp_path))]
@@ -445,9 +457,9 @@ def test_compare_says_the_same_in_every_format(read: Read) -> None:
     assert rows["f1_sd"].dropna().tolist() == [arm["sd"]["f1"] for arm in found["arms"][:2]]
     shown = succeeded(read("compare", "comparison")).stdout.splitlines()
     mean, sd = (found["arms"][0][what]["val_loss"] for what in ("mean", "sd"))
-    assert shown[1].startswith("[bold] faster")
-    assert with_spread(mean, sd) in shown[1]
-    assert re.match(r"too fast +0 +2 +- ", shown[3])
+    assert shown[3].startswith("[bold] faster")
+    assert with_spread(mean, sd) in shown[3]
+    assert re.match(r"too fast +0 +2 +- ", shown[5])
 
 
 def test_compare_of_a_search_has_a_row_for_each_configuration(read: Read) -> None:
@@ -483,7 +495,7 @@ def test_latex_is_the_table_that_people_see(read: Read) -> None:
     names = [name.strip() for name in head.removesuffix(r" \\").split("&")]
     metrics = [r"val\_loss", r"val\_accuracy", "f1", r"train\_seconds"]
     assert names == ["arm", "n", "failed", *metrics, r"learning\_rate"]
-    shown = succeeded(read("compare", "comparison")).stdout.splitlines()[1]
+    shown = succeeded(read("compare", "comparison")).stdout.splitlines()[3]
     mean, sd = re.findall(r"([\d.]+) ± ([\d.]+)", shown)[0]
     assert re.sub(" +", " ", lines[1]).startswith(rf"{{[}}bold] faster & 2 & -- & ${mean} \pm {sd}$ & ")
     assert all(line.endswith(r" \\") and line.count("&") == head.count("&") for line in [head, *lines[1:4]])
@@ -968,7 +980,9 @@ def test_mnist_from_the_file_to_the_result(tmp_path: Path) -> None:
         """
     )
     done = succeeded(hpo("run", "mnist.toml", "--workers", "1", folder=tmp_path, XLA_FLAGS=""))
-    assert done.stderr.splitlines()[-1] == "mnist: 2 complete."
+    states, following = done.stderr.splitlines()[-2:]
+    assert states == "mnist: 2 complete."
+    assert following.startswith("decide: set seeds = 5 in the study file and run it again · look: ")
     best, other = parsed(quick("compare", "mnist", "--format", "json", folder=tmp_path))["arms"]
     assert (best["arm"], other["arm"]) == ("Adam", "SGD")
     assert best["differs"] == {"optimizer": "adam", "learning_rate": 0.001}

@@ -366,7 +366,9 @@ def test_files_that_are_no_data_are_refused_in_one_line(
 
 def test_a_model_of_vectors_takes_no_images(folder: Path, tmp_path: Path) -> None:
     network(shape=(7,)).save(tmp_path / "m.keras")
-    assert "the model takes no images" in refused(tmp_path / "m.keras", folder / "images")
+    assert "cannot be an image, as a sample of this model is" in refused(
+        tmp_path / "m.keras", folder / "images"
+    )
 
 
 # ------------------------------------------------------------------------------------------ the picture

@@ -426,17 +426,9 @@ def test_there_is_a_study_for_each_section_of_the_report() -> None:
     }  # fmt: skip
 
 
-def test_the_example_is_valid_in_both_kinds() -> None:
-    example = specs.example()
-    assert isinstance(specs.loads(example), specs.SearchSpec)
-    top, rest = example.split("[params]")[0], example.split("# A comparison")[1]
-    kept = [
-        line
-        for line in top.splitlines()
-        if not line.startswith(("kind", "trials", "sampler", "pruner", "seeds"))
-    ]
-    arms = [line.removeprefix("#").strip() for line in rest.splitlines()[1:]]
-    assert isinstance(specs.loads("\n".join(kept + arms)), specs.ComparisonSpec)
+def test_the_examples_are_valid() -> None:
+    assert isinstance(specs.loads(specs.example()), specs.SearchSpec)
+    assert isinstance(specs.loads(specs.example_comparison()), specs.ComparisonSpec)
 
 
 # Strategies of valid studies.

@@ -177,6 +177,8 @@ def test_a_study_that_is_not_there_is_told_with_those_that_are(create, url):
     create(COMPARISON)
     optuna.create_study(study_name="somebody's", storage=url)
     with pytest.raises(StudyError, match=r"there is no such study in .*There are: search, comparison\.$"):
+        open_study("another", storage=url)
+    with pytest.raises(StudyError, match=r"there is no such study in .*Did you mean 'search'\?$"):
         open_study("serach", storage=url)
 
 

@@ -21,6 +21,14 @@ def stderr() -> Console:
     return Console(stderr=True, width=None if sys.stderr.isatty() else WIDE, highlight=False)
 
 
+def tell(text: str) -> None:
+    """Print a sentence to standard output; a terminal gets it broken between words."""
+    if sys.stdout.isatty():
+        stdout().print(Text(text))
+    else:
+        print(text)
+
+
 def say(line: str) -> None:
     """Print a message to standard error; a terminal gets it broken between words."""
     if sys.stderr.isatty():

@@ -1,0 +1,140 @@
+"""What a study has shown so far, in two or three sentences: the first thing that people read of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from hpo.analysis.arms import ArmSummary
+from hpo.analysis.comparison import Comparison
+from hpo.analysis.ranking import rank
+from hpo.analysis.verdicts import Decision
+from hpo.spec import ComparisonSpec, FinalSpec, StudySpec
+from hpo.tables.kinds import counts
+from hpo.tables.numbers import counted, number, settings, signed, with_spread
+from hpo.trials.record import STATES, Trial
+
+# How many are named; the tables have all.
+NEXT, NAMED = 2, 4
+# In the order in which they are told.
+DECISIONS: tuple[Decision, ...] = ("better", "equivalent", "undecided", "worse")
+
+
+def headline(spec: StudySpec, trials: Sequence[Trial], comparison: Comparison) -> str:
+    """The result: of a search its winner, of a comparison its verdicts, of a final what it reached.
+
+    It ends with what is not known yet. `comparison` is that of the study's `trials`.
+    """
+    if not any(trial.value is not None for trial in trials):
+        said = [_nothing(trials)]
+    elif isinstance(spec, FinalSpec):
+        said = [*_tested(comparison, spec), _missing(trials)]
+    elif isinstance(spec, ComparisonSpec):
+        said = [*_verdicts(comparison), _missing(trials)]
+    else:
+        said = [*_winner(spec, trials), _missing(trials)]
+    return " ".join(filter(None, said))
+
+
+def _nothing(trials: Sequence[Trial]) -> str:
+    found = {state: sum(trial.state == state for trial in trials) for state in STATES.values()}
+    return f"No trial is complete yet: {counts(found)}."
+
+
+def _winner(spec: StudySpec, trials: Sequence[Trial]) -> list[str]:
+    objective = spec.objective
+    ranked = sorted(
+        (trial for trial in trials if trial.value is not None and math.isfinite(trial.value)),
+        key=lambda trial: rank(trial.value, objective.direction),
+    )
+    if not ranked:
+        return [f"No trial has a finite {objective.metric}."]
+    first, *others = ranked
+    made_of = f" with {settings(first.params)}" if first.params else ""
+    said = [f"#{first.number} is the best of {len(ranked)}: {_value(spec, first)}{made_of}."]
+    if others:
+        nearest = ", ".join(f"#{trial.number} {_behind(first, trial)}" for trial in others[:NEXT])
+        said.append(f"Behind it: {nearest}.")
+    return [*said, "What it reaches on other seeds and on the test set is not known yet."]
+
+
+def _value(spec: StudySpec, trial: Trial) -> str:
+    moment = ", of its best epoch," if spec.objective.at == "best" else ""
+    return f"{spec.objective.metric} {number(trial.value)}{moment}"
+
+
+def _behind(first: Trial, other: Trial) -> str:
+    assert first.value is not None
+    assert other.value is not None
+    return (
+        "with the same value"
+        if first.value == other.value
+        else f"by {number(abs(first.value - other.value))}"
+    )
+
+
+def _verdicts(comparison: Comparison) -> list[str]:
+    metric, judged = comparison.metric, [arm for arm in comparison.arms if arm.verdicts]
+    first = comparison.arms[0]
+    extreme = "highest" if comparison.direction == "maximize" else "lowest"
+    leads = f"{first.arm} has the {extreme} mean {comparison.ranked_by}, {_reached(first, comparison)}"
+    if comparison.has_one_seed or not judged:
+        return [f"{leads}.", "One seed decides nothing." if comparison.has_one_seed else ""]
+    groups = [
+        f"{decision}: {_named(found)}"
+        for decision in DECISIONS
+        if (found := [_short(arm, metric) for arm in judged if _decision(arm, metric) == decision])
+    ]
+    return [f"By {metric}, against {comparison.baseline}, {'; '.join(groups)}.", f"{leads}."]
+
+
+def _decision(arm: ArmSummary, metric: str) -> str | None:
+    return arm.verdicts[metric].decision if metric in arm.verdicts else None
+
+
+def _short(arm: ArmSummary, metric: str) -> str:
+    verdict = arm.verdicts[metric]
+    if verdict.difference is None or verdict.decision == "equivalent":
+        return arm.arm
+    spread = None if verdict.low is None or verdict.high is None else (verdict.high - verdict.low) / 2
+    size = f"x {number(verdict.difference)}" if verdict.is_ratio else signed(verdict.difference, spread)
+    return f"{arm.arm} ({size})"
+
+
+def _reached(arm: ArmSummary, comparison: Comparison) -> str:
+    if comparison.has_other_values:
+        return number(arm.value)
+    metric = comparison.metric
+    return with_spread(arm.mean.get(metric), arm.sd.get(metric))
+
+
+def _tested(comparison: Comparison, spec: FinalSpec) -> list[str]:
+    validation = spec.objective.metric
+    test = validation.replace("val_", "test_") if validation.startswith("val_") else f"test_{validation}"
+    said = []
+    for arm in comparison.arms[:NAMED]:
+        found = f"{validation} {with_spread(arm.mean.get(validation), arm.sd.get(validation))}"
+        if test in arm.mean:
+            found = f"{test} {with_spread(arm.mean[test], arm.sd.get(test))}, {found}"
+        said.append(f"{arm.arm}: {found} ({counted(arm.n, 'run')})")
+    return [f"On fresh seeds, {'; '.join(said)}."]
+
+
+def _missing(trials: Sequence[Trial]) -> str:
+    """What is not there yet, or never will be."""
+    left = sum(trial.state in ("waiting", "running") for trial in trials)
+    failed = sum(trial.state == "failed" for trial in trials)
+    said = []
+    if left:
+        said.append(
+            f"{left} of {counted(len(trials), 'trial')} {'is' if left == 1 else 'are'} still to come."
+        )
+    if failed:
+        said.append(f"{counted(failed, 'trial')} failed.")
+    return " ".join(said)
+
+
+def _named(names: Iterable[str]) -> str:
+    all_of_them = list(names)
+    more = len(all_of_them) - NAMED
+    return ", ".join(all_of_them[:NAMED]) + (f" and {more} more" if more > 0 else "")

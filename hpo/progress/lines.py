@@ -1,0 +1,84 @@
+"""A trial in one line, and its curve in a few characters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.progress.estimate import epochs_of
+from hpo.search import decode
+from hpo.spec import StudySpec
+from hpo.tables.numbers import counted, duration, number, settings
+from hpo.trials import COMPILED_ATTRIBUTE
+
+BARS = "▁▂▃▄▅▆▇█"
+ENDED = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+
+
+def ended(spec: StudySpec, trial: FrozenTrial) -> str:
+    """What has become of a trial that has ended, in how many epochs and seconds.
+
+    Its seconds are those of training and, if they count for anything, those of compiling.
+    """
+    attributes, metric = trial.user_attrs, spec.objective.metric
+    said = f"#{trial.number} {what(trial)}: {ENDED[trial.state]}"
+    if trial.state == TrialState.COMPLETE:
+        said += f" {metric} {number(trial.value)}"
+    elif trial.state == TrialState.FAIL:
+        said += f": {attributes.get('reason', 'no reason is known')}"
+    elif trial.intermediate_values:
+        said += f" at {spec.objective.reported} {number(latest(trial))}"
+    seconds, compiling = attributes.get("train_seconds"), attributes.get("compile_seconds", 0.0)
+    if seconds is None:
+        return said
+    said += f" in {counted(len(trial.intermediate_values), 'epoch')}, {duration(seconds)}"
+    return f"{said} + {duration(compiling)} compiling" if compiling >= 0.1 else said
+
+
+def running(spec: StudySpec, trial: FrozenTrial) -> str:
+    """How far a trial that runs is: `#3 epoch 7 of 50`, `#4 compiling`."""
+    reported = len(trial.intermediate_values)
+    if not trial.user_attrs.get("worker"):
+        return f"#{trial.number} starting"
+    if not reported and trial.user_attrs.get(COMPILED_ATTRIBUTE):
+        return f"#{trial.number} compiling"
+    most = epochs_of(spec, trial)
+    # The epoch that it is in.
+    now = reported + 1 if most is None else min(reported + 1, most)
+    return f"#{trial.number} epoch {now}{f' of {most}' if most else ''}"
+
+
+def what(trial: FrozenTrial) -> str:
+    """What a trial trains: its arm and seed, or its hyperparameters."""
+    if (arm := trial.user_attrs.get("arm")) is not None:
+        return f"{arm}, seed {trial.user_attrs.get('seed')}"
+    return settings({name: decode(value) for name, value in trial.params.items()})
+
+
+def latest(trial: FrozenTrial) -> float:
+    """What a trial has reported last."""
+    return trial.intermediate_values[max(trial.intermediate_values)]
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """A curve, the last value of each stretch of it; what is not finite is a space.
+
+    >>> sparkline([0.1, 0.5, 0.9], 20), sparkline(range(100), 5), sparkline([1.0, float("nan")], 9)
+    ('▁▅█', '▁▃▅▇█', '▅ ')
+    """
+    count = min(width, len(values))
+    shown = [values[(index + 1) * len(values) // count - 1] for index in range(count)]
+    finite = [value for value in shown if math.isfinite(value)]
+    if not finite:
+        return " " * len(shown)
+    low, high = min(finite), max(finite)
+    return "".join(_bar(value, low, high) for value in shown)
+
+
+def _bar(value: float, low: float, high: float) -> str:
+    if not math.isfinite(value):
+        return " "
+    share = (value - low) / (high - low) if high > low else 0.5
+    return BARS[min(len(BARS) - 1, int(share * len(BARS)))]

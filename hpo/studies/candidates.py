@@ -1,0 +1,89 @@
+"""Configurations that have results, from which people and final evaluations choose."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.errors import SpecError, StudyError
+from hpo.spec import ComparisonSpec, Hyperparameters, StudySpec
+from hpo.studies.names import arm_name
+from hpo.studies.study import Study, compare_studies
+from hpo.trials.record import Trial
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration, and the mean of its values. `params` are what its study file says of it."""
+
+    name: str
+    params: dict[str, Any]
+    hyperparameters: dict[str, Any]
+    value: float
+
+    @property
+    def content(self) -> str:
+        """What is trained, the same for all spellings of it."""
+        try:
+            content = Hyperparameters(**self.hyperparameters).canonical.model_dump(mode="json")
+        except SpecError:  # another version of hpo trained it
+            content = self.hyperparameters
+        return json.dumps(content, sort_keys=True)
+
+    @property
+    def arm(self) -> dict[str, Any]:
+        """The arm of a study that trains just what the trials did.
+
+        Raises:
+            SpecError: this version of hpo cannot train it.
+        """
+        try:
+            trained = Hyperparameters(**self.hyperparameters)
+        except SpecError as error:
+            raise error.inside(self.name) from None
+        # What the study file says may mean something else today, since a default has changed.
+        if Hyperparameters(**self.params) == trained:
+            return {"name": self.name, **self.params}
+        return {"name": self.name, **trained.model_dump(mode="json", exclude_none=True)}
+
+
+def candidates(studies: Sequence[Study]) -> list[Candidate]:
+    """Configurations that have results, best first by their studies' objective, each once."""
+    first = studies[0].spec.objective
+    for study in studies[1:]:
+        if study.spec.objective != first:
+            rule = f"must have the objective of study {studies[0].name!r} to be ranked with it"
+            raise StudyError(f"study {study.name!r}", rule, got=study.spec.objective.metric)
+    compare_studies(studies)  # refuses what is not comparable
+    found = [candidate for study in studies for candidate in candidates_of(study, several=len(studies) > 1)]
+    if not found:
+        names = ", ".join(study.name for study in studies)
+        raise StudyError(f"study {names}", "has no complete trial yet", remedy="Train it first: hpo resume.")
+    found.sort(key=lambda candidate: candidate.value, reverse=first.direction == "maximize")
+    first_of = {candidate.content: candidate for candidate in reversed(found)}
+    return [candidate for candidate in found if first_of[candidate.content] is candidate]
+
+
+def candidates_of(study: Study, *, several: bool) -> list[Candidate]:
+    spec, groups = study.spec, dict[str, list[Trial]]()
+    for trial in study.all_trials:
+        groups.setdefault(trial.arm or f"#{trial.number}", []).append(trial)
+    return [
+        Candidate(
+            name=arm_name(study.name, name, several=several),
+            params={**spec.params, **_own_params(spec, name, complete[0])},
+            hyperparameters=complete[0].hyperparameters,
+            value=statistics.fmean(trial.value for trial in complete if trial.value is not None),
+        )
+        for name, trials in groups.items()
+        # One that failed with some seed is not what anybody wants to use.
+        if all(trial.state != "failed" for trial in trials)
+        and (complete := [trial for trial in trials if trial.value is not None])
+    ]
+
+
+def _own_params(spec: StudySpec, name: str, trial: Trial) -> dict[str, Any]:
+    return dict(spec.arm(name).params) if isinstance(spec, ComparisonSpec) else trial.params

@@ -1,0 +1,58 @@
+"""From the luck of a search to a verdict: its best configurations as a comparison over fresh seeds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpo.errors import StudyError
+from hpo.registry import place_of
+from hpo.spec import ComparisonSpec, SearchSpec, parse
+from hpo.studies.candidates import Candidate, candidates
+from hpo.studies.study import Study
+
+TOP, SEEDS = 3, 5
+# Beside what the search was ranked by.
+METRICS = ("val_accuracy", "val_loss", "train_seconds")
+
+
+def promoted(study: Study, *, top: int = TOP, seeds: int = SEEDS) -> ComparisonSpec:
+    """A comparison of the best `top` configurations of a search on `seeds` seeds that it has not used.
+
+    The best one is the baseline: whether it is better than the next ones is the question.
+
+    Raises:
+        StudyError: it is no search, or has fewer than two complete configurations.
+        SpecError: this version of hpo cannot train one of them.
+    """
+    spec = study.spec
+    if not isinstance(spec, SearchSpec):
+        rule = "must be a search, whose best configurations a comparison can confirm"
+        raise StudyError(place_of(study.name), rule, got=spec.kind)
+    chosen = candidates([study])[:top]
+    if len(chosen) < 2:
+        rule = "must have two complete configurations that differ, to compare them"
+        raise StudyError(place_of(study.name), rule, got=len(chosen), remedy=f"Run: hpo resume {study.name}.")
+    common = dict(spec.params)
+    made = parse(
+        {
+            "name": f"{study.name[:50]}-top-{len(chosen)}",
+            "kind": "comparison",
+            "description": f"The best of {study.name} on seeds that it has not used.",
+            "data": spec.data,
+            "objective": spec.objective,
+            "metrics": list(dict.fromkeys((spec.objective.metric, *METRICS))),
+            "seeds": seeds,
+            "first_seed": spec.seeds,
+            "baseline": chosen[0].name,
+            "params": common,
+            "arms": [_arm(candidate, common) for candidate in chosen],
+        },
+        source=place_of(study.name),
+    )
+    assert isinstance(made, ComparisonSpec)
+    return made
+
+
+def _arm(candidate: Candidate, common: dict[str, Any]) -> dict[str, Any]:
+    """What a configuration sets beyond what all have."""
+    return {key: value for key, value in candidate.arm.items() if key not in common or common[key] != value}
