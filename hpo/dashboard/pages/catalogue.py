@@ -118,6 +118,12 @@ class Entry:
             return "empty"
         return "done" if self.ended >= self.planned else "waiting"
 
+    def called(self, state: str) -> str:
+        """A state of trials, as people call it: who runs without a worker waits for the next one."""
+        if state != "running":
+            return state
+        return "in training" if self.status == "running" else "lost by their workers"
+
     @cached_property
     def best(self) -> tuple[int, float] | None:
         """Number and value of the best trial; None without one, or if better and worse are not known."""
@@ -154,7 +160,7 @@ class Catalogue:
         results = self._storage.results([row.study_id for row in changed], ATTRIBUTES) if changed else {}
         known = {row.study_id: before[row.study_id] for row in rows if row.study_id in before}
         for row in changed:
-            summary = summarise(row) if is_ours(row.attributes) else None
+            summary = summarise(row, self._storage) if is_ours(row.attributes) else None
             known[row.study_id] = row, summary, Activity.of(results.get(row.study_id, []))
         with self._lock:
             self._known = known

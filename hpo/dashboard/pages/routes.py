@@ -101,7 +101,7 @@ class Pages:
         if not is_ours(row.attributes):
             said = f"Study {name!r} was not created by hpo, which cannot report on it."
             return self._message(409, "Not a study of hpo", said, study_id=row.study_id)
-        if problem := summarise(row).problem:
+        if problem := summarise(row, self._storage).problem:
             return self._message(
                 409, "This version of hpo cannot read the study", problem, study_id=row.study_id
             )
