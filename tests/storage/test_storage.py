@@ -1058,3 +1058,29 @@ def test_an_argument_goes_before_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("HPO_STORAGE", "sqlite:////nowhere/at/all.db")
     Storage(f"sqlite:///{tmp_path}/mine.db", create=True)
     assert (tmp_path / "mine.db").is_file()
+
+
+# -------------------------------------------------------------------------------------------- at a glance
+
+
+def test_results_of_many_studies_are_read_at_once_with_the_attributes_asked_for(storage):
+    first, second = new_study(storage, trials=4, name="first"), new_study(storage, trials=1, name="second")
+    for value in (0.5, math.inf):
+        held = claim(storage, first)
+        assert held.finish(TrialState.COMPLETE, value=value, attributes={"worker": "a"})
+    assert claim(storage, first).finish(TrialState.FAIL, attributes={"worker": "b"})
+    running = claim(storage, second)
+    ids = [first._study_id, second._study_id]
+    found = storage.results(ids, ("index", "worker"))
+    assert [(one.number, one.value, one.attributes) for one in found[ids[0]]] == [
+        (0, 0.5, (0, "a")),
+        (1, math.inf, (1, "a")),
+        (2, None, (2, "b")),
+    ]
+    assert [(one.number, one.ended, one.attributes) for one in found[ids[1]]] == [(0, None, (0, None))]
+    expected = [trial.datetime_complete.astimezone() for trial in first.trials[:3]]
+    assert [one.ended for one in found[ids[0]]] == expected
+    assert storage.results(ids[1:], ()).keys() == {ids[1]}
+    assert storage.holders() == {ids[1]: ["test"]}
+    assert running.requeue()
+    assert storage.holders() == {}
