@@ -13,10 +13,14 @@ from urllib.parse import quote, urlencode
 
 import optuna
 import pytest
+from werkzeug import Request, Response
+from werkzeug.test import EnvironBuilder
 
 import hpo as library
 from hpo.dashboard.live import states
+from hpo.dashboard.pages import Pages
 from hpo.dashboard.pages.live_reports import LiveReports
+from hpo.errors import DataError
 from hpo.spec import FinalSpec
 from hpo.storage import Storage
 from tests.command import quick
@@ -278,6 +282,63 @@ def test_a_report_of_a_study_in_training_is_not_made_at_every_request(tmp_path: 
         assert made[1] - made[0] >= 0.5
     finally:
         reports.close()
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Iterator[Pages]:
+    """Our pages alone, in this process, of one comparison."""
+    study = created(comparison(["slow", "fast"], seeds=2), tmp_path)
+    record(study, runs)
+    found = Pages(lambda _: Response(status=418), study.storage)
+    yield found
+    found.close()
+
+
+def asked(pages: Pages, path: str) -> Response:
+    return pages(Request(EnvironBuilder(path=path).get_environ()))
+
+
+def test_while_a_report_takes_long_a_page_says_so_and_asks_again(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpo.dashboard.pages.live_reports.WAIT_SECONDS", 0.0)
+    reply = asked(pages, "/studies/comparison")
+    assert reply.status_code == 202
+    assert '<meta http-equiv="refresh" content="2">' in reply.get_data(as_text=True)
+    eventually(lambda: asked(pages, "/studies/comparison").status_code == 200, within=60)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (DataError("data digits", "cannot be had"), 503, "data digits: cannot be had."),
+        (ZeroDivisionError("secret"), 500, "the dashboard's log has more"),
+    ],
+)
+def test_a_report_that_cannot_be_made_is_told_and_made_once_it_can(
+    pages: Pages,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    status: int,
+    said: str,
+) -> None:
+    def fails(_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hpo.report.compose", fails)
+        reply = asked(pages, "/studies/comparison")
+        assert (reply.status_code, said in unescape(reply.get_data(as_text=True))) == (status, True)
+        assert "secret" not in reply.get_data(as_text=True)
+    assert len([line for line in caplog.records if "cannot be reported on" in line.message]) == 1
+    pages._reports._live._seconds = 0.05
+    eventually(lambda: asked(pages, "/studies/comparison").status_code == 200, within=60)
+
+
+def test_all_else_is_passed_on(pages: Pages) -> None:
+    for path in ("/dashboard", "/homes", "/static/bundle.js", "/compares", "/study"):
+        assert asked(pages, path).status_code == 418
 
 
 # ------------------------------------------------------------------------------- arms in optuna-dashboard
