@@ -6,6 +6,7 @@ from typing import Any
 
 from hpo.spec import METRICS, Hyperparameters
 from hpo.storage import BulkReadingStorage
+from hpo.trials import COMPILED_ATTRIBUTE
 
 FIRST = ("arm", "seed", "worker")
 
@@ -27,6 +28,7 @@ def in_order(attributes: dict[str, Any]) -> dict[str, Any]:
     {'seed': 1, 'epochs': 3, 'loss': 0.5}
     """
     rest = dict(attributes)
+    rest.pop(COMPILED_ATTRIBUTE, None)  # which some trials have, for those who estimate what is left
     hyperparameters = rest.pop("hyperparameters", None)
     if not isinstance(hyperparameters, dict):
         hyperparameters = {}
