@@ -502,13 +502,13 @@ def test_a_trial_record_says_what_is_known(create):
     done, waits = study.all_trials[0], study.all_trials[-1]
     assert (done.state, done.value, done.arm, done.seed) == ("complete", 0.5, "slow", 0)
     assert done.metrics == {"val_loss": 0.5}
-    assert done.curve == [0.25, 0.5]
+    assert done.reported == [0.25, 0.5]
     assert done.worker == "host-1"
     assert done.hyperparameters["learning_rate"] == 0.01
     assert done.hyperparameters["epochs"] == 2
     assert done.started <= done.finished
     assert (waits.state, waits.value, waits.arm, waits.seed) == ("waiting", None, "fast", 1)
-    assert (waits.metrics, waits.started, waits.finished, waits.curve) == ({}, None, None, [])
+    assert (waits.metrics, waits.started, waits.finished, waits.reported) == ({}, None, None, [])
     json.dumps([trial.to_json() for trial in study.all_trials], allow_nan=False)
 
 

@@ -80,14 +80,14 @@ def last_line(process: Forked) -> str:
 
 
 def epochs_reported(study: Study) -> int:
-    return sum(len(trial.curve) for trial in study.all_trials)
+    return sum(len(trial.reported) for trial in study.all_trials)
 
 
 def situation(study: Study) -> dict[str, Any]:
     return {
         "states": states(study),
         "leases": leases(study.storage),
-        "curves": [trial.curve for trial in study.all_trials],
+        "curves": [trial.reported for trial in study.all_trials],
     }
 
 
