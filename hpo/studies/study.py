@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from html import escape
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from hpo.analysis import Comparison, compare, rank
 from hpo.errors import StudyError
 from hpo.files import check_new_file, new_file
 from hpo.registry import StoredStudy, StudySummary, place_of
+from hpo.spec import StudySpec
 from hpo.studies.frame import trials_frame
 from hpo.studies.kept import kept_model
 from hpo.studies.lists import TrialList
@@ -134,6 +137,7 @@ class Study(StoredStudy):
         timeout: float | None = None,
         max_worker_memory: float | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        progress: bool = True,
         watch: Callable[[Sequence[FrozenTrial]], None] | None = None,
         log: Callable[[str], None] | None = None,
     ) -> StudySummary:
@@ -145,28 +149,34 @@ class Study(StoredStudy):
             max_worker_memory: MiB, beyond which a worker is replaced; by default its share of four fifths of
                 the machine's memory.
             checkpoint_seconds: how often a trial's state is saved, to go on from if its worker dies.
+            progress: show on standard error how far it is, as `hpo run` does, unless `watch` or `log` is given.
             watch: called about twice a second with the study's trials.
-            log: called with each line that a worker writes; by default it goes to standard error.
+            log: called with each line that a worker writes; without progress it goes to standard error.
 
         Raises:
             WorkerError: workers died again and again, or cannot train the study, and trials are left.
         """
 
-        def look() -> None:
-            if watch is not None:
-                watch(self.frozen_trials)
-
         self.go_on()
-        self.plan()
-        run_workers(
-            self,
-            workers=workers,
-            timeout=timeout,
-            max_worker_memory=max_worker_memory,
-            checkpoint_seconds=checkpoint_seconds,
-            look=look,
-            log=log,
-        )
+        left = self.plan()
+        is_shown = progress and watch is None and log is None and left > 0
+        with _progress_of(self.spec) if is_shown else nullcontext() as shown:
+            if shown is not None:
+                watch, log = shown.watch, shown.log
+
+            def look() -> None:
+                if watch is not None:
+                    watch(self.frozen_trials)
+
+            run_workers(
+                self,
+                workers=workers,
+                timeout=timeout,
+                max_worker_memory=max_worker_memory,
+                checkpoint_seconds=checkpoint_seconds,
+                look=look,
+                log=log,
+            )
         return self.summary
 
     def export(self, path: Path | str, *, trial: int | None = None, force: bool = False) -> Path:
@@ -219,6 +229,11 @@ class Study(StoredStudy):
         if not chosen.replicates:
             raise StudyError(f"{place} {number}", "must have been trained by hpo, and was not")
         return chosen
+
+
+def _progress_of(spec: StudySpec) -> Any:
+    # To be moved below `studies`; by name until then, since nothing here may import `cli`.
+    return import_module("hpo.cli.progress").StudyProgress(spec)
 
 
 def compare_studies(studies: Sequence[Study]) -> Comparison:
