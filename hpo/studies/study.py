@@ -149,7 +149,7 @@ class Study(StoredStudy):
             max_worker_memory: MiB, beyond which a worker is replaced; by default its share of four fifths of
                 the machine's memory.
             checkpoint_seconds: how often a trial's state is saved, to go on from if its worker dies.
-            progress: show on standard error how far it is, as `hpo run` does, unless `watch` or `log` is given.
+            progress: show on standard error how far it is, as `hpo run` does; not with `watch` or `log`.
             watch: called about twice a second with the study's trials.
             log: called with each line that a worker writes; without progress it goes to standard error.
 
