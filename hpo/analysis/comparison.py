@@ -50,7 +50,8 @@ class Comparison:
     def __repr__(self) -> str:
         extreme = "highest" if self.direction == "maximize" else "lowest"
         against = f", baseline {self.baseline}" if self.baseline is not None else ""
-        head = f"Comparison of {counted(len(self.arms), 'arm')}, {extreme} {self.ranked_by} first{against}"
+        what = "configuration" if self.baseline is None else "arm"
+        head = f"Comparison of {counted(len(self.arms), what)}, {extreme} {self.ranked_by} first{against}"
         more = len(self.arms) - SHOWN
         rest = [f"and {more} more"] if more > 0 else []
         return "\n  ".join([head, *(_line(arm, self) for arm in self.arms[:SHOWN]), *rest])

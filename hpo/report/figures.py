@@ -55,6 +55,8 @@ def _blocks(study: Study, name: str) -> list[Block]:
 
 def _no_such_figure(study: Study, name: str, names: list[str]) -> StudyError:
     known = [*OF_KIND[study.spec.kind]]
+    if CONFUSION in known and names:
+        names.append(CONFUSION)
     if name in known:
         there_are = f"There are: {', '.join(names)}." if names else ""
         rule = f"has no figure {name!r} of the trials that are complete"
