@@ -129,7 +129,7 @@ def _predictions(final: Study, arm: FinalArm, test: Dataset, *, key: str) -> lis
     right, wrong = examples(test, probabilities)
     which = f"{arm.arm}, trial #{first} of {final.name}"
     return [
-        Picture(plots.confusion(np.asarray(counts), names), caption, key),
+        Picture(plots.confusion(np.asarray(counts), names), caption, key, name="confusion" if key else ""),
         *_examples(f"Right: {which}", right),
         *_examples(f"The worst mistakes, wrong with the highest probability: {which}", wrong),
     ]

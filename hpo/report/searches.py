@@ -57,17 +57,19 @@ def search_pictures(subject: Subject) -> list[Block]:
         return []
     objective, complete = spec.objective, counted(len(ranked), "complete trial")
     drawn = plots.history(subject.trials, objective.metric, objective.direction)
-    blocks: list[Block] = [Picture(drawn, f"History: the {objective.metric} of {complete}.", "hpo-history")]
+    caption = f"History: the {objective.metric} of {complete}."
+    blocks: list[Block] = [Picture(drawn, caption, "hpo-history", name="history")]
     if len(ranked) >= ENOUGH_FOR_IMPORTANCE and (found := importances(subject.study.optuna)):
         caption = f"Importance: an estimate (PED-ANOVA) from {complete} of how far each decides the value."
-        blocks.append(Picture(plots.importances(found), caption, "hpo-importance"))
+        blocks.append(Picture(plots.importances(found), caption, "hpo-importance", name="importance"))
     lines = plots.parallel_coordinates(spec, subject.trials)
     caption = (
         f"Parallel coordinates of {complete}, a line each; the first fifth by {objective.metric} stands out."
     )
-    blocks.append(Picture(lines, caption))
+    blocks.append(Picture(lines, caption, name="parallel"))
     slices = plots.slices(spec, subject.trials)
-    blocks.append(Picture(slices, f"Slices: {objective.metric} of {complete} by each hyperparameter."))
+    caption = f"Slices: {objective.metric} of {complete} by each hyperparameter."
+    blocks.append(Picture(slices, caption, name="slices"))
     top = {trial.number: f"#{trial.number}" for trial in ranked[:SHOWN_CURVES]}
     caption = (
         f"Learning curves of the first {len(top)} by {objective.metric}: mean over the runs of a trial, band"

@@ -103,11 +103,12 @@ def comparison_pictures(subject: Subject) -> list[Block]:
         )
         figure = plots.differences(comparison, subject.looks)
         small = plots.differences(comparison, subject.looks, most=SMALL_METRICS)
-        blocks.append(Picture(figure, caption, "hpo-differences", small))
+        blocks.append(Picture(figure, caption, "hpo-differences", small, name="differences"))
     metric = comparison.metric if not METRICS[comparison.metric].is_ratio else "val_accuracy"
     if found := _results(subject.trials, metric):
         caption = f"Seconds of training against {metric}: a point a run, a diamond the mean of an arm."
-        blocks.append(Picture(plots.times(found, metric, subject.looks), caption, "hpo-times"))
+        figure = plots.times(found, metric, subject.looks)
+        blocks.append(Picture(figure, caption, "hpo-times", name="times"))
     complete = {t.number: t.arm for t in subject.trials if t.state == "complete" and t.arm in subject.looks}
     over = "seeds and folds" if spec.data.folds else "seeds"
     caption = (
@@ -126,7 +127,7 @@ def curves_pictures(
     curves, missing = read_curves(subject.study, arms)
     blocks: list[Block] = []
     if len(curves):
-        blocks.append(Picture(plots.learning_curves(curves, looks), caption, "hpo-curves"))
+        blocks.append(Picture(plots.learning_curves(curves, looks), caption, "hpo-curves", name="curves"))
     if missing:
         shown = ", ".join(f"#{n}" for n in missing[:SHOWN_MISSING])
         more = f" and {len(missing) - SHOWN_MISSING} more" if len(missing) > SHOWN_MISSING else ""
