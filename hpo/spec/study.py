@@ -48,7 +48,7 @@ class StudySpec(Model):
     ('ComparisonSpec', 10)
 
     Keys of both kinds: name kind description data objective metrics seeds max_retries trial_timeout params.
-    Of a search: space trials sampler pruner. Of a comparison: arms baseline min_effect alpha.
+    Of a search: space trials sampler pruner. Of a comparison: first_seed arms baseline min_effect alpha.
     `hpo init` writes an example with comments, `hpo schema` says what each key takes.
 
     Raises:
