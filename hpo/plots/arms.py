@@ -44,6 +44,7 @@ CURVES = {
     "val_accuracy": "validation accuracy",
 }
 MOST_POINTS = 200  # of a line: more cannot be told apart
+WARM_UP = 10  # the part of the epochs, a tenth, that axes of learning curves need not hold
 MOST_NAMED = 3  # arms that a note on an axis names
 MOST_NUMBERED = 20  # classes of a confusion matrix, beyond which its cells show no numbers
 Floats = npt.NDArray[np.float64]
@@ -117,7 +118,7 @@ def times(results: Sequence[Result], metric: str, looks: Mapping[str, Style]) ->
         if not own:
             continue
         x, y = [result.seconds for result in own], [result.value for result in own]
-        point = {"color": look.colour, "size": 7, "opacity": 0.7}
+        point = {"color": look.colour, "size": 8, "opacity": 0.85}
         _add_points(figure, arm, x, y, point, showlegend=len(own) == 1)
         if len(own) > 1:
             mean = {"color": look.colour, "size": 12, "symbol": "diamond", "line": {"width": 1, "color": INK}}
@@ -184,25 +185,31 @@ def confusion(counts: npt.NDArray[Any], class_names: Sequence[str]) -> go.Figure
 
 def _cut_curves(figure: go.Figure, panel: int, means: Mapping[str, Floats], *, is_low: bool) -> None:
     """End a panel's axis where the better half of the arms need it to, and say who goes beyond."""
-    shown = {arm: own[np.isfinite(own)] for arm, own in means.items() if np.isfinite(own).any()}
-    worst = {arm: float(own.min() if is_low else own.max()) for arm, own in shown.items()}
-    if not shown:
+    # Most fall or rise at first by more than they ever differ later.
+    later = {arm: own[len(own) // WARM_UP :] for arm, own in means.items()}
+    worst = {
+        arm: float(np.nanmin(own) if is_low else np.nanmax(own))
+        for arm, own in later.items()
+        if np.isfinite(own).any()
+    }
+    if not worst:
         return
-    # The worst moment of the middle arm: that of the better half reaches no further.
+    # Of the middle arm: that of the better half reaches no further.
     usual = statistics.median_high(worst.values()) if is_low else statistics.median_low(worst.values())
-    best = max(own.max() for own in shown.values()) if is_low else min(own.min() for own in shown.values())
-    ends = cut(worst.values(), good=[usual, float(best)], is_low=is_low)
+    points = np.concatenate(list(means.values()))
+    points = points[np.isfinite(points)]
+    best, furthest = (points.max(), points.min()) if is_low else (points.min(), points.max())
+    ends = cut(points.tolist(), good=[usual, float(best)], is_low=is_low)
     if ends is None:
         return
     beyond = sorted((arm for arm in worst if not ends.holds(worst[arm])), key=lambda arm: worst[arm])
-    named = ", ".join(brief(arm) for arm in beyond[:MOST_NAMED])
+    named = ", ".join(brief(arm) for arm in beyond[:MOST_NAMED]) or "the first epochs"
     more = f" and {len(beyond) - MOST_NAMED} more" if len(beyond) > MOST_NAMED else ""
-    furthest = min(worst.values()) if is_low else max(worst.values())
-    said = f"beyond: {named}{more}, {'down' if is_low else 'up'} to {decimal(short(furthest))}"
+    said = f"beyond: {named}{more}, {'down' if is_low else 'up'} to {decimal(short(float(furthest)))}"
     of = axes(panel)
     place = {"xref": f"{of['xaxis']} domain", "yref": f"{of['yaxis']} domain", "x": 1, "xanchor": "right"}
     edge = {"y": 0, "yanchor": "bottom"} if is_low else {"y": 1, "yanchor": "top"}
-    figure.update_layout({axis("y", panel): {"range": ends.range(np.concatenate(list(shown.values())))}})
+    figure.update_layout({axis("y", panel): {"range": ends.range(points.tolist())}})
     figure.add_annotation(text=said, showarrow=False, font={"size": 11}, name=NODE, **place, **edge)
 
 
