@@ -205,7 +205,7 @@ def _cut_curves(figure: go.Figure, panel: int, means: Mapping[str, Floats], *, i
     beyond = sorted((arm for arm in worst if not ends.holds(worst[arm])), key=lambda arm: worst[arm])
     named = ", ".join(brief(arm) for arm in beyond[:MOST_NAMED]) or "the first epochs"
     more = f" and {len(beyond) - MOST_NAMED} more" if len(beyond) > MOST_NAMED else ""
-    said = f"beyond: {named}{more}, {'down' if is_low else 'up'} to {decimal(short(float(furthest)))}"
+    said = f"beyond: {named}{more}, {'down' if is_low else 'up'} to {decimal(float(f'{furthest:.3g}'))}"
     of = axes(panel)
     place = {"xref": f"{of['xaxis']} domain", "yref": f"{of['yaxis']} domain", "x": 1, "xanchor": "right"}
     edge = {"y": 0, "yanchor": "bottom"} if is_low else {"y": 1, "yanchor": "top"}

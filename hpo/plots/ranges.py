@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,18 +63,19 @@ class Cut:
         return [min(shown) - pad, max(shown) + pad]
 
 
-def cut(values: Iterable[float], *, good: Iterable[float], is_low: bool) -> Cut | None:
-    """Where the axis of `values` ends, so that the `good` ones have a quarter of it; None where all fit.
+def cut(values: Sequence[float], *, good: Sequence[float], is_low: bool) -> Cut | None:
+    """Where the axis of `values` ends, if the `good` ones would have less than a sixth of it; else None.
 
-    `is_low` says whether the bad ones are the low ones.
+    They then have a quarter. `is_low` says whether the bad ones are the low ones.
 
-    >>> cut([2.0, 3.0, 40.0], good=[1.0, 3.0], is_low=False)
+    >>> cut([1.0, 2.0, 3.0, 40.0], good=[1.0, 3.0], is_low=False)
     Cut(end=9.0, is_low=False)
-    >>> cut([2.0, 3.0, 9.0], good=[1.0, 3.0], is_low=False)
+    >>> cut([1.0, 2.0, 3.0, 12.0], good=[1.0, 3.0], is_low=False)
     """
-    best = list(good)
-    span = max(best, default=0.0) - min(best, default=0.0)
-    if not span:
+    if not values or not good:
         return None
-    found = Cut(min(best) - 3 * span if is_low else max(best) + 3 * span, is_low)
+    span, whole = max(good) - min(good), max(values) - min(values)
+    if not span or whole <= 6 * span:
+        return None
+    found = Cut(min(good) - 3 * span if is_low else max(good) + 3 * span, is_low)
     return None if all(map(found.holds, values)) else found
