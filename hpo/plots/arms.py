@@ -1,4 +1,4 @@
-"""Figures of arms: learning curves, differences, time against a metric, confusion matrices."""
+"""Figures of arms: learning curves, differences, time against a metric."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hpo.analysis import Comparison, Verdict
-from hpo.plots.cells import DARK_CELLS, LIGHT_CELLS, colour_scale, mixed, readable_on
 from hpo.plots.frame import (
     FAINT,
     INK,
@@ -46,7 +45,6 @@ CURVES = {
 MOST_POINTS = 200  # of a line: more cannot be told apart
 WARM_UP = 10  # the part of the epochs, a tenth, that axes of learning curves need not hold
 MOST_NAMED = 3  # arms that a note on an axis names
-MOST_NUMBERED = 20  # classes of a confusion matrix, beyond which its cells show no numbers
 Floats = npt.NDArray[np.float64]
 NAMED = "<extra>%{fullData.name}</extra>"
 
@@ -128,58 +126,6 @@ def times(results: Sequence[Result], metric: str, looks: Mapping[str, Style]) ->
         figure.update_xaxes(**log_axis(min(seconds), max(seconds)))
     figure.update_xaxes(**titled("seconds of training"))
     figure.update_yaxes(**titled(metric))
-    return figure
-
-
-def confusion(counts: npt.NDArray[Any], class_names: Sequence[str]) -> go.Figure:
-    """Which classes are taken for which: `counts[true, predicted]`, as percentages of the true class.
-
-    Colours grow with the square root, so that single mistakes are seen. Numbers are black or white, whichever
-    is read more easily on its cell.
-    """
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    names = [escaped(name) for name in class_names]
-    side = min(620, 150 + 44 * len(names))
-    figure = framed(single(side), single(min(side, 420)))
-    heights = np.sqrt(shares)
-    text = [[_percentage(share) for share in row] for row in shares.tolist()]
-    figure.add_heatmap(
-        z=[shorts(row) for row in heights],
-        zmin=0,
-        zmax=1,
-        x=names,
-        y=names,
-        text=text,
-        customdata=counts.tolist(),
-        hovertemplate="true %{y}, predicted %{x}: %{customdata}, %{text} %<extra></extra>",
-        colorscale=colour_scale(*LIGHT_CELLS),
-        showscale=False,
-        xgap=1,
-        ygap=1,
-    )
-    dark: list[dict[str, Any]] = [{"colorscale": colour_scale(*DARK_CELLS)}]
-    if len(names) <= MOST_NUMBERED:
-        cells = [(row, column) for row, column in np.ndindex(counts.shape) if text[row][column]]
-        light_ink, dark_ink = (
-            [readable_on(mixed(*ends, float(heights[cell]))) for cell in cells]
-            for ends in (LIGHT_CELLS, DARK_CELLS)
-        )
-        figure.add_scatter(
-            x=[names[column] for _, column in cells],
-            y=[names[row] for row, _ in cells],
-            text=[text[row][column] for row, column in cells],
-            mode="text",
-            textfont={"color": light_ink, "size": 11 if len(names) <= 10 else 9},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-        dark.append({"textfont": {"color": dark_ink}})
-    figure.update_layout(meta={**figure.layout.meta, "dark": dark})
-    ground = {"type": "category", "categoryorder": "array", "categoryarray": names, "showgrid": False}
-    last = len(names) - 0.5
-    figure.update_xaxes(**titled("predicted class"), **ground, range=[-0.5, last])
-    figure.update_yaxes(**titled("true class"), **ground, range=[last, -0.5])
     return figure
 
 
@@ -297,14 +243,6 @@ def _add_points(
         hovertemplate=f"%{{x}} s, %{{y}}{NAMED}",
         showlegend=showlegend,
     )
-
-
-def _percentage(share: float) -> str:
-    if not share:
-        return ""
-    if share == 1:
-        return "100"
-    return f"{100 * share:.1f}" if share >= 0.0005 else "< 0.1"
 
 
 def _difference_axis(metric: str, comparison: Comparison, verdicts: Sequence[Verdict]) -> Layout:

@@ -138,7 +138,7 @@ def parallel_coordinates(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure
         {**single(430), "margin": {"l": 20, "r": 20, "t": above - 30}},
     )
     groups = [
-        ("the others", complete[first:], POINT, 0.45),
+        ("the others", complete[first:], POINT, 0.55),
         ("first fifth", complete[:first], COLOURS[1], 0.9),
     ]
     for name, group, colour, opacity in groups:
