@@ -207,10 +207,10 @@ def _mark(at: int, height: float, text: str) -> Layout:
 def _dots(trials: Iterable[Trial]) -> tuple[_Dots, _Dots]:
     """The complete trials with their values, and the pruned with what they had reached when they stopped."""
     complete = [t for t in trials if t.value is not None and math.isfinite(t.value)]
-    pruned = [t for t in trials if t.state == "pruned" and t.curve and math.isfinite(t.curve[-1])]
+    pruned = [t for t in trials if t.state == "pruned" and t.reported and math.isfinite(t.reported[-1])]
     return (
         _Dots("complete", complete, [t.value or 0.0 for t in complete], COMPLETE),
-        _Dots("pruned", pruned, [t.curve[-1] for t in pruned], PRUNED),
+        _Dots("pruned", pruned, [t.reported[-1] for t in pruned], PRUNED),
     )
 
 
