@@ -1,8 +1,27 @@
-"""Declarative, restartable hyperparameter studies for Keras models on Optuna."""
+"""Declarative, restartable hyperparameter studies for Keras models on Optuna.
+
+    study = hpo.create_study("study.toml")  # or a dict of the same keys, or hpo.StudySpec(...)
+    study.run(workers=2)                    # trains what is left; study.stop() from another process
+    study                                   # how far it is, in a notebook as a table
+    study.best                              # hpo.Trial: value, params, metrics, curve ...
+    study.trials()                          # pandas.DataFrame, a row a trial
+    study.all_trials()                      # the same as hpo.Trial
+    study.compare()                         # hpo.Comparison: arms or configurations, and verdicts
+    study.plot("history")                   # a figure of the report, of plotly
+    study.export("best.keras")              # then hpo.predict("best.keras", x)
+
+    hpo.open_study(name)      hpo.list_studies()      hpo.compare_studies([study, other])
+    hpo.fit(model, x, y)                    # any compiled Keras model, each epoch one program
+
+Specifications: StudySpec SearchSpec ComparisonSpec. What is returned: Study StudySummary Trial Comparison.
+Errors: HpoError, of which SpecError DataError StorageError StudyError are kinds; WorkerError.
+More of each by help(hpo.Study), help(hpo.StudySpec) and so on, and of the commands by: hpo --help
+"""
 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from hpo.versions import __version__ as __version__
@@ -11,6 +30,7 @@ if TYPE_CHECKING:
     from hpo.analysis import Comparison
     from hpo.errors import DataError, HpoError, SpecError, StorageError, StudyError, WorkerError
     from hpo.prediction import predict
+    from hpo.report.figures import plot
     from hpo.spec import ComparisonSpec, SearchSpec, StudySpec
     from hpo.studies import Study, StudySummary, compare_studies, create_study, list_studies, open_study
     from hpo.training.fit import fit
@@ -36,6 +56,7 @@ _HOMES = {
     "fit": "training.fit",
     "list_studies": "studies",
     "open_study": "studies",
+    "plot": "report.figures",
     "predict": "prediction",
 }
 
@@ -58,6 +79,7 @@ __all__ = [
     "fit",
     "list_studies",
     "open_study",
+    "plot",
     "predict",
 ]
 
@@ -69,4 +91,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    # `help(hpo)` asks in order to load all names, TensorFlow too, and to print them whole: 1,500 lines.
+    return [] if sys._getframe(1).f_globals.get("__name__") == "inspect" else __all__

@@ -194,7 +194,7 @@ def _search(best: dict[str, Any], study: Study) -> Iterator[str]:
         folds = [run["val_accuracy"] for run in trial.replicates]
         best_epoch = with_spread(statistics.fmean(folds), statistics.stdev(folds))
         row = [f"#{trial.number}", *(trial.params[name] for name in names), best_epoch]
-        rows.append([*row, trial.metrics["val_loss"], trial.metrics["best_epoch"], trial.curve[-1]])
+        rows.append([*row, trial.metrics["val_loss"], trial.metrics["best_epoch"], trial.reported[-1]])
     head = [
         "trial",
         *names,

@@ -26,6 +26,7 @@ TENSORFLOW = {
     "hpo.training.epochs",
     "hpo.training.runs",
     "hpo.training.fit",
+    "hpo.training.kept",
     "hpo.models.layers",
     "hpo.models.mlp",
     "hpo.models.file",

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
+import pydoc
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +18,7 @@ import hpo
 PUBLIC = [
     *("Comparison", "ComparisonSpec", "DataError", "HpoError", "SearchSpec", "SpecError", "StorageError"),
     *("Study", "StudyError", "StudySpec", "StudySummary", "Trial", "WorkerError"),
-    *("compare_studies", "create_study", "fit", "list_studies", "open_study", "predict"),
+    *("compare_studies", "create_study", "fit", "list_studies", "open_study", "plot", "predict"),
 ]
 
 
@@ -58,6 +62,90 @@ def test_studies_are_read_without_tensorflow() -> None:
         "import hpo, sys; hpo.Study; hpo.create_study; hpo.Comparison; print('tensorflow' in sys.modules)"
     )
     assert printed(script) == "False"
+
+
+def test_the_help_of_the_package_is_a_screen_that_names_all_and_loads_nothing() -> None:
+    script = """
+import pydoc, sys
+import hpo
+print(pydoc.plain(pydoc.render_doc(hpo)))
+print("LOADED", *sorted({"tensorflow", "pandas", "optuna", "pydantic"} & set(sys.modules)))
+"""
+    text, loaded = printed(script).split("LOADED")
+    assert loaded == ""
+    told, _ = text.split("PACKAGE CONTENTS")
+    assert len(told.splitlines()) <= 30
+    assert len(text.splitlines()) <= 60
+    assert not [name for name in hpo.__all__ if name not in told]
+
+
+def test_what_the_help_asks_is_not_what_completion_gets() -> None:
+    assert dir(hpo) == hpo.__all__
+    assert inspect.getmembers(hpo) == []
+
+
+SPECS = [hpo.StudySpec, hpo.SearchSpec, hpo.ComparisonSpec]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.__name__)
+def test_the_help_of_a_specification_shows_an_example_and_nothing_of_pydantic(spec: type) -> None:
+    text = pydoc.plain(pydoc.render_doc(spec))
+    assert len(text.splitlines()) <= 70
+    assert ">>> " in text
+    assert "model_dump" not in text
+    assert "Annotated" not in text
+
+
+def test_the_help_of_a_specification_names_every_key() -> None:
+    assert hpo.StudySpec.__doc__
+    keys = {*hpo.SearchSpec.model_fields, *hpo.ComparisonSpec.model_fields}
+    assert keys <= set(re.findall(r"\w+", hpo.StudySpec.__doc__))
+    for spec in SPECS[1:]:
+        assert [*inspect.signature(spec).parameters] == [*spec.model_fields]
+
+
+WRITTEN_BY_A_PERSON = """
+import hpo
+
+spec = hpo.StudySpec(
+    name="mine",
+    kind="search",
+    data={"name": "digits", "validation": 0.2},
+    trials=4,
+    sampler={"name": "random", "seed": 0},
+    params={"epochs": 2},
+    space={"learning_rate": {"low": 1e-3, "high": 0.1, "log": True}, "dropout": [0.1, 0.2]},
+)
+arms = [{"name": "SGD", "optimizer": "sgd"}, {"name": "Adam", "optimizer": "adam"}]
+two = hpo.ComparisonSpec(name="two", kind="comparison", data={"name": "digits"}, seeds=5, arms=arms)
+study: hpo.Study = hpo.create_study(spec, storage="sqlite:///x.db")
+hpo.create_study({"name": "mine"})
+hpo.create_study("study.toml")
+summary: hpo.StudySummary = study.run(workers=2, progress=False)
+best: float | None = study.best.value
+trials: list[hpo.Trial] = study.all_trials()
+study.plot("history").show()
+study.trials().groupby("dropout")
+names: list[str] = [each.name for each in hpo.list_studies()]
+print(spec.planned, two.seeds)
+"""
+
+
+@pytest.mark.slow
+def test_what_people_write_passes_a_strict_type_checker(tmp_path: Path) -> None:
+    root = Path(hpo.__file__).parents[1]
+    (tmp_path / "mine.py").write_text(WRITTEN_BY_A_PERSON)
+    (tmp_path / "wrong.py").write_text("import hpo\nhpo.StudySpec(name=3, kind='serach', data={})\n")
+    command = ["-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent", "mine.py", "wrong.py"]
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    *errors, _ = done.stdout.splitlines()
+    assert [line.partition(": error")[0] for line in errors] == ["wrong.py:2"] * 2, done.stdout
 
 
 def test_errors_are_caught_by_their_common_kind_and_workers_deaths_are_not() -> None:

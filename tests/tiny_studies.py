@@ -88,7 +88,7 @@ def eventually(true: Callable[[], bool], *, within: float = 180.0) -> None:
 
 def training(study: Study) -> list[Trial]:
     """The trials in whose midst a worker is."""
-    return [trial for trial in study.all_trials if trial.state == "running" and trial.curve]
+    return [trial for trial in study.all_trials if trial.state == "running" and trial.reported]
 
 
 def is_training(process: Forked, study: Study) -> bool:
@@ -103,7 +103,7 @@ def results(study: Study) -> dict[Any, Any]:
             trial.state,
             trial.value,
             {name: value for name, value in trial.metrics.items() if name not in timed},
-            trial.curve,
+            trial.reported,
             study.curves(trial.number)[EPOCH_METRICS].to_numpy().tolist(),
         )
         for trial in study.all_trials

@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from hpo.analysis.arms import ArmSummary
 from hpo.analysis.verdicts import ONE_SEED, Verdict
 from hpo.spec import METRICS
+from hpo.tables import html
+from hpo.tables.numbers import counted, with_spread
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Values and metrics that agree to so much are one figure, which several programs have computed.
 SAME = 1e-4
+# Arms in a repr, and in a notebook's cell.
+SHOWN, SHOWN_ROWS = 3, 60
 # What a row has of the verdict on each metric, and how a `Verdict` names it.
 JUDGED = {
     "verdict": "decision",
@@ -41,6 +46,26 @@ class Comparison:
     min_effect: dict[str, float]
     arms: tuple[ArmSummary, ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        extreme = "highest" if self.direction == "maximize" else "lowest"
+        against = f", baseline {self.baseline}" if self.baseline is not None else ""
+        what = "configuration" if self.baseline is None else "arm"
+        head = f"Comparison of {counted(len(self.arms), what)}, {extreme} {self.ranked_by} first{against}"
+        more = len(self.arms) - SHOWN
+        rest = [f"and {more} more"] if more > 0 else []
+        return "\n  ".join([head, *(_line(arm, self) for arm in self.arms[:SHOWN]), *rest])
+
+    def _repr_html_(self) -> str:
+        from hpo.analysis.tables import arms_table, verdicts_table
+
+        made = (arms_table(self, most=SHOWN_ROWS), verdicts_table(self, most=SHOWN_ROWS))
+        tables = (
+            f"<p><b>{escape(table.title)}</b></p>\n{html.rendered(table)}" for table in made if table.rows
+        )
+        more = len(self.arms) - SHOWN_ROWS
+        rest = [f"And {more} more; its table has all."] if more > 0 else []
+        return "".join([*tables, *(f"<p>{escape(line)}</p>\n" for line in (*rest, *self.notes))])
 
     @property
     def has_one_seed(self) -> bool:
@@ -139,6 +164,15 @@ def is_same(value: float, metric: float | None) -> bool:
     (True, False, False)
     """
     return metric is not None and math.isclose(value, metric, rel_tol=SAME, abs_tol=SAME)
+
+
+def _line(arm: ArmSummary, comparison: Comparison) -> str:
+    """An arm as a comparison's repr has it: `Adam: 0.9716 ± 0.0012, n 5, better`."""
+    metric = comparison.metric
+    mean = with_spread(arm.mean.get(metric, arm.value), arm.sd.get(metric))
+    verdict = arm.verdicts.get(metric)
+    decision = verdict.decision if verdict is not None else _role(arm, comparison)
+    return f"{arm.arm}: {', '.join(filter(None, [mean, f'n {arm.n}', decision]))}"
 
 
 def _row(arm: ArmSummary, comparison: Comparison) -> dict[str, Any]:

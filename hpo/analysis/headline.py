@@ -51,16 +51,14 @@ def _winner(spec: StudySpec, trials: Sequence[Trial]) -> list[str]:
         return [f"No trial has a finite {objective.metric}."]
     first, *others = ranked
     made_of = f" with {settings(first.params)}" if first.params else ""
-    said = [f"#{first.number} is the best of {len(ranked)}: {_value(spec, first)}{made_of}."]
+    extreme = "highest" if objective.direction == "maximize" else "lowest"
+    moment = " of its best epoch" if objective.at == "best" else ""
+    reached = f"{extreme} {objective.metric} of {counted(len(ranked), 'complete trial')}"
+    said = [f"#{first.number} has the {reached}: {number(first.value)}{moment}{made_of}."]
     if others:
         nearest = ", ".join(f"#{trial.number} {_behind(first, trial)}" for trial in others[:NEXT])
         said.append(f"Behind it: {nearest}.")
     return [*said, "What it reaches on other seeds and on the test set is not known yet."]
-
-
-def _value(spec: StudySpec, trial: Trial) -> str:
-    moment = ", of its best epoch," if spec.objective.at == "best" else ""
-    return f"{spec.objective.metric} {number(trial.value)}{moment}"
 
 
 def _behind(first: Trial, other: Trial) -> str:

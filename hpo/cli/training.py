@@ -266,15 +266,12 @@ def _tell(study: StoredStudy, trial_id: int) -> None:
 
 
 def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
-    from hpo.progress import StudyProgress
     from hpo.spec import FinalSpec
 
     if not _left(study):
         print(f"{study.name}: nothing is left to train.", file=sys.stderr)
     try:
-        with StudyProgress(study.spec) as progress:
-            given = {option: value for option, value in how.items() if value is not None}
-            summary = study.run(**given, watch=progress.watch, log=progress.log)
+        summary = study.run(**{option: value for option, value in how.items() if value is not None})
     except KeyboardInterrupt:
         print(f"Stopped. Go on with: hpo resume {study.name}", file=sys.stderr)
         raise typer.Exit(130) from None

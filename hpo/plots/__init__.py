@@ -4,7 +4,8 @@ Draws what others have computed: knows no database, and computes no statistics. 
 private.
 """
 
-from hpo.plots.arms import Result, confusion, differences, learning_curves, times
+from hpo.plots.arms import Result, differences, learning_curves, times
+from hpo.plots.confusion import confusion
 from hpo.plots.frame import Style, styles
 from hpo.plots.searches import history, importances, parallel_coordinates, slices
 

@@ -1,7 +1,9 @@
-"""Figures of arms: learning curves, differences, time against a metric, confusion matrices."""
+"""Figures of arms: learning curves, differences, time against a metric."""
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +17,12 @@ from hpo.analysis import Comparison, Verdict
 from hpo.plots.frame import (
     FAINT,
     INK,
+    NODE,
+    Layout,
     Style,
     axes,
     axis,
+    brief,
     escaped,
     faint,
     framed,
@@ -26,7 +31,9 @@ from hpo.plots.frame import (
     short,
     shorts,
     single,
+    titled,
 )
+from hpo.plots.ranges import cut, decimal, log_axis
 from hpo.spec import METRICS
 
 CURVES = {
@@ -36,7 +43,9 @@ CURVES = {
     "val_accuracy": "validation accuracy",
 }
 MOST_POINTS = 200  # of a line: more cannot be told apart
-MOST_NUMBERED = 20  # classes of a confusion matrix, beyond which its cells show no numbers
+WARM_UP = 10  # the part of the epochs, a tenth, that axes of learning curves need not hold
+MOST_NAMED = 3  # arms that a note on an axis names
+Floats = npt.NDArray[np.float64]
 NAMED = "<extra>%{fullData.name}</extra>"
 
 
@@ -53,19 +62,19 @@ def learning_curves(curves: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figu
     """Loss and accuracy, training and validation: the mean over an arm's runs, and one sd to either side.
 
     `curves` has a row an epoch of a run: arm, run, epoch (from 1) and the four metrics. Where some of an
-    arm's runs have stopped, the mean of those left is dotted and has no band.
+    arm's runs have stopped, the mean of those left is dotted and has no band. Axes are as the better half
+    of the arms needs them; a note says which arms go beyond.
     """
-    titles = list(CURVES.values())
-    figure = framed(panels(titles, columns=2), panels(titles, columns=1))
+    figure = framed(panels(len(CURVES), columns=2), panels(len(CURVES), columns=1))
     by_arm = dict(iter(curves.groupby("arm")))
-    for arm, look in looks.items():
-        if arm not in by_arm:
-            continue
-        for panel, metric in enumerate(CURVES):
-            table = by_arm[arm].pivot(index="run", columns="epoch", values=metric)
-            _add_curve(figure, table, arm, look, panel)
-    for panel in range(len(CURVES)):
-        figure.update_layout({axis("x", panel): {"title": {"text": "epoch"}}})
+    for panel, (metric, name) in enumerate(CURVES.items()):
+        means = dict[str, Floats]()
+        for arm, look in looks.items():
+            if arm in by_arm:
+                table = by_arm[arm].pivot(index="run", columns="epoch", values=metric)
+                means[arm] = _add_curve(figure, table, arm, look, panel)
+        figure.update_layout({axis("x", panel): titled("epoch"), axis("y", panel): titled(name)})
+        _cut_curves(figure, panel, means, is_low=metric.endswith("accuracy"))
     return figure
 
 
@@ -78,26 +87,24 @@ def differences(comparison: Comparison, looks: Mapping[str, Style], *, most: int
     rows = [name for name in looks if name in arms][::-1]
     metrics = [m for m in comparison.metrics if any(m in v and v[m].low is not None for v in arms.values())]
     metrics = sorted(metrics, key=lambda metric: metric != comparison.metric)[:most]
-    titles = [
-        f"{m} ({'higher' if METRICS[m].direction == 'maximize' else 'lower'} is better)" for m in metrics
-    ]
-    height = 110 + 28 * len(rows)
-    wide, narrow = (panels(titles, columns=columns, row=height) for columns in (2, 1))
+    height = 130 + 28 * (len(rows) + 1)
+    wide, narrow = (panels(len(metrics), columns=columns, row=height) for columns in (2, 1))
     for panel in range(1, len(metrics), 2):
         # The right panel of a row has the left one's arms.
-        wide[axis("y", panel)]["showticklabels"] = False
-        narrow[axis("y", panel)]["showticklabels"] = True
+        wide[axis("y", panel)] |= {"showticklabels": False, "title": {"text": ""}}
+        narrow[axis("y", panel)] |= {"showticklabels": True, **titled("arm")}
     figure = framed(wide, narrow)
     ticks = {"tickvals": list(range(len(rows))), "ticktext": [label(name) for name in rows]}
-    ground = {"range": [-0.7, len(rows) - 0.3], "showgrid": False, "zeroline": False}
+    # The row above the arms is the name of the line.
+    ground = {"range": [-0.7, len(rows) + 0.2], "showgrid": False, "zeroline": False}
     for panel, metric in enumerate(metrics):
-        figure.update_layout({axis("y", panel): {**ticks, **ground}})
-        if METRICS[metric].is_ratio:
-            figure.update_layout({axis("x", panel): {"type": "log"}})
+        drawn = [(row, name, arms[name][metric]) for row, name in enumerate(rows) if metric in arms[name]]
+        title = {} if panel % 2 else titled("arm")
+        figure.update_layout({axis("y", panel): {**ticks, **ground, **title}})
+        figure.update_layout({axis("x", panel): _difference_axis(metric, comparison, [v for *_, v in drawn])})
         _shade(figure, panel, metric, comparison.min_effect[metric])
-        for row, name in enumerate(rows):
-            if metric in arms[name]:
-                _add_difference(figure, arms[name][metric], name, looks[name], row, panel)
+        for row, name, verdict in drawn:
+            _add_difference(figure, verdict, name, looks[name], row, panel)
     return figure
 
 
@@ -109,53 +116,57 @@ def times(results: Sequence[Result], metric: str, looks: Mapping[str, Style]) ->
         if not own:
             continue
         x, y = [result.seconds for result in own], [result.value for result in own]
-        point = {"color": look.colour, "size": 7, "opacity": 0.7}
+        point = {"color": look.colour, "size": 8, "opacity": 0.85}
         _add_points(figure, arm, x, y, point, showlegend=len(own) == 1)
         if len(own) > 1:
             mean = {"color": look.colour, "size": 12, "symbol": "diamond", "line": {"width": 1, "color": INK}}
             _add_points(figure, arm, [sum(x) / len(x)], [sum(y) / len(y)], mean, showlegend=True)
     seconds = [result.seconds for result in results if result.seconds > 0]
-    kind = "log" if seconds and max(seconds) > 10 * min(seconds) else "linear"
-    figure.update_xaxes(title={"text": "seconds of training"}, type=kind)
-    figure.update_yaxes(title={"text": metric})
+    if seconds and max(seconds) > 10 * min(seconds):
+        figure.update_xaxes(**log_axis(min(seconds), max(seconds)))
+    figure.update_xaxes(**titled("seconds of training"))
+    figure.update_yaxes(**titled(metric))
     return figure
 
 
-def confusion(counts: npt.NDArray[Any], class_names: Sequence[str]) -> go.Figure:
-    """Which classes are taken for which: `counts[true, predicted]`, as percentages of the true class.
+def _cut_curves(figure: go.Figure, panel: int, means: Mapping[str, Floats], *, is_low: bool) -> None:
+    """End a panel's axis where the better half of the arms need it to, and say who goes beyond."""
+    # Most fall or rise at first by more than they ever differ later.
+    later = {arm: own[len(own) // WARM_UP :] for arm, own in means.items()}
+    worst = {
+        arm: float(np.nanmin(own) if is_low else np.nanmax(own))
+        for arm, own in later.items()
+        if np.isfinite(own).any()
+    }
+    if not worst:
+        return
+    # Of the middle arm: that of the better half reaches no further.
+    usual = statistics.median_high(worst.values()) if is_low else statistics.median_low(worst.values())
+    points = np.concatenate(list(means.values()))
+    points = points[np.isfinite(points)]
+    best, furthest = (points.max(), points.min()) if is_low else (points.min(), points.max())
+    ends = cut(points.tolist(), good=[usual, float(best)], is_low=is_low)
+    if ends is None:
+        return
+    beyond = sorted((arm for arm in worst if not ends.holds(worst[arm])), key=lambda arm: worst[arm])
+    named = ", ".join(brief(arm) for arm in beyond[:MOST_NAMED]) or "the first epochs"
+    more = f" and {len(beyond) - MOST_NAMED} more" if len(beyond) > MOST_NAMED else ""
+    said = f"beyond: {named}{more}, {'down' if is_low else 'up'} to {decimal(float(f'{furthest:.3g}'))}"
+    of = axes(panel)
+    place = {"xref": f"{of['xaxis']} domain", "yref": f"{of['yaxis']} domain", "x": 1, "xanchor": "right"}
+    edge = {"y": 0, "yanchor": "bottom"} if is_low else {"y": 1, "yanchor": "top"}
+    figure.update_layout({axis("y", panel): {"range": ends.range(points.tolist())}})
+    figure.add_annotation(text=said, showarrow=False, font={"size": 11}, name=NODE, **place, **edge)
 
-    Colours grow with the square root, so that single mistakes are seen.
-    """
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    names = [escaped(name) for name in class_names]
-    side, numbered = min(620, 140 + 44 * len(names)), len(names) <= MOST_NUMBERED
-    figure = framed(single(side), single(min(side, 420)))
-    figure.add_heatmap(
-        z=[shorts(row) for row in np.sqrt(shares)],
-        x=names,
-        y=names,
-        text=[[_percentage(share) for share in row] for row in shares.tolist()],
-        customdata=counts.tolist(),
-        texttemplate="%{text}" if numbered else None,
-        hovertemplate="true %{y}, predicted %{x}: %{customdata}, %{text} %<extra></extra>",
-        colorscale=[[0, "rgba(0,114,178,0.04)"], [1, "rgba(0,114,178,0.9)"]],
-        showscale=False,
-        xgap=1,
-        ygap=1,
-    )
-    figure.update_xaxes(title={"text": "predicted"}, type="category", showgrid=False)
-    figure.update_yaxes(title={"text": "true"}, type="category", autorange="reversed", showgrid=False)
-    return figure
 
-
-def _add_curve(figure: go.Figure, runs: pd.DataFrame, arm: str, look: Style, panel: int) -> None:
+def _add_curve(figure: go.Figure, runs: pd.DataFrame, arm: str, look: Style, panel: int) -> Floats:
+    """Draw an arm's curve, (runs, epochs); returns its mean over the runs, by epoch."""
     values = runs.to_numpy(dtype=float)  # (runs, epochs); NaN where a run had stopped
     epochs = runs.columns.to_numpy()
     shown = np.unique(np.linspace(0, len(epochs) - 1, min(MOST_POINTS, len(epochs))).round().astype(int))
     whole = int(np.isfinite(values).all(axis=0).sum())
     full, rest = shown[shown < whole], shown[shown >= whole]
-    mean = np.nanmean(values, axis=0)
+    mean: Floats = np.nanmean(values, axis=0)
     common: dict[str, Any] = {"legendgroup": escaped(arm), "name": escaped(arm), **axes(panel)}
     if len(values) > 1 and len(full):
         sd = values[:, full].std(axis=0, ddof=1)
@@ -184,6 +195,7 @@ def _add_curve(figure: go.Figure, runs: pd.DataFrame, arm: str, look: Style, pan
             showlegend=panel == index == 0,
             **common,
         )
+    return mean
 
 
 def _add_difference(
@@ -233,17 +245,49 @@ def _add_points(
     )
 
 
-def _percentage(share: float) -> str:
-    if not share:
-        return ""
-    return f"{100 * share:.1f}" if share >= 0.0005 else "< 0.1"
+def _difference_axis(metric: str, comparison: Comparison, verdicts: Sequence[Verdict]) -> Layout:
+    """The axis of differences in a metric: all intervals, and what is too small to matter."""
+    ratio, better = METRICS[metric].is_ratio, METRICS[metric].direction == "maximize"
+    what = "ratio" if ratio else "difference"
+    title = f"{what} of {escaped(metric)} to {brief(comparison.baseline or '')}"
+    side = f"({'higher' if better else 'lower'} is better)"
+    named = {"title": {"text": f"{title}<br>{side}"}, "zeroline": False}
+    low, _, high = _middle(metric, comparison.min_effect[metric])
+    found = [end for v in verdicts for end in (v.low, v.high, v.difference) if end is not None]
+    low, high = min([*found, low]), max([*found, high])
+    if ratio and 0 < low < high < math.inf:
+        return log_axis(low, high) | named
+    pad = 0.05 * (high - low)
+    return {"range": [low - pad, high + pad], **named}
+
+
+def _middle(metric: str, margin: float) -> tuple[float, float, float]:
+    """From where to where a difference is too small to matter, and between them, where there is none."""
+    return (1 / (1 + margin), 1.0, 1 + margin) if METRICS[metric].is_ratio else (-margin, 0.0, margin)
 
 
 def _shade(figure: go.Figure, panel: int, metric: str, margin: float) -> None:
-    """Grey where a difference is too small to matter, and a line where there is none."""
-    ratio = METRICS[metric].is_ratio
-    low, none, high = (1 / (1 + margin), 1.0, 1 + margin) if ratio else (-margin, 0.0, margin)
+    """Grey where a difference is too small to matter, and a line, with its name, where there is none."""
+    low, none, high = _middle(metric, margin)
     of = axes(panel)
-    place = {"xref": of["xaxis"], "yref": f"{of['yaxis']} domain", "y0": 0, "y1": 1, "layer": "below"}
+    place = {"xref": of["xaxis"], "yref": f"{of['yaxis']} domain", "layer": "below", "y0": 0, "y1": 1}
     figure.add_shape(type="rect", x0=low, x1=high, fillcolor=FAINT, line={"width": 0}, **place)
-    figure.add_shape(type="line", x0=none, x1=none, line={"color": INK, "width": 1}, **place)
+    figure.add_shape(type="line", x0=none, x1=none, line={"color": INK, "width": 1.5}, **place)
+    own = figure.layout[axis("x", panel)]
+    # Of a logarithmic axis, plotly's place and range are logarithms.
+    x = math.log10(none) if own.type == "log" else none
+    start, end = own.range
+    share = (x - start) / (end - start)
+    anchor = "left" if share < 0.25 else "right" if share > 0.75 else "center"
+    figure.add_annotation(
+        text="no difference",
+        x=x,
+        y=1,
+        xref=of["xaxis"],
+        yref=place["yref"],
+        xanchor=anchor,
+        yanchor="top",
+        xshift={"left": 2, "right": -2, "center": 0}[anchor],
+        showarrow=False,
+        font={"size": 11},
+    )

@@ -1,6 +1,7 @@
 """What all figures share: colours, panels and axes, readable on light and on dark ground.
 
-A figure's `layout.meta` has `wide` and `narrow`: what a page puts into the layout on a screen of that width.
+A figure's `layout.meta` has `wide` and `narrow`: what a page puts into the layout on a screen of that width;
+and, of a figure whose colours depend on the ground, `dark`: what it puts into each trace on a dark page.
 Names are escaped, because plotly reads HTML in them.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import html
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +24,12 @@ INK = "#7F7F7F"
 FAINT = "rgba(127,127,127,0.25)"
 NOWHERE = "rgba(0,0,0,0)"
 LABEL_WIDTH = 22  # characters of an arm's name on one line
-# Pixels: a row of panels, what of it is below its axes, what is above and below all rows.
-ROW, BELOW, TOP, BOTTOM = 260, 75, 30, 90
-GAP = 0.1  # the share of the width between two panels
+# Pixels: a row of panels, what of it is below its axes, what is above and below all rows. Above is plotly's
+# toolbar, of 30, and nothing else.
+ROW, BELOW, TOP, BOTTOM = 275, 75, 36, 90
+NARROW_TOP = 14
+GAP = 0.12  # the share of the width between two panels
+NODE = "node"  # the name of an annotation that a page draws on its own ground, over lines
 
 Layout = dict[str, Any]
 
@@ -57,9 +61,10 @@ def framed(wide: Layout, narrow: Layout) -> go.Figure:
             "template": {
                 "layout": {**ground, "font": {"color": INK}, "modebar": modebar, "xaxis": axis, "yaxis": axis}
             },
-            "margin": {"l": 50, "r": 15, "t": TOP, "b": 40},
+            "margin": {"l": 50, "r": 20, "t": TOP, "b": 40},
             "legend": {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0},
-            "meta": {"wide": wide, "narrow": narrow},
+            # A narrow screen has no toolbar.
+            "meta": {"wide": wide, "narrow": {"margin": {"t": NARROW_TOP}} | narrow},
         }
     )
     # Heights are the page's: the dashboard has its own.
@@ -71,27 +76,18 @@ def single(height: int) -> Layout:
     return {"height": height}
 
 
-def panels(titles: Sequence[str], *, columns: int, row: int = ROW) -> Layout:
-    """Panels in rows of `row` pixels, each with its title above it; `yaxis` to `yaxisN` number them."""
-    rows = math.ceil(len(titles) / columns)
+def panels(count: int, *, columns: int, row: int = ROW) -> Layout:
+    """So many panels in rows of `row` pixels; `yaxis` to `yaxisN` number them. Axes say what they are."""
+    rows = math.ceil(count / columns)
     width = (1 - GAP * (columns - 1)) / columns
     inner = rows * row - BELOW
-    layout: Layout = {"height": inner + TOP + BOTTOM, "annotations": []}
-    for index, title in enumerate(titles):
+    layout: Layout = {"height": inner + TOP + BOTTOM}
+    for index in range(count):
         down, right = divmod(index, columns)
         left, top = right * (width + GAP), 1 - down * row / inner
         bottom = max(0.0, top - (row - BELOW) / inner)
         layout[axis("x", index)] = {"domain": [left, left + width], "anchor": axes(index)["yaxis"]}
         layout[axis("y", index)] = {"domain": [bottom, top], "anchor": axes(index)["xaxis"]}
-        above = {
-            "xref": "paper",
-            "yref": "paper",
-            "x": left,
-            "y": top,
-            "xanchor": "left",
-            "yanchor": "bottom",
-        }
-        layout["annotations"].append({"text": escaped(title), "showarrow": False, **above})
     return layout
 
 
@@ -109,6 +105,11 @@ def axes(panel: int) -> dict[str, str]:
 def label(name: str) -> str:
     """A name on as many lines as it takes."""
     return "<br>".join(escaped(line) for line in textwrap.wrap(name, LABEL_WIDTH)) or escaped(name)
+
+
+def brief(name: str) -> str:
+    """A name on one line, if need be only its beginning."""
+    return escaped(name if len(name) <= LABEL_WIDTH else f"{name[: LABEL_WIDTH - 1]}\u2026")
 
 
 def escaped(text: str) -> str:
@@ -130,3 +131,8 @@ def short(value: float) -> float:
 def shorts(values: Iterable[float]) -> list[float]:
     """Each to five significant digits."""
     return [short(value) for value in values]
+
+
+def titled(text: str) -> Layout:
+    """An axis's title."""
+    return {"title": {"text": escaped(text)}}

@@ -15,6 +15,8 @@ from hpo.errors import DataError, SpecError, StudyError
 from hpo.search import first_withdrawn, make_pruner, make_sampler, plan
 from hpo.spec import FinalSpec, from_json
 from hpo.storage import Storage, StudyRow, study_id
+from hpo.tables.kinds import counts
+from hpo.tables.numbers import counted, number
 from hpo.trials import STATES, Trial
 
 SPEC_ATTRIBUTE = "spec"
@@ -46,6 +48,20 @@ class StudySummary:
     created: datetime | None
     lost: int = 0
     problem: str | None = None
+
+    def __str__(self) -> str:
+        if self.problem is not None:
+            return f"{self.name}: {self.problem}"
+        best = "" if self.best_value is None else f"; best {self.metric} {number(self.best_value)}"
+        return f"{self.name}: {self.progress}{best}"
+
+    def __repr__(self) -> str:
+        return f"<StudySummary {self}>"
+
+    @property
+    def progress(self) -> str:
+        """`search of 20 trials: 18 complete, 2 waiting`."""
+        return f"{self.kind} of {counted(self.planned or 0, 'trial')}: {counts(self.counts)}"
 
 
 class StoredStudy:

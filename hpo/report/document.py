@@ -48,6 +48,7 @@ class Picture:
     """A plotly figure.
 
     `key` is its name in optuna-dashboard, where it is not shown without one. `small` stands for it there.
+    `name` is what Python asks for it by.
     """
 
     kind: ClassVar[str] = "picture"
@@ -55,6 +56,7 @@ class Picture:
     caption: str
     key: str = ""
     small: Any = None
+    name: str = ""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ def on_the_test_set(study: Study) -> list[Block]:
     """What the final evaluations of a study have shown, or that there is none."""
     finals = [study] if isinstance(study.spec, FinalSpec) else finals_of(study)
     blocks: list[Block] = [Heading("On the test set")]
+    if not finals and not any(trial.state == "complete" for trial in study.all_trials):
+        return [*blocks, Paragraph("There is nothing to evaluate yet: no trial is complete.")]
     if not finals:
         said = "Nothing of this study was evaluated on the test set. This trains it on fresh seeds and does:"
         return [*blocks, Paragraph(said), Command(f"hpo final {study.name}")]
@@ -129,9 +131,9 @@ def _predictions(final: Study, arm: FinalArm, test: Dataset, *, key: str) -> lis
     right, wrong = examples(test, probabilities)
     which = f"{arm.arm}, trial #{first} of {final.name}"
     return [
-        Picture(plots.confusion(np.asarray(counts), names), caption, key),
-        *_examples(f"Right: {which}", right),
+        Picture(plots.confusion(np.asarray(counts), names), caption, key, name="confusion" if key else ""),
         *_examples(f"The worst mistakes, wrong with the highest probability: {which}", wrong),
+        *_examples(f"Right: {which}", right),
     ]
 
 

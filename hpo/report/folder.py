@@ -30,7 +30,10 @@ class Report:
             HpoError: the folder cannot be made or written to.
         """
         blocks = [*self.ranking, *(block for part in self.parts for block in part)]
-        title = f"Report: {', '.join(study.name for study in self.studies)}"
+        title = f"Report of {len(self.studies)} studies"
+        if len(self.studies) == 1:
+            # Its heading is the page's.
+            title, blocks = f"Report: {self.studies[0].name}", blocks[1:]
         made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         _make(out)
         markdown, page = out / "report.md", out / "report.html"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hpo.analysis import headline
 from hpo.analysis.tables import arms_table, verdicts_table
 from hpo.errors import StudyError
 from hpo.report.document import Block, Heading, Paragraph, tables
 from hpo.report.finals import on_the_test_set
 from hpo.report.searches import ranking, search_pictures
-from hpo.report.sections import Subject, asked, comparison_pictures, method, notes, results
+from hpo.report.sections import Subject, asked, comparison_pictures, data_name, method, notes, results
 from hpo.report.sentences import NO_CLAIM
 from hpo.spec import SearchSpec
 from hpo.studies import Study, compare_studies
@@ -22,14 +23,14 @@ def about(study: Study) -> list[Block]:
     """The blocks about one study."""
     subject = Subject(study, study.compare())
     spec = subject.spec
+    is_search = isinstance(spec, SearchSpec)
     blocks: list[Block] = [Heading(spec.name, level=2)]
+    blocks.append(Paragraph(headline(spec, subject.trials, subject.comparison)))
     if spec.description:
         blocks.append(Paragraph(spec.description))
+    blocks += ranking(subject) if is_search else results(subject)
     blocks += asked(spec)
-    if isinstance(spec, SearchSpec):
-        blocks += [*ranking(subject), *search_pictures(subject)]
-    else:
-        blocks += [*results(subject), *comparison_pictures(subject)]
+    blocks += search_pictures(subject) if is_search else comparison_pictures(subject)
     return [*blocks, *on_the_test_set(study), *method(subject)]
 
 
@@ -39,7 +40,8 @@ def together(studies: Sequence[Study]) -> list[Block]:
     try:
         comparison = compare_studies(studies)
     except StudyError as error:
-        return [*blocks, Paragraph(f"There is no common ranking: {error}")]
+        reasons = _why_apart(studies) or [error.rule]
+        return [*blocks, Paragraph(f"There is no common ranking: {'; '.join(reasons)}.")]
     extreme = "Highest" if comparison.direction == "maximize" else "Lowest"
     blocks += [
         Paragraph(f"{extreme} mean {comparison.ranked_by} first; mean ± standard deviation."),
@@ -56,3 +58,24 @@ def together(studies: Sequence[Study]) -> list[Block]:
     whose = f"{comparison.baseline} of {comparison.baseline_study}"
     said = f"Against {whose}. p is adjusted over all these arms, so a verdict may not be that of its study."
     return [*blocks, Paragraph(said), verdicts]
+
+
+def _why_apart(studies: Sequence[Study]) -> list[str]:
+    """What keeps studies from being ranked with the first, as information and without folders."""
+    first, *others = studies
+    mine, reasons = first.spec.data, list[str]()
+    for other in others:
+        its = other.spec.data
+        if other.data_digest != first.data_digest:
+            names = data_name(other.spec), data_name(first.spec)
+            what = (
+                f"{names[0]}, not on {names[1]}" if names[0] != names[1] else f"other contents of {names[0]}"
+            )
+            reasons.append(f"{other.name} is trained on {what}")
+        elif None not in (other.test_digest, first.test_digest) and other.test_digest != first.test_digest:
+            reasons.append(f"the test part of {other.name} is another one than that of {first.name}")
+        else:
+            keys = [key for key in ("validation", "folds", "seed") if getattr(its, key) != getattr(mine, key)]
+            split = ", ".join(f"data.{key} {getattr(its, key)}, not {getattr(mine, key)}" for key in keys)
+            reasons += [f"{other.name} splits its data otherwise than {first.name} ({split})"] if keys else []
+    return reasons

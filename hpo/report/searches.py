@@ -6,7 +6,7 @@ import math
 
 from hpo import plots
 from hpo.analysis import rank
-from hpo.analysis.importance import importances
+from hpo.analysis.importance import FEWEST_TRIALS, Importance, importances
 from hpo.report.document import Block, Bullets, Command, Heading, Paragraph, Picture
 from hpo.report.sections import Subject, curves_pictures
 from hpo.spec import SearchSpec
@@ -17,8 +17,6 @@ from hpo.trials.record import Trial
 SHOWN_CONFIGURATIONS = 25
 SHOWN_CURVES = 10
 SHOWN_NOTES = 10
-# An importance from fewer complete trials than this says nothing.
-ENOUGH_FOR_IMPORTANCE = 10
 
 
 def ranking(subject: Subject) -> list[Block]:
@@ -54,26 +52,64 @@ def search_pictures(subject: Subject) -> list[Block]:
     spec, ranked = subject.spec, ranked_trials(subject)
     assert isinstance(spec, SearchSpec)
     if not ranked:
-        return []
+        return [Paragraph("There are no pictures: they are of complete trials, and there is none yet.")]
     objective, complete = spec.objective, counted(len(ranked), "complete trial")
+    pruned = sum(trial.state == "pruned" for trial in subject.trials)
+    shown = f"{complete}, and of {pruned} pruned when they stopped" if pruned else complete
     drawn = plots.history(subject.trials, objective.metric, objective.direction)
-    blocks: list[Block] = [Picture(drawn, f"History: the {objective.metric} of {complete}.", "hpo-history")]
-    if len(ranked) >= ENOUGH_FOR_IMPORTANCE and (found := importances(subject.study.optuna)):
-        caption = f"Importance: an estimate (PED-ANOVA) from {complete} of how far each decides the value."
-        blocks.append(Picture(plots.importances(found), caption, "hpo-importance"))
+    history = f"History: the {objective.metric} of {shown}."
+    blocks: list[Block] = [
+        Heading("Pictures"),
+        Picture(drawn, history, "hpo-history", name="history"),
+        *_importance(subject, ranked),
+    ]
     lines = plots.parallel_coordinates(spec, subject.trials)
     caption = (
         f"Parallel coordinates of {complete}, a line each; the first fifth by {objective.metric} stands out."
     )
-    blocks.append(Picture(lines, caption))
+    blocks.append(Picture(lines, caption, name="parallel"))
     slices = plots.slices(spec, subject.trials)
-    blocks.append(Picture(slices, f"Slices: {objective.metric} of {complete} by each hyperparameter."))
+    caption = f"Slices: by each hyperparameter, the {objective.metric} of {shown}."
+    blocks.append(Picture(slices, caption, name="slices"))
     top = {trial.number: f"#{trial.number}" for trial in ranked[:SHOWN_CURVES]}
     caption = (
         f"Learning curves of the first {len(top)} by {objective.metric}: mean over the runs of a trial, band"
         " of one standard deviation to either side if there are several; dotted where some have stopped."
     )
     return blocks + curves_pictures(subject, top, plots.styles(top.values()), caption)
+
+
+def _importance(subject: Subject, ranked: list[Trial]) -> list[Block]:
+    """The picture of importances and what they are worth, or why there is none."""
+    spec = subject.spec
+    assert isinstance(spec, SearchSpec)
+    if len(spec.space) < 2:
+        return []
+    found = importances(spec, subject.trials)
+    if found is None:
+        why = "their values are all alike, or few have a value of each hyperparameter"
+        if (missing := FEWEST_TRIALS - len(ranked)) > 0:
+            why = f"it takes {FEWEST_TRIALS}, so {missing} more are needed"
+        there = f"of {counted(len(ranked), 'complete trial')}"
+        return [Paragraph(f"There is no picture of importances {there}: {why}.")]
+    caption = (
+        f"Importance: each hyperparameter's share in what decides the value, estimated by a random forest of"
+        f" {counted(len(ranked), 'complete trial')}, with its 90 % interval over resamples of them."
+        f" {_order(found)}"
+    )
+    return [Picture(plots.importances(found), caption, "hpo-importance", name="importance")]
+
+
+def _order(found: list[Importance]) -> str:
+    """How much of the order of importances is known."""
+    ahead = [one.is_ahead for one in found[:-1]]
+    if all(ahead):
+        return "Their order is the same in nearly all of these."
+    known = found[: ahead.index(False)]
+    if not known:
+        return "Which is the first is not known: intervals overlap too much."
+    named = ", ".join(one.name for one in known)
+    return f"{named} {'is' if len(known) == 1 else 'are'} ahead; the order of the rest is not known."
 
 
 def ranked_trials(subject: Subject) -> list[Trial]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -58,7 +59,7 @@ def asked(spec: StudySpec) -> list[Block]:
     data = spec.data
     split = f"{data.folds} folds" if data.folds else f"{100 * (data.validation or 0):g} % for validation"
     rows = [
-        ("data", f"{data.name}; {split}, stratified, split seed {data.seed}"),
+        ("data", f"{data_name(spec)}; {split}, stratified, split seed {data.seed}"),
         ("ranked by", f"{spec.objective.metric}, {_extreme(spec)} first, {_moment(spec)}"),
         *_what(spec),
         ("the same in all", ", ".join(f"{key} {number(value)}" for key, value in spec.params.items())),
@@ -67,6 +68,11 @@ def asked(spec: StudySpec) -> list[Block]:
         Heading("What was asked"),
         Table("What was asked", ASKED, [{"what": key, "value": value} for key, value in rows if value]),
     ]
+
+
+def data_name(spec: StudySpec) -> str:
+    """The name of a study's data; of a file, without the folders that lead to it on this machine."""
+    return Path(spec.data.name).name
 
 
 def results(subject: Subject) -> list[Block]:
@@ -82,7 +88,7 @@ def results(subject: Subject) -> list[Block]:
     )
     blocks += [Heading("Results"), Paragraph(first), *tables(arms_table(comparison))]
     verdicts = verdicts_table(comparison)
-    if verdicts.rows and not comparison.has_one_seed:
+    if any(row["pairs"] for row in verdicts.rows) and not comparison.has_one_seed:
         blocks += [Heading(f"Differences to {comparison.baseline}"), verdicts]
     return blocks + notes(comparison)
 
@@ -96,6 +102,9 @@ def comparison_pictures(subject: Subject) -> list[Block]:
     """Differences, time against the metric, and learning curves of a comparison's arms."""
     comparison, spec = subject.comparison, subject.spec
     blocks: list[Block] = []
+    if not any(trial.state == "complete" for trial in subject.trials):
+        return [Paragraph("There are no pictures: they are of complete trials, and there is none yet.")]
+    blocks.append(Heading("Pictures"))
     if any(verdict.low is not None for arm in comparison.arms for verdict in arm.verdicts.values()):
         caption = (
             f"Difference to {comparison.baseline} with its {level(comparison.alpha)} interval; of seconds,"
@@ -103,11 +112,12 @@ def comparison_pictures(subject: Subject) -> list[Block]:
         )
         figure = plots.differences(comparison, subject.looks)
         small = plots.differences(comparison, subject.looks, most=SMALL_METRICS)
-        blocks.append(Picture(figure, caption, "hpo-differences", small))
+        blocks.append(Picture(figure, caption, "hpo-differences", small, name="differences"))
     metric = comparison.metric if not METRICS[comparison.metric].is_ratio else "val_accuracy"
     if found := _results(subject.trials, metric):
         caption = f"Seconds of training against {metric}: a point a run, a diamond the mean of an arm."
-        blocks.append(Picture(plots.times(found, metric, subject.looks), caption, "hpo-times"))
+        figure = plots.times(found, metric, subject.looks)
+        blocks.append(Picture(figure, caption, "hpo-times", name="times"))
     complete = {t.number: t.arm for t in subject.trials if t.state == "complete" and t.arm in subject.looks}
     over = "seeds and folds" if spec.data.folds else "seeds"
     caption = (
@@ -126,7 +136,7 @@ def curves_pictures(
     curves, missing = read_curves(subject.study, arms)
     blocks: list[Block] = []
     if len(curves):
-        blocks.append(Picture(plots.learning_curves(curves, looks), caption, "hpo-curves"))
+        blocks.append(Picture(plots.learning_curves(curves, looks), caption, "hpo-curves", name="curves"))
     if missing:
         shown = ", ".join(f"#{n}" for n in missing[:SHOWN_MISSING])
         more = f" and {len(missing) - SHOWN_MISSING} more" if len(missing) > SHOWN_MISSING else ""
@@ -161,10 +171,11 @@ def method(subject: Subject) -> list[Block]:
     runs = [run for trial in trials for run in trial.replicates]
     trained = sum(run.get("train_seconds", 0.0) for run in runs)
     compiled = sum(trial.metrics.get("compile_seconds", 0.0) for trial in trials)
-    lines = [
-        f"{counted(len(trials), 'trial')}: {counts or 'none'}.",
-        f"{round(trained)} s of training and {round(compiled)} s of compiling, over all workers.",
-    ]
+    lines = [f"{counted(len(trials), 'trial')}: {counts or 'none'}."]
+    if runs:
+        lines.append(
+            f"{_seconds(trained)} of training and {_seconds(compiled)} of compiling, over all workers."
+        )
     if any(arm.verdicts for arm in comparison.arms):
         lines.append(_tests(comparison))
     mine, *others = (f"{name} {version}" for name, version in versions().items())
@@ -210,6 +221,10 @@ def _what(spec: StudySpec) -> list[tuple[str, str]]:
         ("sampler", f"{sampler['name']}, seed {sampler['seed']}"),
         ("pruner", pruner["name"]),
     ]
+
+
+def _seconds(seconds: float) -> str:
+    return f"{round(seconds)} s" if seconds >= 1 or not seconds else "less than 1 s"
 
 
 def _dimension(value: Any) -> str:

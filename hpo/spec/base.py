@@ -6,12 +6,19 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from inspect import Parameter, Signature
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from hpo.errors import SpecError
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
 
 ABSENT = object()
 SHOWN = 80  # characters of a value that an error message repeats
@@ -122,11 +129,24 @@ class Shown:
         return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
 
-class Model(BaseModel):
+class _Listed(ModelMetaclass):
+    """Tells `help` what a table has of its own: pydantic's two hundred members would fill ten screens."""
+
+    def __dir__(self) -> list[str]:
+        inherited = {*dir(BaseModel), *vars(Model)}
+        return [name for name in super().__dir__() if name not in inherited and not name.startswith("_")]
+
+
+class Model(BaseModel, metaclass=_Listed):
     """One table. Its constructor raises SpecError; unknown keys are errors that suggest the right one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     source: ClassVar[str] = "study"
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        # Pydantic's own repeats every rule of every key.
+        cls.__signature__ = Signature([_parameter(name, field) for name, field in cls.model_fields.items()])
 
     def __init__(self, /, **data: Any) -> None:
         try:
@@ -158,6 +178,20 @@ class Model(BaseModel):
         match = nearest(key, cls.model_fields)
         remedy = f"Did you mean {match}?" if match else f"Known keys: {', '.join(cls.model_fields)}."
         return UnknownKeyError(key, remedy=remedy)
+
+
+class _Unsaid:
+    """A default that is longer than a key, or follows from other keys."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+def _parameter(name: str, field: FieldInfo) -> Parameter:
+    """A key as a constructor takes it."""
+    default = Parameter.empty if field.is_required() else field.default
+    is_short = default is Parameter.empty or isinstance(default, str | int | float | None)
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default if is_short else _Unsaid())
 
 
 def explain(error: ValidationError, data: object, *, source: str) -> SpecError:

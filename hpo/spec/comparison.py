@@ -104,7 +104,12 @@ Arms = Annotated[
 
 
 class ComparisonSpec(StudySpec):
-    """A comparison: named arms, each trained with the same seeds."""
+    """A comparison: named arms, each trained with the same seeds.
+
+    >>> arms = [{"name": "SGD", "optimizer": "sgd"}, {"name": "Adam", "optimizer": "adam"}]
+    >>> ComparisonSpec(name="two", kind="comparison", data={"name": "digits"}, seeds=5, arms=arms).planned
+    10
+    """
 
     kind: Literal["comparison"] = Field(description="A comparison of named arms.")
     seeds: Count = Field(default=5, description="Trials of each arm, one per seed.")
@@ -120,6 +125,10 @@ class ComparisonSpec(StudySpec):
         " val_loss = 0.01, train_seconds = 0.1, which is a tenth of it, and so on.",
     )
     alpha: Alpha = Field(default=0.05, description="The level of the tests.")
+
+    if TYPE_CHECKING:
+
+        def __init__(self, /, **table: Any) -> None: ...
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

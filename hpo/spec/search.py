@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import islice, product
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -39,7 +39,12 @@ def _size(space: Mapping[str, dimensions.Dimension]) -> int | None:
 
 
 class SearchSpec(StudySpec):
-    """A search: trials over a space of hyperparameters."""
+    """A search: trials over a space of hyperparameters.
+
+    >>> rates = {"learning_rate": {"low": 1e-3, "high": 0.1, "log": True}, "batch_size": [32, 64]}
+    >>> SearchSpec(name="rates", kind="search", data={"name": "digits"}, trials=20, space=rates).planned
+    20
+    """
 
     kind: Literal["search"] = Field(description="A search over a space of hyperparameters.")
     seeds: Count = Field(default=1, description="Training runs of each configuration, one per seed.")
@@ -54,6 +59,10 @@ class SearchSpec(StudySpec):
         default_factory=_grid_size,
         description="Trials in all. Required, except with a grid, whose default is its size.",
     )
+
+    if TYPE_CHECKING:
+
+        def __init__(self, /, **table: Any) -> None: ...
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

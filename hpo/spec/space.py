@@ -55,6 +55,12 @@ class Range:
     step: float | None = None
 
 
+class Choices(tuple[Any, ...]):
+    """Checked choices, as a specification in memory holds them."""
+
+    __slots__ = ()
+
+
 Dimension = tuple[Any, ...] | Range
 
 
@@ -123,7 +129,7 @@ def _distinct(name: str, choices: tuple[Any, ...]) -> tuple[Any, ...]:
     for index, choice in enumerate(spelt):
         if choice in spelt[:index]:
             raise RuleError("repeats an earlier choice", index, got=choices[index])
-    return choices
+    return Choices(choices)
 
 
 def _choices_type(name: str) -> Any:
@@ -155,10 +161,22 @@ def _branch(dimension: object) -> str:
 
 def _check_shape(name: str, dimension: object) -> object:
     allowed = list | tuple | Mapping | Range if name in RANGED else list | tuple
+    if name in RANGED and type(dimension) is tuple and _is_pair(dimension):
+        low, high = dimension
+        raise RuleError(
+            "must be a list of choices or a range, and a tuple of two numbers may mean either",
+            remedy=f"Write [{low!r}, {high!r}] for a choice of two, or"
+            f' {{"low": {low!r}, "high": {high!r}}} for a range, uniform in the logarithm with "log": True.',
+        )
     if isinstance(dimension, allowed):
         return dimension
     either = "a list of choices or a range { low, high }" if name in RANGED else "a list of choices"
     raise RuleError(f"must be {either}", got=dimension, remedy="A fixed value belongs in [params].")
+
+
+def _is_pair(values: tuple[Any, ...]) -> bool:
+    """Whether these are two numbers; Python has tuples, study files have none."""
+    return len(values) == 2 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
 
 
 def _dimension_type(name: str) -> Any:

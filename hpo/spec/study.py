@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -31,14 +30,29 @@ def _distinct(metrics: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class StudySpec(Model):
-    """What a study file declares. `StudySpec(kind=...)` makes a SearchSpec or a ComparisonSpec.
+    """What a study file declares, its tables as dicts. By its `kind` it is a SearchSpec or a ComparisonSpec.
 
-    Raises SpecError.
-
-    >>> space = {"dropout": [0.1, 0.2], "learning_rate": {"low": 1e-3, "high": 0.1, "log": True}}
-    >>> spec = StudySpec(name="first", kind="search", data={"name": "digits"}, trials=20, space=space)
-    >>> type(spec).__name__, spec.planned
+    >>> search = StudySpec(
+    ...     name="first",
+    ...     kind="search",
+    ...     data={"name": "digits", "validation": 0.2},
+    ...     trials=20,
+    ...     params={"hidden_units": [64, 32], "epochs": 20},
+    ...     space={"dropout": [0.1, 0.2], "learning_rate": {"low": 1e-3, "high": 0.1, "log": True}},
+    ... )
+    >>> type(search).__name__, search.planned
     ('SearchSpec', 20)
+    >>> arms = [{"name": "SGD", "optimizer": "sgd"}, {"name": "Adam", "optimizer": "adam"}]
+    >>> comparison = StudySpec(name="second", kind="comparison", data={"name": "digits"}, seeds=5, arms=arms)
+    >>> type(comparison).__name__, comparison.planned
+    ('ComparisonSpec', 10)
+
+    Keys of both kinds: name kind description data objective metrics seeds max_retries trial_timeout params.
+    Of a search: space trials sampler pruner. Of a comparison: first_seed arms baseline min_effect alpha.
+    `hpo init` writes an example with comments, `hpo schema` says what each key takes.
+
+    Raises:
+        SpecError: a key is not known, or its value breaks a rule.
     """
 
     name: StudyName = Field(description="The study's name, unique in its database.")
@@ -60,6 +74,17 @@ class StudySpec(Model):
         "of an epoch.",
     )
     params: Params = Field(default={}, description="Hyperparameters that are the same in every trial.")
+
+    if TYPE_CHECKING:
+        # What a type checker makes of the fields would refuse the keys of either kind, and dicts.
+        def __init__(
+            self,
+            *,
+            name: str,
+            kind: Literal["search", "comparison", "final"],
+            data: Mapping[str, Any] | Data,
+            **table: Any,
+        ) -> None: ...
 
     def __new__(cls, /, **data: Any) -> Self:
         # StudySpec(kind="search") is a SearchSpec, as Path("x") is a PosixPath.
@@ -95,15 +120,16 @@ class StudySpec(Model):
                 return UnknownKeyError(key, remedy=f'It belongs to kind = "{kind}".')
         return super().unknown_key(key)
 
+    # Not abstract: then no type checker would let anybody write StudySpec(...).
     @property
-    @abstractmethod
     def replicates(self) -> int:
         """Training runs inside each trial."""
+        raise NotImplementedError
 
     @property
-    @abstractmethod
     def planned(self) -> int:
         """Trials that the study asks for."""
+        raise NotImplementedError
 
     @property
     def table_metrics(self) -> tuple[str, ...]:

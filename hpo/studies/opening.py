@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hpo.data import digest_of_test
+from hpo.errors import SpecError
 from hpo.files import expanded
-from hpo.registry import StudySummary, checked_data, find, register, summaries
-from hpo.spec import StudySpec, load
+from hpo.registry import checked_data, find, register, summaries
+from hpo.spec import StudySpec, load, parse
+from hpo.spec.base import Shown
+from hpo.spec.kinds import WRITTEN
 from hpo.storage import Storage
+from hpo.studies.lists import StudyList
 from hpo.studies.study import Study
 
 
 def create_study(
-    spec: StudySpec | str | Path,
+    spec: StudySpec | Mapping[str, Any] | str | os.PathLike[str],
     *,
     storage: Storage | str | None = None,
     artifact_dir: str | Path | None = None,
@@ -24,18 +31,17 @@ def create_study(
     extends the study.
 
     Args:
-        spec: a specification, or the path of a study file.
+        spec: the path of a study file, a dict of what such a file says, or a specification.
         storage: a database URL; by default `HPO_STORAGE`, then `sqlite:///hpo.db`.
         artifact_dir: by default `HPO_ARTIFACT_DIR`, then `hpo-artifacts`.
 
     Raises:
-        SpecError: the file breaks a rule.
+        SpecError: the file or the dict breaks a rule.
         DataError: the data cannot be had, or cannot be split as declared.
         StorageError: the database cannot be opened.
         StudyError: the name is taken by a study with another specification.
     """
-    if not isinstance(spec, StudySpec):
-        spec = load(expanded(spec))
+    spec = _spec_of(spec)
     # First: a study that cannot be trained creates no database.
     dataset, test_digest = checked_data(spec), digest_of_test(spec.data.name)
     opened = (
@@ -45,6 +51,17 @@ def create_study(
     study.go_on()
     study.plan()
     return study
+
+
+def _spec_of(given: object) -> StudySpec:
+    if isinstance(given, StudySpec):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return load(expanded(os.fspath(given)))
+    if isinstance(given, Mapping):
+        return parse(given, kinds=WRITTEN)
+    rule = "must be the path of a study file, a dict of what such a file says, or an hpo.StudySpec"
+    raise SpecError("create_study: spec", rule, got=Shown(given))
 
 
 def open_study(
@@ -62,11 +79,11 @@ def open_study(
 
 def list_studies(
     *, storage: Storage | str | None = None, artifact_dir: str | Path | None = None
-) -> list[StudySummary]:
+) -> StudyList:
     """What studies there are, oldest first; studies that hpo did not create are left out.
 
     Raises:
         StorageError: the database cannot be opened.
     """
     opened = storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir)
-    return summaries(opened)
+    return StudyList(summaries(opened))

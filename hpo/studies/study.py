@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,11 @@ from hpo.analysis import Comparison, compare, headline, rank
 from hpo.errors import StudyError
 from hpo.files import check_new_file, new_file
 from hpo.registry import StoredStudy, StudySummary, place_of
+from hpo.studies.frame import trials_frame
 from hpo.studies.kept import kept_model
+from hpo.studies.lists import TrialList
+from hpo.studies.tables import best_table, study_table
+from hpo.tables import html
 from hpo.training.device import prepare_tensorflow
 from hpo.trials import CHECKPOINT_SECONDS, CURVES_FILE, PREDICTIONS_FILE, Trial
 from hpo.workers import run_workers
@@ -22,6 +28,7 @@ from hpo.workers import run_workers
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import plotly.graph_objects as go
 
 logger = logging.getLogger(__name__)
 
@@ -29,15 +36,46 @@ logger = logging.getLogger(__name__)
 class Study(StoredStudy):
     """A study in its storage. Get one from `create_study` or `open_study`."""
 
-    def trials(self) -> pd.DataFrame:
-        """One row a trial, indexed by number; params, metrics and hyperparameters in columns of their own."""
-        import pandas as pd
+    def __repr__(self) -> str:
+        try:
+            summary = self.summary
+            best = self.best if summary.counts["complete"] else None
+        except Exception as error:  # it is told, but what is only shown does not fail
+            return f"Study {self.name!r}: {error}"
+        lines = [f"Study {self.name!r} in {self.storage.place}", f"  {summary.progress}"]
+        if best is not None:
+            lines.append(f"  best: {best!r}")
+        return "\n".join(lines)
 
-        rows = [trial.to_json() for trial in self.all_trials]
-        table = (
-            pd.json_normalize(rows, sep=".") if rows else pd.DataFrame(columns=["number", "state", "value"])
-        )
-        return table.drop(columns=["replicates", "curve"], errors="ignore").set_index("number")
+    def _repr_html_(self) -> str:
+        try:
+            summary = self.summary
+            tables = [study_table(summary)]
+            if summary.counts["complete"]:
+                tables.append(best_table(self.spec, self.best))
+        except Exception:
+            return f"<p>{escape(repr(self))}</p>"
+        return "".join(f"<p><b>{escape(t.caption)}</b></p>\n{html.rendered(t)}" for t in tables)
+
+    def trials(self) -> pd.DataFrame:
+        """One row a trial, indexed by number: its value, hyperparameters and metrics, a column each."""
+        return trials_frame(self.spec, self.all_trials)
+
+    @property
+    def all_trials(self) -> TrialList:
+        """Every trial, by number."""
+        return TrialList(super().all_trials)
+
+    def plot(self, name: str) -> go.Figure:
+        """A figure of the study's report, by name: `history`, `curves` ...; see `hpo.plot`.
+
+        Raises:
+            StudyError: the study has no figure of that name, or none yet.
+        """
+        # Figures are of a room above this one, and reached as everybody reaches them.
+        import hpo
+
+        return hpo.plot(self, name)
 
     @property
     def best(self) -> Trial:
@@ -102,6 +140,7 @@ class Study(StoredStudy):
         timeout: float | None = None,
         max_worker_memory: float | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        progress: bool = True,
         watch: Callable[[Sequence[FrozenTrial]], None] | None = None,
         log: Callable[[str], None] | None = None,
     ) -> StudySummary:
@@ -113,28 +152,36 @@ class Study(StoredStudy):
             max_worker_memory: MiB, beyond which a worker is replaced; by default its share of four fifths of
                 the machine's memory.
             checkpoint_seconds: how often a trial's state is saved, to go on from if its worker dies.
+            progress: show on standard error how far it is, as `hpo run` does; not with `watch` or `log`.
             watch: called about twice a second with the study's trials.
-            log: called with each line that a worker writes; by default it goes to standard error.
+            log: called with each line that a worker writes; without progress it goes to standard error.
 
         Raises:
             WorkerError: workers died again and again, or cannot train the study, and trials are left.
         """
 
-        def look() -> None:
-            if watch is not None:
-                watch(self.frozen_trials)
+        from hpo.progress import StudyProgress  # with rich, for who looks at it
 
         self.go_on()
-        self.plan()
-        run_workers(
-            self,
-            workers=workers,
-            timeout=timeout,
-            max_worker_memory=max_worker_memory,
-            checkpoint_seconds=checkpoint_seconds,
-            look=look,
-            log=log,
-        )
+        left = self.plan()
+        is_shown = progress and watch is None and log is None and left > 0
+        with StudyProgress(self.spec) if is_shown else nullcontext() as shown:
+            if shown is not None:
+                watch, log = shown.watch, shown.log
+
+            def look() -> None:
+                if watch is not None:
+                    watch(self.frozen_trials)
+
+            run_workers(
+                self,
+                workers=workers,
+                timeout=timeout,
+                max_worker_memory=max_worker_memory,
+                checkpoint_seconds=checkpoint_seconds,
+                look=look,
+                log=log,
+            )
         return self.summary
 
     def export(self, path: Path | str, *, trial: int | None = None, force: bool = False) -> Path:

@@ -120,7 +120,7 @@ def ranking_table(spec: StudySpec, ranked: Sequence[Trial], comparison: Comparis
         Column("trial", TRIAL),
         *own,
         *(Column(name, MEAN, (name, f"{name}_sd")) for name in comparison.metrics),
-        Column("n", NUMBER),
+        *([Column("n", NUMBER)] if spec.replicates > 1 else []),
         *(Column(name, VALUE, (f"params.{name}",)) for name in spec.content()["space"]),
     )
     return Table("Ranking", columns, rows)

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from hpo.training.epochs import Samples
-from hpo.training.runs import BatchSize, Run, Trainer
+from hpo.training.kept import release, trainer_for
+from hpo.training.runs import BatchSize, Run, check_compiled
 
 
 def fit(
@@ -24,6 +25,8 @@ def fit(
     seed: int = 0,
 ) -> keras.callbacks.History:
     """Train a compiled Keras model as `model.fit` does, with every epoch one compiled program.
+
+    A model keeps its programs: to fit it again, on data of the same shapes, compiles nothing.
 
     Args:
         model: a compiled model; its weights are trained in place.
@@ -49,21 +52,24 @@ def fit(
         raise ValueError(f"seed must be an integer of at least 0, but got {seed!r}")
     if validation_data is not None and len(validation_data) != 2:
         raise ValueError(f"validation_data must be (x, y), but got {len(validation_data)} parts")
-    trainer = Trainer(model)
+    check_compiled(model)
     samples = Samples.of(x, y)
     validation = None if validation_data is None else Samples.of(*validation_data)
-    trainer.build(samples)
-    run = Run(
-        trainer,
-        samples,
-        validation=validation,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=callbacks,
-        seed=seed,
-    )
-    while not run.finished:
-        run.advance()
+    trainer = trainer_for(model, samples)
+    try:
+        run = Run(
+            trainer,
+            samples,
+            validation=validation,
+            batch_size=batch_size,
+            epochs=epochs,
+            callbacks=callbacks,
+            seed=seed,
+        )
+        while not run.finished:
+            run.advance()
+    finally:
+        release(trainer)
     return run.history
 
 

@@ -31,8 +31,7 @@ class Trainer:
     """
 
     def __init__(self, model: keras.Model, *, compiled: bool = True) -> None:
-        if not model.compiled:
-            raise ValueError("model must be compiled: call model.compile(optimizer, loss, metrics) first")
+        check_compiled(model)
         self.model = model
         compiled = compiled and not model.run_eagerly
         self.epochs: CompiledEpochs | PlainEpochs = CompiledEpochs(model) if compiled else PlainEpochs(model)
@@ -99,6 +98,10 @@ class Trainer:
         if self._occupant is not None:
             self._occupant.state = self.state
             self._occupant = None
+
+    def forget(self) -> None:
+        """Let the run that has been trained go, and its data; its state stays in the model."""
+        self._occupant = None
 
     def seat(self, run: Run) -> None:
         """Make `run` the one whose state the model holds."""
@@ -256,6 +259,12 @@ class Run:
 
     def _enter(self) -> None:
         self.trainer.seat(self)
+
+
+def check_compiled(model: keras.Model) -> None:
+    """Raises ValueError unless Keras knows how the model is to be trained."""
+    if not model.compiled:
+        raise ValueError("model must be compiled: call model.compile(optimizer, loss, metrics) first")
 
 
 def variables_of(model: keras.Model) -> list[keras.Variable]:

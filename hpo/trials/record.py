@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import SpecError
 from hpo.search import decode, hyperparameters_of
-from hpo.spec import METRICS, SearchSpec, StudySpec
+from hpo.spec import METRICS, Objective, SearchSpec, StudySpec
+from hpo.tables import Column, Table, html
+from hpo.tables.kinds import LENGTH, MOMENT, NUMBER, VALUE
+from hpo.tables.numbers import counted, duration, number, settings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Of a trial whose network fits no program that its worker had: one is compiled before its first epoch.
 COMPILED_ATTRIBUTE = "compiled_anew"
@@ -29,10 +35,11 @@ class Trial:
 
     `params` are the hyperparameters that the search varied, `hyperparameters` all effective ones, `metrics`
     the final metrics as means over the replicates, `replicates` the metrics of each with its seed and fold.
-    Times are local, as Optuna keeps them; `curve` is what each epoch reported, from epoch 1. `threads` are
+    Times are local, as Optuna keeps them; `reported` is what each epoch reported, from epoch 1. `threads` are
     TensorFlow's in its worker, `versions` those of hpo and of the packages that it trained with, `retries`
     counts the workers that were lost while they trained it. `reason` says why it failed or was pruned, or, of
-    one that waits, why a worker could not train it. One is `lost` that runs, and whose worker is gone.
+    one that waits, why a worker could not train it. `objective` is its study's. One is `lost` that runs, and
+    whose worker is gone.
     """
 
     number: int
@@ -52,7 +59,8 @@ class Trial:
     retries: int
     reason: str | None
     replicates: list[dict[str, Any]]
-    curve: list[float]
+    reported: list[float]
+    objective: Objective
     lost: bool = False
 
     @classmethod
@@ -78,15 +86,47 @@ class Trial:
             retries=attributes.get("retries", 0),
             reason=attributes.get("reason"),
             replicates=attributes.get("replicates", []),
-            curve=[frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)],
+            reported=[frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)],
+            objective=spec.objective,
         )
+
+    def __repr__(self) -> str:
+        value = "" if self.value is None else f", {self.objective.metric} {number(self.value)}"
+        what = [self.arm or "", "" if self.seed is None else f"seed {self.seed}", settings(self.params)]
+        parts = [", ".join(filter(None, what)), self._spent, self.reason or ""]
+        return f"<Trial {self.number}: {'; '.join([self.state + value, *filter(None, parts)])}>"
+
+    def _repr_html_(self) -> str:
+        columns = (
+            Column("number", NUMBER),
+            Column("state"),
+            Column("value", NUMBER),
+            Column("arm"),
+            Column("seed", NUMBER),
+            *(Column(name, VALUE, (f"params.{name}",)) for name in self.params),
+            *(Column(name, NUMBER, (f"metrics.{name}",)) for name in self.metrics),
+            Column("epochs", LENGTH, ("curve",)),
+            Column("started", MOMENT),
+            Column("finished", MOMENT),
+            Column("worker"),
+            Column("reason"),
+        )
+        return html.rendered(Table("Trial", columns, [self.to_json()], is_record=True))
+
+    @property
+    def curve(self) -> pd.DataFrame:
+        """What each epoch reported: its number, from 1, and the metric, as a mean over the replicates."""
+        import pandas as pd
+
+        epochs = range(1, len(self.reported) + 1)
+        return pd.DataFrame({"epoch": epochs, self.objective.reported: pd.Series(self.reported, dtype=float)})
 
     @property
     def best_epoch(self) -> int | None:
         """The epoch, from 1, of the value of a trial that is valued by its best one; None if not known."""
         if "best_epoch" in self.metrics:
             return int(self.metrics["best_epoch"])
-        return self.curve.index(self.value) + 1 if self.value in self.curve else None
+        return self.reported.index(self.value) + 1 if self.value in self.reported else None
 
     def has_metrics_of_value(self, spec: StudySpec) -> bool:
         """Whether the final metrics, and the model that was kept, are of the weights that `value` is of.
@@ -100,7 +140,18 @@ class Trial:
         values = asdict(self)
         for name in ("started", "finished"):
             values[name] = values[name] and values[name].isoformat(timespec="seconds")
+        # As readers of JSON know it.
+        values["curve"] = values.pop("reported")
+        del values["objective"]
         return values
+
+    @property
+    def _spent(self) -> str:
+        """Epochs and time, as far as it has trained."""
+        if not self.reported:
+            return ""
+        seconds = self.metrics.get("train_seconds")
+        return counted(len(self.reported), "epoch") + ("" if seconds is None else f", {duration(seconds)}")
 
 
 def _effective(spec: StudySpec, frozen: FrozenTrial) -> dict[str, Any]:

@@ -103,7 +103,9 @@ def test_every_door_ranks_by_the_objective(door: Callable[[Path], list[str]], fo
 
 def test_the_value_has_a_column_of_its_own_where_the_metric_is_of_another_epoch(folder: Path) -> None:
     headline, _, head, first, *_ = quick("compare", "over", folder=folder).stdout.splitlines()
-    assert headline.startswith("#1 is the best of 3: val_loss 0.52, of its best epoch, with ")
+    assert headline.startswith(
+        "#1 has the lowest val_loss of 3 complete trials: 0.52 of its best epoch with "
+    )
     assert "val_loss of the best epoch" in head
     assert first.split()[:3] == ["#1", "0.52", "0.5"]
     found = json.loads(quick("compare", "over", "--format", "json", folder=folder).stdout)

@@ -235,7 +235,7 @@ def test_run_shows_progress_on_the_terminal_then_the_result(trained: Trained) ->
     shown = plain(trained.search.stdout)
     assert re.search(r"search .*\d/4 trials", shown)
     assert len(re.findall(r"#\d dropout=\[0(\.2)?\] learning_rate=0\.\d+: complete", shown)) == 4
-    assert re.search(r"#\d is the best of 4: val_accuracy 0\.\d+ with dropout", shown)
+    assert re.search(r"#\d has the highest val_accuracy of 4 complete trials: 0\.\d+ with dropout", shown)
     *_, states, following, rest = shown.splitlines()
     assert states == "search: 4 complete."
     assert re.match(r"best #\d 0\.\d+ · confirm: hpo promote search or hpo final ", following)
@@ -398,15 +398,17 @@ def test_trials_give_everything_that_is_known_of_each(name: str, read: Read) -> 
 
 
 @pytest.mark.parametrize("name", ["search", "comparison"])
-def test_trials_as_csv_are_the_data_frame_of_the_library(name: str, read: Read, trained: Trained) -> None:
+def test_trials_as_csv_say_what_the_data_frame_of_the_library_says(
+    name: str, read: Read, trained: Trained
+) -> None:
     rows = table(read("trials", name, "--format", "csv"))
     study = library.open_study(name, storage=f"sqlite:///{trained.folder / 'hpo.db'}")
     frame = study.trials().reset_index()
-    assert set(rows.columns) == set(frame.columns)
-    for column in ("number", "state", "value", "metrics.f1", "hyperparameters.learning_rate", "seed"):
+    for column in frame.columns.intersection(["number", "state", "value", "f1", "learning_rate", "seed"]):
+        inside = {"f1": "metrics.f1", "learning_rate": "hyperparameters.learning_rate"}.get(column, column)
         # A column that is empty has another type when it is read again.
-        written, known = rows[column].astype(object), frame[column].astype(object)
-        assert written[rows[column].notna()].tolist() == known[frame[column].notna()].tolist()
+        written, known = rows[inside].astype(object), frame[column].astype(object)
+        assert written[rows[inside].notna()].tolist() == known[frame[column].notna()].tolist()
 
 
 def test_the_table_of_trials_has_no_empty_columns(read: Read) -> None:

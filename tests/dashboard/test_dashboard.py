@@ -85,7 +85,7 @@ def test_a_study_shows_its_trials_their_parameters_and_each_epoch(
     for shown, trial in zip(found["trials"], known, strict=True):
         assert (shown["number"], shown["state"]) == (trial.number, "Complete")
         epochs = [(value["step"], value["value"]) for value in shown["intermediate_values"]]
-        assert epochs == list(enumerate(trial.curve, start=1))
+        assert epochs == list(enumerate(trial.reported, start=1))
         assert shown["values"] == [trial.value]
         assert {param["name"] for param in shown["params"]} == trial.params.keys()
 

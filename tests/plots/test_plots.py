@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from optuna.trial import Trial as OptunaTrial
+from optuna.trial import TrialState
+from plotly.colors import sample_colorscale
 
 import hpo
 from hpo import plots
@@ -182,7 +186,7 @@ def test_panels_do_not_overlap_on_any_screen(screen: str, hostile: hpo.Study) ->
             for other_x, other_y in boxes[index + 1 :]:
                 beside = x[1] <= other_x[0] or other_x[1] <= x[0]
                 assert beside or y[1] < other_y[0] or other_y[1] < y[0]
-        assert {x[0] for x, _ in boxes} == ({0.0} if screen == "narrow" else {0.0, 0.55})
+        assert {x[0] for x, _ in boxes} == ({0.0} if screen == "narrow" else {0.0, 0.56})
 
 
 # ------------------------------------------------------------------------------------------- confusion
@@ -190,8 +194,10 @@ def test_panels_do_not_overlap_on_any_screen(screen: str, hostile: hpo.Study) ->
 
 def test_confusion_shows_percentages_of_the_true_class() -> None:
     counts = np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])
-    (cells,) = plots.confusion(counts, ["a", "<b>", "c"]).data
-    assert tuple(cells.text) == (["75.0", "25.0", ""], ["", "100.0", ""], ["", "", ""])
+    cells, numbers = plots.confusion(counts, ["a", "<b>", "c"]).data
+    assert tuple(cells.text) == (["75.0", "25.0", ""], ["", "100", ""], ["", "", ""])
+    shown = list(zip(numbers.y, numbers.x, numbers.text, strict=True))
+    assert shown == [("a", "a", "75.0"), ("a", "&lt;b&gt;", "25.0"), ("&lt;b&gt;", "&lt;b&gt;", "100")]
     assert cells.y == ("a", "&lt;b&gt;", "c")
     assert np.asarray(cells.z)[0].tolist() == pytest.approx([math.sqrt(0.75), 0.5, 0.0], rel=1e-4)
     assert np.asarray(cells.customdata).tolist() == counts.tolist()
@@ -200,6 +206,34 @@ def test_confusion_shows_percentages_of_the_true_class() -> None:
 def test_many_classes_are_drawn_without_numbers() -> None:
     (cells,) = plots.confusion(np.eye(100), [str(index) for index in range(100)]).data
     assert cells.texttemplate is None
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of `#rrggbb` or `rgb(r, g, b)`, by WCAG 2.2."""
+    text = re.findall(r"\d+" if colour.startswith("rgb") else r"[0-9A-Fa-f]{2}", colour)
+    parts = [int(part, 10 if colour.startswith("rgb") else 16) / 255 for part in text]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("page", ["light", "dark"])
+def test_numbers_are_read_on_every_cell_of_a_light_and_of_a_dark_page(page: str) -> None:
+    counts = np.array([[100 - mistakes, mistakes] for mistakes in range(1, 20)] + [[50, 50]])
+    counts = np.pad(counts, ((0, 0), (0, len(counts) - 2)))
+    figure = plots.confusion(counts, [str(index) for index in range(len(counts))])
+    cells, numbers = figure.data
+    scale, inks = cells.colorscale, numbers.textfont.color
+    if page == "dark":
+        patches = figure.layout.meta["dark"]
+        scale, inks = patches[0]["colorscale"], patches[1]["textfont"]["color"]
+    heights = [height for row in np.asarray(cells.z) for height in row if height]
+    assert len(heights) == len(inks) == 40
+    assert (cells.zmin, cells.zmax) == (0, 1)
+    grounds = sample_colorscale([[at, colour] for at, colour in scale], heights)
+    for ground, ink in zip(grounds, inks, strict=True):
+        darker, lighter = sorted([luminance(ground), luminance(ink)])
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5, (ground, ink)
+    assert len(set(inks)) == 2
 
 
 # -------------------------------------------------------------------------------------------- searches
@@ -220,7 +254,8 @@ def test_slices_have_a_panel_for_each_hyperparameter_with_its_choices_in_order(t
     study = search_of(trained)
     assert isinstance(study.spec, SearchSpec)
     figure = plots.slices(study.spec, study.all_trials)
-    assert [note.text for note in figure.layout.annotations] == list(study.spec.space)
+    titles = [figure.layout[f"xaxis{number}"].title.text for number in ("", 2)]
+    assert titles == list(study.spec.space)
     for trace, name in zip(figure.data, study.spec.space, strict=True):
         assert trace.x == tuple(str(trial.params[name]) for trial in study.all_trials)
     orders = {figure.layout.xaxis.categoryarray, figure.layout.xaxis2.categoryarray}
@@ -234,13 +269,34 @@ def test_importance_goes_to_what_decides_the_value(tmp_path: Path) -> None:
     study = created(hpo.StudySpec(**basic, trials=40, space=space), tmp_path)
     rates = [trial.params["learning_rate"] for trial in study.all_trials]
     record(study, lambda arm, number: {"val_accuracy": -math.log(rates[number]), "val_loss": 1.0})
-    found = importances(study.optuna)
+    assert isinstance(study.spec, SearchSpec)
+    found = importances(study.spec, study.all_trials)
     assert found is not None
-    figure = plots.importances(found)
-    assert figure is not None
-    shares = dict(zip(figure.data[0].y, figure.data[0].x, strict=True))
+    (bars,) = plots.importances(found).data
+    shares = dict(zip(bars.y, bars.x, strict=True))
     assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
     assert shares["learning_rate"] > 0.8
+    assert found[0].is_ahead
+    highs = [share + more for share, more in zip(bars.x, bars.error_x.array, strict=True)]
+    lows = [share - less for share, less in zip(bars.x, bars.error_x.arrayminus, strict=True)]
+    assert highs == pytest.approx([one.high for one in found[::-1]], abs=1e-3)
+    assert lows == pytest.approx([one.low for one in found[::-1]], abs=1e-3)
+    # The same trials give the same numbers.
+    assert importances(study.spec, study.all_trials) == found
+
+
+def test_importance_of_few_trials_in_which_nothing_decides_knows_no_order(tmp_path: Path) -> None:
+    space = {name: {"low": 0.0, "high": 0.5} for name in ("dropout", "momentum")}
+    basic = {"name": "s", "kind": "search", "data": {"name": "digits"}, "sampler": {"name": "random"}}
+    study = created(hpo.StudySpec(**basic, trials=13, space=space), tmp_path)
+    noise = np.random.default_rng(0).normal(0.9, 0.01, 13)
+    record(study, lambda arm, number: {"val_accuracy": noise[number], "val_loss": 1.0})
+    assert isinstance(study.spec, SearchSpec)
+    found = importances(study.spec, study.all_trials)
+    assert found is not None
+    assert not any(one.is_ahead for one in found)
+    assert found[1].high > found[0].low
+    assert all(one.low <= one.share <= one.high for one in found)
 
 
 def test_parallel_coordinates_have_a_line_a_trial_at_the_heights_of_its_values(tmp_path: Path) -> None:
@@ -266,7 +322,123 @@ def test_a_search_without_enough_trials_has_no_importance(tmp_path: Path) -> Non
         name="s", kind="search", data={"name": "digits"}, trials=3, space={"dropout": [0.0, 0.5]}
     )
     study = created(spec, tmp_path)
-    assert importances(study.optuna) is None
     assert isinstance(study.spec, SearchSpec)
+    assert importances(study.spec, study.all_trials) is None
     assert plots.parallel_coordinates(study.spec, study.all_trials).data[0].x == ()
     assert plots.history(study.all_trials, "val_accuracy", "maximize").data[0].x == ()
+
+
+def pruned_search(folder: Path) -> hpo.Study:
+    """Twelve complete trials whose values are 0.9 to 0.955, one of 0.1, and two that were pruned."""
+    space = {"learning_rate": {"low": 1e-4, "high": 1.0, "log": True}, "batch_size": [32, 64]}
+    basic = {"name": "s", "kind": "search", "data": {"name": "digits"}, "sampler": {"name": "random"}}
+    study = created(hpo.StudySpec(**basic, trials=15, space=space), folder)
+    values = [0.1, *(0.9 + 0.005 * index for index in range(12))]
+    record(study, lambda arm, number: {"val_accuracy": values[number], "val_loss": 1.0}, most=13)
+    for reported in ([0.5, 0.93], [0.2]):
+        claim = study.storage.claim([study.id], owner="host-1", seconds=60)
+        assert claim is not None
+        trial = OptunaTrial(study.optuna, claim.trial_id)
+        for epoch, value in enumerate(reported, start=1):
+            trial.report(value, epoch)
+        claim.finish(TrialState.PRUNED, value=reported[-1], attributes={"replicates": []})
+    return study
+
+
+def test_pruned_trials_are_shown_dimmed_and_named_and_what_is_far_off_stands_at_the_edge(
+    tmp_path: Path,
+) -> None:
+    study = pruned_search(tmp_path)
+    assert isinstance(study.spec, SearchSpec)
+    for figure, panels in (
+        (plots.history(study.all_trials, "val_accuracy", "maximize"), 1),
+        (plots.slices(study.spec, study.all_trials), 2),
+    ):
+        named = {trace.name: trace for trace in figure.data if trace.xaxis in (None, "x")}
+        assert sum(trace.showlegend is not False for trace in named.values()) == len(named)
+        assert sum(trace.name == "pruned" for trace in figure.data) == panels
+        low, high = figure.layout.yaxis.range
+        assert 0.8 < low < 0.9 < 0.955 < high < 1
+        assert (len(named["complete"].y), named["pruned"].y) == (12, (0.93,))
+        assert named["pruned"].marker.color != named["complete"].marker.color
+        assert named["pruned"].marker.opacity < named["complete"].marker.opacity
+        assert named["complete"].marker.size >= 8
+        for name, value in (("complete, beyond the axis", 0.1), ("pruned, beyond the axis", 0.2)):
+            edge = named[name]
+            assert low < edge.y[0] < 0.9
+            assert (edge.customdata, edge.marker.symbol) == ((value,), "triangle-down")
+
+
+def test_ticks_of_logarithmic_axes_are_numbers_in_full(tmp_path: Path) -> None:
+    study = pruned_search(tmp_path)
+    assert isinstance(study.spec, SearchSpec)
+    own = plots.slices(study.spec, study.all_trials).layout.xaxis
+    assert (own.type, own.ticktext) == ("log", ("0.0001", "0.001", "0.01", "0.1", "1"))
+    assert own.tickvals == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1])
+    assert own.range[0] < -4 < 0 < own.range[1]
+
+
+def test_every_axis_has_a_title_and_nothing_stands_under_the_toolbar(
+    hostile: hpo.Study, tmp_path: Path
+) -> None:
+    study = pruned_search(tmp_path)
+    assert isinstance(study.spec, SearchSpec)
+    found = importances(study.spec, study.all_trials)
+    assert found is not None
+    drawn = figures_of(hostile) | {
+        "history": plots.history(study.all_trials, "val_accuracy", "maximize"),
+        "slices": plots.slices(study.spec, study.all_trials),
+        "importances": plots.importances(found),
+        "confusion": plots.confusion(np.eye(3), ["a", "b", "c"]),
+    }
+    for name, figure in drawn.items():
+        layout = figure.to_plotly_json()["layout"]
+        for screen in ("wide", "narrow"):
+            shown = {key: value for key, value in layout.items() if re.fullmatch(r"[xy]axis\d*", key)}
+            for key, own in layout["meta"][screen].items():
+                if key in shown:
+                    shown[key] = shown[key] | own
+            for key, own in shown.items():
+                beside = own.get("showticklabels") is False  # the panel to its left has title and ticks
+                assert beside or own["title"]["text"], (name, screen, key)
+        assert layout["margin"]["t"] >= 32, name
+        for note in layout.get("annotations", ()):
+            above = note.get("yref", "y").endswith("domain") and note["y"] == 1
+            assert not above or note["yanchor"] == "top", name
+
+
+def test_the_line_of_no_difference_is_named_in_each_panel(hostile: hpo.Study) -> None:
+    figure = figures_of(hostile)["differences"]
+    notes = figure.layout.annotations
+    assert [note.text for note in notes] == ["no difference"] * 3
+    assert [note.x for note in notes] == [0, 0, 0]  # of a ratio, the logarithm
+    lines_of = [shape for shape in figure.layout.shapes if shape.type == "line"]
+    assert [shape.x0 for shape in lines_of] == [0, 0, 1]
+
+
+def test_no_line_of_parallel_coordinates_is_seen_through_a_label(tmp_path: Path) -> None:
+    study = pruned_search(tmp_path)
+    assert isinstance(study.spec, SearchSpec)
+    figure = plots.parallel_coordinates(study.spec, study.all_trials)
+    heights = [y for trace in figure.data for y in trace.y if y is not None]
+    assert (min(heights), max(heights)) == (0, 1)
+    notes = {note.text: note for note in figure.layout.annotations}
+    assert notes.keys() == {"\u2264 0.9", "0.955", "0.0001", "1", "32", "64"}
+    for text, note in notes.items():
+        beyond = (note.y, note.yanchor) in ((0, "top"), (1, "bottom"))
+        on_its_own_ground = note.bgcolor is not None and note.name == "node"
+        assert beyond or on_its_own_ground, text
+
+
+def test_the_best_curves_are_not_squashed_by_the_worst(tmp_path: Path) -> None:
+    good = [[2.0, 1.0, *np.linspace(0.5, 0.1 + 0.01 * arm, 18)] for arm in range(3)]
+    worst = list(np.linspace(300, 200, 20))
+    every = [curves_of(run, arm=f"a{at}", first=at) for at, run in enumerate([*good, worst])]
+    figure = plots.learning_curves(pd.concat(every), plots.styles(["a0", "a1", "a2", "a3"]))
+    low, high = figure.layout.yaxis.range
+    assert low < 0.1 < 1 < high < 10
+    note = next(note for note in figure.layout.annotations if note.yref == "y domain")
+    assert note.text == "beyond: a3, up to 300"
+    figure = plots.learning_curves(pd.concat(every[:3]), plots.styles(["a0", "a1", "a2"]))
+    assert not figure.layout.annotations
+    assert figure.layout.yaxis.range is None

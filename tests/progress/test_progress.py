@@ -157,7 +157,7 @@ def test_a_study_is_watched_on_a_terminal_while_a_worker_elsewhere_trains_it(tmp
     assert re.search(r"\d/4 trials", shown.stdout)
     assert re.search(r"#\d epoch \d+ of 150", shown.stdout)
     assert re.search(r"[▁▂▃▄▅▆▇█]{2}", shown.stdout)
-    assert "is the best of 4: val_accuracy" in shown.stdout
+    assert "has the highest val_accuracy of 4 complete trials: " in shown.stdout
     assert "search: 4 complete." in shown.stdout
 
 
@@ -180,5 +180,5 @@ def test_a_study_that_is_over_is_shown_at_once(trained: Any) -> None:
     begun = time.monotonic()
     shown = quick("watch", "search", folder=trained.folder)
     assert (shown.returncode, time.monotonic() - begun < 5) == (0, True)
-    assert "is the best of 4" in shown.stdout
+    assert "has the highest val_accuracy of 4" in shown.stdout
     assert shown.stderr == "search: 4 complete.\n"

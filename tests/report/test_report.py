@@ -120,6 +120,13 @@ def prose(text: str) -> str:
     return re.sub(r"### How it was done.*?(?=\n## |\Z)", "", text, flags=re.DOTALL)
 
 
+def search(*, trials: int) -> hpo.StudySpec:
+    """A random search of two hyperparameters on scikit-learn's digits."""
+    space = {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}, "dropout": {"low": 0.0, "high": 0.5}}
+    basic = {"name": "s", "kind": "search", "data": {"name": "digits"}, "sampler": {"name": "random"}}
+    return hpo.StudySpec(**basic, trials=trials, space=space)
+
+
 def written(*studies: hpo.Study, out: Path) -> tuple[str, str]:
     markdown_file, page = compose(studies).write(out)
     return markdown_file.read_text(), page.read_text()
@@ -322,7 +329,50 @@ def test_a_study_without_results_is_reported_as_one(tmp_path: Path) -> None:
     assert not CLAIMS.search(prose(text))
     assert "10 trials: 10 waiting." in text
     assert not Page(page).figures
+    assert "There is nothing to evaluate yet: no trial is complete." in text
+    assert "There are no pictures" in text
+    for absent in ("hpo final", "s of training"):
+        assert absent not in text
     publish(study)
+
+
+def test_a_search_without_a_complete_trial_advises_no_final_and_says_why_there_are_no_pictures(
+    tmp_path: Path,
+) -> None:
+    study = created(search(trials=6), tmp_path)
+    text, page = written(study, out=tmp_path)
+    assert "There are no pictures: they are of complete trials, and there is none yet." in text
+    assert "hpo final" not in text
+    assert "s of training" not in text
+    assert not Page(page).figures
+
+
+def test_a_missing_picture_says_how_many_trials_it_takes(tmp_path: Path) -> None:
+    study = created(search(trials=12), tmp_path)
+    record(study, lambda arm, n: {"val_accuracy": 0.8 + 0.01 * n, "val_loss": 1.0}, most=7)
+    said = "There is no picture of importances of 7 complete trials: it takes 10, so 3 more are needed."
+    assert said in written(study, out=tmp_path)[0]
+    record(study, lambda arm, n: {"val_accuracy": 0.8 + 0.01 * n, "val_loss": 1.0})
+    text, page = written(study, out=tmp_path)
+    assert "There is no picture of importances" not in text
+    assert "90 % interval over resamples" in page
+
+
+def test_the_result_comes_first_and_the_name_stands_once_on_top(tmp_path: Path) -> None:
+    study = created(comparison(["plain", "good"], seeds=2, description="Why it is done."), tmp_path)
+    record(study, results(plain=0.8, good=0.84))
+    text, page = written(study, out=tmp_path)
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    assert headings == [
+        *("Report: comparison", "Conclusions", "Results", "Differences to plain", "What was asked"),
+        *("Pictures", "On the test set", "How it was done"),
+    ]
+    assert text.index("Why it is done.") < text.index("Conclusions")
+    assert (Page(page).count("h1"), Page(page).count("h2")) == (1, 0)
+    ranked = created(search(trials=2), tmp_path)
+    record(ranked, lambda arm, n: {"val_accuracy": 0.8, "val_loss": 1.0})
+    text = written(ranked, out=tmp_path)[0]
+    assert re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)[1:3] == ["Ranking", "What was asked"]
 
 
 def test_all_hyperparameters_that_differ_are_shown(tmp_path: Path) -> None:
@@ -403,8 +453,25 @@ def test_studies_that_cannot_be_compared_are_reported_each_by_itself(tmp_path: P
     text, _ = written(first, second, out=tmp_path)
     assert "All studies" not in tables(text)
     (line,) = [line for line in text.splitlines() if line.startswith("There is no common ranking: ")]
-    assert "data.validation" in line
+    assert line == (
+        "There is no common ranking: second splits its data otherwise than comparison"
+        " (data.validation 0.5, not 0.2)."
+    ).replace("_", "\\_")
     assert len(tables(text)["Results"]) == 4
+
+
+def test_studies_on_other_data_are_no_error_and_no_folder_is_told(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((40, 8), np.float32)
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=np.arange(40) % 2)
+    first = created(comparison(["plain", "good"], seeds=2), tmp_path)
+    data = {"name": str(tmp_path / "own.npz")}
+    second = created(comparison(["plain", "huge"], name="second", data=data, seeds=2), tmp_path)
+    text, page = written(first, second, out=tmp_path)
+    said = "There is no common ranking: second is trained on own.npz, not on digits."
+    assert said in text
+    assert said in Page(page).text
+    assert "but got" not in text
+    assert str(tmp_path) not in text + page
 
 
 # --------------------------------------------------------------------------------------- what gets out
@@ -578,7 +645,9 @@ def test_a_final_evaluation_is_shown_beside_what_it_was_chosen_by(
         low, high = (float(bound) for bound in row["95 % interval"].split(" to "))
         assert (low, high) == pytest.approx((gap.low, gap.high), abs=1e-4)
     assert "the first look at the test set" in text
-    assert [(row["sample"], row["probability"]) for row in samples[-2:]] == [("7", "0.990"), ("5", "0.600")]
+    # The worst mistakes come before right ones.
+    assert [(row["sample"], row["probability"]) for row in samples[:2]] == [("7", "0.990"), ("5", "0.600")]
+    assert [row["true"] == row["predicted"] for row in samples] == [False] * 2 + [True] * 4
 
 
 def test_mistakes_have_their_image_their_classes_and_their_probabilities(

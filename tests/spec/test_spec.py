@@ -547,6 +547,28 @@ def test_a_stored_specification_says_its_format_and_a_file_does_not() -> None:
     assert "unknown key 'format'" in refused(search(top="format = 1"))
 
 
+@pytest.mark.parametrize(("name", "pair"), [("learning_rate", (1e-4, 0.1)), ("batch_size", (32, 64))])
+def test_a_tuple_of_two_numbers_may_be_a_choice_or_a_range_and_is_refused(name: str, pair: Any) -> None:
+    def made(dimension: Any) -> specs.StudySpec:
+        return specs.StudySpec(
+            name="x", kind="search", data={"name": "digits"}, trials=2, space={name: dimension}
+        )
+
+    low, high = pair
+    with pytest.raises(SpecError) as caught:
+        made(pair)
+    assert str(caught.value) == (
+        f"study: space.{name}: must be a list of choices or a range, and a tuple of two numbers may mean"
+        f" either. Write [{low}, {high}] for a choice of two, or"
+        f' {{"low": {low}, "high": {high}}} for a range, uniform in the logarithm with "log": True.'
+    )
+    for written in ([low, high], {"low": low, "high": high}):
+        spec = made(written)
+        assert specs.StudySpec(**dict(spec)) == spec
+    assert made([low, high]).space == {name: pair}
+    assert made((low, high, 2 * high)).space == {name: (low, high, 2 * high)}
+
+
 @settings(deadline=None)
 @given(studies)
 def test_what_the_version_without_formats_stored_is_read(study: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -112,6 +113,20 @@ def test_a_study_can_be_created_from_a_file(tmp_path, url):
     study = create_study(path, storage=url)
     assert study.spec == StudySpec(**SEARCH)
     assert create_study(str(path), storage=url).id == study.id
+
+
+def test_a_study_can_be_created_from_a_dict_of_what_a_file_says(url):
+    study = create_study(SEARCH, storage=url)
+    assert study.spec == StudySpec(**SEARCH)
+    with pytest.raises(SpecError, match=r"^study: unknown key 'trails'\. Did you mean trials\?$"):
+        create_study(SEARCH | {"trails": 3}, storage=url)
+
+
+@pytest.mark.parametrize("given", [None, 3, [SEARCH], StudySpec, b"study.toml"])
+def test_what_is_no_specification_is_told_in_one_line_with_all_that_is_one(given, url):
+    says = "must be the path of a study file, a dict of what such a file says, or an hpo.StudySpec, but got "
+    with pytest.raises(SpecError, match=f"^create_study: spec: {says}"):
+        create_study(given, storage=url)
 
 
 @pytest.mark.parametrize(
@@ -488,14 +503,53 @@ def test_trials_are_a_table_with_a_row_each(create):
     finish(study, 0.5, TrialState.FAIL, metrics={"val_accuracy": 0.5, "epochs_run": 2.0})
     table = study.trials()
     assert list(table.index) == list(range(6))
+    assert table.index.name == "number"
     assert list(table["state"]) == ["complete", "failed", "waiting", "waiting", "waiting", "waiting"]
     assert list(table["value"].dropna()) == [0.5]
-    assert table.loc[0, "metrics.val_accuracy"] == 0.5
+    assert table.loc[0, "val_accuracy"] == 0.5
     assert table.loc[0, "epochs_run"] == 2.0
     assert table.loc[1, "reason"] == "told"
-    assert set(map(tuple, table["params.hidden_units"])) == {(8,), (16, 8)}
-    assert (table["params.learning_rate"] == table["hyperparameters.learning_rate"]).all()
-    assert not {"replicates", "curve"} & set(table.columns)
+    assert list(table["learning_rate"]) == [trial.params["learning_rate"] for trial in study.all_trials]
+    assert list(table["epochs"]) == [2] * 6
+
+
+def test_a_table_of_trials_has_each_thing_once_and_what_matters_first(create):
+    study = create(SEARCH)
+    finish(study, 0.5, metrics={"val_accuracy": 0.5, "epochs_run": 2.0})
+    columns = list(study.trials().columns)
+    assert len(columns) == len({column.rpartition(".")[2] for column in columns})
+    assert columns[:6] == ["state", "value", "hidden_units", "learning_rate", "val_accuracy", "epochs_run"]
+    # A hyperparameter that no trial sets, and what is of arms, have no column in a search.
+    assert not {"decay_rate", "arm", "seed", "curve", "replicates"} & set(columns)
+    of_arms = create(COMPARISON).trials()
+    assert list(of_arms.columns)[:5] == ["state", "value", "arm", "seed", "learning_rate"]
+    assert list(of_arms["arm"]) == ["slow", "fast", "slow", "fast"]
+
+
+def test_a_table_of_trials_is_for_pandas_to_work_with(create):
+    study = create(SEARCH)
+    finish(study, 0.5, 0.25)
+    table = study.trials()
+    for column in table.columns:
+        assert len(table.groupby(column, dropna=False)) > 0
+    assert set(table["hidden_units"]) == {(8,), (16, 8)}
+    for column in ("started", "finished"):
+        assert table[column].dtype.kind == "M"
+    assert (table["finished"] - table["started"]).dropna().dt.total_seconds().ge(0).all()
+    assert table["finished"].notna().sum() == 2
+
+
+def test_a_table_of_trials_keeps_apart_what_others_have_named_as_ours(create):
+    study = create(SEARCH)
+    study.optuna.add_trial(
+        optuna.trial.create_trial(
+            value=0.5,
+            params={"value": 3.0, "width": 4.0},
+            distributions=dict.fromkeys(["value", "width"], optuna.distributions.FloatDistribution(0, 5)),
+        )
+    )
+    last = study.trials().iloc[-1]
+    assert (last["value"], last["params.value"], last["width"]) == (0.5, 3.0, 4.0)
 
 
 def test_a_trial_record_says_what_is_known(create):
@@ -504,14 +558,19 @@ def test_a_trial_record_says_what_is_known(create):
     done, waits = study.all_trials[0], study.all_trials[-1]
     assert (done.state, done.value, done.arm, done.seed) == ("complete", 0.5, "slow", 0)
     assert done.metrics == {"val_loss": 0.5}
-    assert done.curve == [0.25, 0.5]
+    assert done.reported == [0.25, 0.5]
+    assert done.curve.to_dict("list") == {"epoch": [1, 2], "val_loss": [0.25, 0.5]}
     assert done.worker == "host-1"
     assert done.hyperparameters["learning_rate"] == 0.01
     assert done.hyperparameters["epochs"] == 2
     assert done.started <= done.finished
     assert (waits.state, waits.value, waits.arm, waits.seed) == ("waiting", None, "fast", 1)
-    assert (waits.metrics, waits.started, waits.finished, waits.curve) == ({}, None, None, [])
+    assert (waits.metrics, waits.started, waits.finished, waits.reported) == ({}, None, None, [])
+    assert waits.curve.empty
+    assert list(waits.curve.columns) == ["epoch", "val_loss"]
     json.dumps([trial.to_json() for trial in study.all_trials], allow_nan=False)
+    assert done.to_json()["curve"] == [0.25, 0.5]
+    assert "objective" not in done.to_json()
 
 
 def test_a_pruned_trial_has_no_value(create):
@@ -577,6 +636,88 @@ def test_the_optuna_study_of_a_trial_has_its_sampler_and_the_declared_pruner(cre
     assert drawn(0) != drawn(1)
     assert isinstance(study.optuna_for(0).pruner, optuna.pruners.MedianPruner)
     assert study.optuna_for(0)._study_id == study.id
+
+
+# ------------------------------------------------------------------------------------ what a person sees
+
+
+def rows_of(page: str) -> list[list[str]]:
+    """The cells of all tables in HTML, by rows."""
+    return [
+        re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL)
+        for row in re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+    ]
+
+
+def test_a_study_is_shown_in_three_lines_and_as_tables(create):
+    study = create(SEARCH)
+    assert repr(study).splitlines() == [
+        f"Study 'search' in {study.storage.place}",
+        "  search of 6 trials: 6 waiting",
+    ]
+    finish(study, 0.5, TrialState.FAIL, metrics={"val_accuracy": 0.5})
+    head, progress, best = repr(study).splitlines()
+    assert head == f"Study 'search' in {study.storage.place}"
+    assert progress == "  search of 6 trials: 1 complete, 1 failed, 4 waiting"
+    assert best == f"  best: {study.best!r}"
+    rows = rows_of(study._repr_html_())
+    assert ["trials", "1 complete, 1 failed, 4 waiting"] in rows
+    assert ["val_accuracy", "0.5"] in rows
+
+
+def test_a_study_that_is_gone_is_shown_too(create, url):
+    study = create(SEARCH)
+    open_study("search", storage=url).delete()
+    assert repr(study) == "Study 'search': study 'search': has been deleted."
+    assert "has been deleted" in study._repr_html_()
+
+
+def test_a_trial_is_shown_in_one_line_and_as_a_table(create):
+    study = create(COMPARISON)
+    finish(study, 0.5, TrialState.FAIL, metrics={"val_loss": 0.5, "train_seconds": 4.0})
+    done, failed, waits = study.all_trials[:3]
+    assert repr(done) == "<Trial 0: complete, val_loss 0.5; slow, seed 0; 2 epochs, 4.0 s>"
+    assert repr(failed) == "<Trial 1: failed; fast, seed 0; 2 epochs, 4.0 s; told>"
+    assert repr(waits) == "<Trial 2: waiting; slow, seed 1>"
+    rows = rows_of(done._repr_html_())
+    assert ["arm", "slow"] in rows
+    assert ["train_seconds", "4"] in rows
+    assert "reason" not in [row[0] for row in rows]
+    drawn = create(SEARCH, params={"epochs": 2, "hidden_units": [8]}, space={"dropout": [0.1, 0.2]}, trials=2)
+    assert repr(drawn.all_trials[0]) == f"<Trial 0: waiting; dropout={drawn.all_trials[0].params['dropout']}>"
+
+
+def test_trials_are_shown_in_a_few_lines_and_as_a_table_and_may_be_called(create):
+    study = create(SEARCH, trials=80)
+    finish(study, 0.5)
+    trials = study.all_trials
+    head, *three, more = repr(trials).splitlines()
+    assert (head, more) == ("80 trials: 1 complete, 79 waiting", "  and 77 more")
+    assert three == [f"  {trial!r}" for trial in trials[:3]]
+    assert len(rows_of(trials._repr_html_())) == 1 + 60
+    assert "And 20 more; study.trials() has all." in trials._repr_html_()
+    assert study.all_trials() == trials
+    assert isinstance(trials, list)
+    assert repr(trials[:0]) == "[]"
+    assert repr(type(trials)()) == "no trials"
+
+
+def test_a_list_of_studies_is_shown_in_a_few_lines_and_as_a_table(create, url):
+    for name in ("a", "b", "c", "d"):
+        create(SEARCH, name=name)
+    finish(open_study("d", storage=url), 0.5)
+    found = hpo.list_studies(storage=url)
+    assert isinstance(found, list)
+    assert repr(found).splitlines() == [
+        "4 studies",
+        "  and 1 older:",
+        "  b: search of 6 trials: 6 waiting",
+        "  c: search of 6 trials: 6 waiting",
+        "  d: search of 6 trials: 1 complete, 5 waiting; best val_accuracy 0.5",
+    ]
+    assert [row[0] for row in rows_of(found._repr_html_())] == ["name", "a", "b", "c", "d"]
+    assert repr(found[3]) == f"<StudySummary {found[3]}>"
+    assert repr(type(found)()) == "no studies"
 
 
 # ---------------------------------------------------------------------------------------------- deleting

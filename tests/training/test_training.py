@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gc
 import itertools
 import logging
+import pickle
+import weakref
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,6 +20,7 @@ import tensorflow as tf
 
 import hpo
 from hpo.training.epochs import CompiledEpochs, PlainEpochs, Samples
+from hpo.training.kept import MOST_PROGRAMS
 from hpo.training.runs import Run, Trainer
 
 SAMPLES, FEATURES, CLASSES, HELD_OUT = 46, 6, 3, 20
@@ -453,6 +457,194 @@ def test_an_optimizer_that_averages_weights_ends_with_the_average(compiled: bool
     hpo.fit(model, X_TRAIN, Y_TRAIN, batch_size="full", epochs=5)
     expected.fit(X_TRAIN, Y_TRAIN, batch_size=SAMPLES, epochs=5, verbose=0)
     assert_same_weights(model, expected)
+
+
+# Fitting again
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The kind of each program that is compiled."""
+    made: list[str] = []
+    compiled = CompiledEpochs._compiled
+
+    def noted(epochs: CompiledEpochs, kind: str, *arguments: Any) -> Any:
+        made.append(kind)
+        return compiled(epochs, kind, *arguments)
+
+    monkeypatch.setattr(CompiledEpochs, "_compiled", noted)
+    return made
+
+
+def fit_once(model: keras.Model, **options: Any) -> keras.callbacks.History:
+    return hpo.fit(
+        model, X_TRAIN, Y_TRAIN, **{"validation_data": (X_HELD, Y_HELD), "batch_size": BATCH} | options
+    )
+
+
+def test_fitting_again_compiles_nothing_and_trains_as_keras_does(compilations: list[str]) -> None:
+    model, expected = CASES["nadam"](), CASES["nadam"]()
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.02)
+    logs = [rows_of(fit_once(model, seed=seed, callbacks=[schedule]))[0] for seed in (1, 2, 3)]
+    assert compilations == ["train", "test"]
+    expected.optimizer.learning_rate = 0.02
+    wanted = fit_by_hand(expected, [order_of(0, seed=seed) for seed in (1, 2, 3)], held=HELD)
+    for row in logs:
+        row.pop("learning_rate")
+    assert_same_logs(logs, wanted)
+    assert_same_weights(model, expected)
+    assert int(model.optimizer.iterations) == int(expected.optimizer.iterations) == 6
+
+
+def test_fitting_a_model_with_dropout_again_compiles_nothing(compilations: list[str]) -> None:
+    model = noisy()
+    for _ in range(3):
+        fit_once(model)
+    assert compilations == ["train", "test"]
+
+
+def test_weights_that_are_set_between_two_fits_are_trained_from(compilations: list[str]) -> None:
+    model = CASES["sgd"]()
+    start = model.get_weights()
+    first = rows_of(fit_once(model))
+    model.set_weights(start)
+    assert_same_logs(rows_of(fit_once(model)), first)
+    assert compilations == ["train", "test"]
+
+
+def test_another_shape_is_compiled_beside_the_ones_there_are(compilations: list[str]) -> None:
+    model = CASES["sgd"]()
+    for count in (SAMPLES, 30, SAMPLES, 30):
+        hpo.fit(model, X[:count], Y[:count], batch_size=10)
+    # 46 in tens are four batches and six, 30 are three batches.
+    assert compilations == ["train"] * 3
+
+
+def _set(path: str, value: Any) -> Callable[[keras.Model], None]:
+    def change(model: keras.Model) -> None:
+        *owners, name = path.split(".")
+        target: Any = model
+        for owner in owners:
+            target = target.layers[int(owner)] if owner.isdigit() else getattr(target, owner)
+        setattr(target, name, value)
+
+    return change
+
+
+CHANGES: dict[str, Callable[[keras.Model], None]] = {
+    "compiled again": lambda model: model.compile(OPTIMIZERS.SGD(0.5), "sparse_categorical_crossentropy"),
+    "compiled again with the same optimizer": lambda model: model.compile(
+        model.optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    ),
+    "another activation": _set("0.activation", keras.activations.relu),
+    "a layer that is frozen": _set("0.trainable", False),
+    "a number of a layer": _set("1.negative_slope", 0.9),
+    "a number of a layer's regularizer": lambda model: model.layers[0].kernel_regularizer.__init__(9.0),
+    "a number of the optimizer": _set("optimizer.momentum", 0.0),
+    "a schedule for a learning rate": _set(
+        "optimizer.learning_rate", OPTIMIZERS.schedules.ExponentialDecay(0.9, 1, 0.5)
+    ),
+    "a call of one's own": _set("2.call", lambda inputs: inputs * 0),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
+def test_a_changed_model_is_compiled_anew(change: Any, compilations: list[str]) -> None:
+    def make() -> keras.Model:
+        regularized = {"kernel_regularizer": keras.regularizers.L2(0.1), "activation": "tanh"}
+        return mlp(OPTIMIZERS.SGD(0.1, momentum=0.9), keras.layers.LeakyReLU(0.1), dense=regularized)
+
+    def run(model: keras.Model) -> list[dict[str, float]]:
+        return rows_of(hpo.fit(model, X_TRAIN, Y_TRAIN, batch_size=BATCH, epochs=2))
+
+    model = make()
+    run(model)
+    assert compilations == ["train"]
+    change(model)
+    trained, weights = run(model), model.get_weights()
+    assert compilations == ["train", "train"]
+    run(model)
+    assert compilations == ["train", "train"]
+    # What a model does that forgets its programs.
+    expected = make()
+    run(expected)
+    change(expected)
+    del vars(expected)["_hpo_trainer"]
+    assert_same_logs(trained, run(expected))
+    model.set_weights(weights)
+    assert_same_weights(model, expected)
+
+
+def test_a_model_with_another_layer_is_compiled_anew(compilations: list[str]) -> None:
+    model = mlp()
+    hpo.fit(model, X_TRAIN, Y_TRAIN, batch_size=BATCH)
+    model.add(keras.layers.Dense(CLASSES, activation="softmax"))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    hpo.fit(model, X_TRAIN, Y_TRAIN, batch_size=BATCH)
+    assert len(model.get_weights()) == 6
+    assert compilations == ["train"] * 2
+
+
+def test_an_attribute_of_a_person_s_own_model_counts(compilations: list[str]) -> None:
+    class Scaled(keras.Sequential):
+        _scale = 1.0
+
+        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+            return self._scale * super().compute_loss(*args, **kwargs)
+
+    keras.utils.set_random_seed(0)
+    model = Scaled([keras.layers.Input((FEATURES,)), keras.layers.Dense(CLASSES, activation="softmax")])
+    model.compile(OPTIMIZERS.SGD(0.0), "sparse_categorical_crossentropy")
+    (once,) = rows_of(hpo.fit(model, X_TRAIN, Y_TRAIN))
+    model._scale = 2.0
+    (twice,) = rows_of(hpo.fit(model, X_TRAIN, Y_TRAIN))
+    assert twice["loss"] == pytest.approx(2 * once["loss"], rel=1e-5)
+    assert len(compilations) == 2 * 2  # 46 samples in batches of 32 take two programs
+
+
+def test_a_model_keeps_neither_data_nor_too_many_programs(compilations: list[str]) -> None:
+    model = mlp()
+    for count in range(1, MOST_PROGRAMS + 4):
+        hpo.fit(model, X[:count], Y[:count], batch_size="full")
+    kept = vars(model)["_hpo_trainer"].trainer
+    assert len(compilations) == MOST_PROGRAMS + 3
+    assert kept.epochs.compilations <= MOST_PROGRAMS
+    assert kept._occupant is None
+
+
+def test_a_model_that_was_fitted_is_garbage_like_any_other() -> None:
+    model = noisy()
+    fit_once(model)
+    fit_once(model)
+    trainer, gone = weakref.ref(vars(model)["_hpo_trainer"].trainer), weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+    assert trainer() is None
+
+
+def test_a_model_that_was_fitted_is_copied_and_saved_like_any_other(tmp_path: Path) -> None:
+    model = noisy()
+    fit_once(model)
+    copied = pickle.loads(pickle.dumps(model))
+    model.save(tmp_path / "model.keras")
+    for other in (copied, keras.models.load_model(tmp_path / "model.keras"), keras.models.clone_model(model)):
+        assert "_hpo_trainer" not in vars(other)
+    assert_same_weights(copied, model)
+
+
+def test_data_that_compile_are_compiled_after_data_that_did_not(compilations: list[str]) -> None:
+    class Picky(keras.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            if inputs.shape[0] == 7:
+                return Doubled.call(self, inputs)
+            return inputs * 2
+
+    model = mlp("sgd", Picky())
+    hpo.fit(model, X[:7], Y[:7])
+    before = len(compilations)
+    hpo.fit(model, X_TRAIN, Y_TRAIN, batch_size=BATCH)
+    assert len(compilations) == before + 1
 
 
 # Keras's own Dropout

@@ -80,14 +80,14 @@ def last_line(process: Forked) -> str:
 
 
 def epochs_reported(study: Study) -> int:
-    return sum(len(trial.curve) for trial in study.all_trials)
+    return sum(len(trial.reported) for trial in study.all_trials)
 
 
 def situation(study: Study) -> dict[str, Any]:
     return {
         "states": states(study),
         "leases": leases(study.storage),
-        "curves": [trial.curve for trial in study.all_trials],
+        "curves": [trial.reported for trial in study.all_trials],
     }
 
 
@@ -346,6 +346,19 @@ def tiny(tmp_path: Path, own_data: Path) -> Study:
     }
     (study,) = new_studies(f"sqlite:///{tmp_path}/hpo.db", tmp_path, table)
     return study
+
+
+def test_a_run_from_python_shows_how_far_it_is_unless_told_not_to(tiny, capsys):
+    tiny.run(workers=1)
+    shown = capsys.readouterr()
+    assert [line.split()[0] for line in shown.err.splitlines() if line.startswith("#")] == ["#0", "#1"]
+    assert shown.out == ""
+    longer = create_study(tiny.spec.model_copy(update={"seeds": 2}), storage=tiny.storage)
+    assert longer.run(workers=1, progress=False).counts["complete"] == 4
+    # Nothing is left, and nothing is said.
+    longer.run(workers=1)
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "")
 
 
 def test_a_run_whose_study_nobody_can_train_ends_with_the_reason(tiny, tmp_path, own_data):

@@ -111,7 +111,7 @@ def test_a_worker_trains_everything_and_records_it(create):
         assert trial.state == "complete"
         assert trial.worker == "me"
         assert trial.value == trial.metrics["val_accuracy"]
-        assert trial.epochs_run == len(trial.curve) == 2
+        assert trial.epochs_run == len(trial.reported) == 2
         assert list(study.curves(trial.number)["epoch"]) == [1, 2]
         assert {"f1", "train_loss", "train_seconds", "compile_seconds"} <= set(trial.metrics)
         assert [replicate["seed"] for replicate in trial.replicates] == [trial.seed]
@@ -295,11 +295,11 @@ def test_a_stopped_worker_puts_its_trial_back_and_another_ends_it_as_if_nothing_
         assert worker.run(exit_when_idle=True) == 0
     assert states(stopped) == ["waiting", "waiting"]
     assert leases(stopped.storage) == 0
-    half = stopped.all_trials[0].curve
+    half = stopped.all_trials[0].reported
     assert 0 < len(half) < 80
     worker_of(stopped).run(exit_when_idle=True)
     assert results(stopped) == results(whole)
-    assert stopped.all_trials[0].curve[: len(half)] == half
+    assert stopped.all_trials[0].reported[: len(half)] == half
 
 
 def take_over(storage: Storage) -> None:
@@ -428,7 +428,7 @@ def test_a_trial_goes_on_from_its_checkpoint(create):
         worker.run(exit_when_idle=True)
     (checkpoint,) = halted.storage.artifacts.path.glob("*.checkpoint")
     half = loads(checkpoint.read_bytes())
-    assert half["progress"]["reported"] == halted.all_trials[0].curve
+    assert half["progress"]["reported"] == halted.all_trials[0].reported
     # Training that has been done is not done again, as the clock shows.
     half["replicates"][0]["run"]["train_seconds"] = 1000.0
     checkpoint.write_bytes(dumps(half))
@@ -459,7 +459,8 @@ def test_a_trial_that_takes_too_long_fails_and_says_at_which_epoch(create):
     (trial, _) = study.all_trials
     assert trial.state == "failed"
     assert (
-        trial.reason == f"took longer than trial_timeout, 1 s without compiling, by epoch {len(trial.curve)}"
+        trial.reason
+        == f"took longer than trial_timeout, 1 s without compiling, by epoch {len(trial.reported)}"
     )
     assert 1.0 < time.monotonic() - started < 60
 
@@ -477,7 +478,7 @@ def test_a_stopped_study_s_worker_ends_and_its_trial_waits(create):
     with meanwhile(study, lambda storage: open_study("halting", storage=storage).stop()):
         assert worker_of(study).run() == 0
     assert states(study) == ["waiting", "waiting"]
-    assert study.all_trials[0].curve
+    assert study.all_trials[0].reported
     assert leases(study.storage) == 0
 
 
@@ -585,7 +586,7 @@ def battered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         eventually(lambda: is_training(stopped, study))
         stopped.send_signal(signal.SIGTERM)
         seen["codes"] = killed.wait(180), stopped.wait(180)
-    seen["after"] = {trial.number: (trial.state, len(trial.curve)) for trial in study.all_trials}
+    seen["after"] = {trial.number: (trial.state, len(trial.reported)) for trial in study.all_trials}
     seen["leases"] = leases(study.storage)
     seen["left"] = next(number for number, (state, _) in seen["after"].items() if state == "running")
     with worker_process(study.storage, "long", "--exit-when-idle") as last:

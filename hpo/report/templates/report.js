@@ -48,7 +48,12 @@ function read(plot) {
 function draw(plot) {
   const { data, layout, size } = read(plot);
   for (const trace of data) {
-    if (trace.type === "heatmap") trace.textfont = { color: dark.matches ? "#e4e6e9" : "#1c1e21" };
+    // Numbers in cells: of more classes they are wider than the cells of a narrow screen.
+    if (narrow.matches && trace.mode === "text" && layout.xaxis.categoryarray.length > 10) trace.visible = false;
+  }
+  if (dark.matches) (layout.meta.dark ?? []).forEach((patch, index) => merged(data[index], patch));
+  for (const note of layout.annotations ?? []) {
+    if (note.name === "node") note.bgcolor = dark.matches ? "#15171a" : "#ffffff";
   }
   Plotly.react(plot, data, merged(merged(layout, size), theme()), config());
 }
@@ -70,4 +75,16 @@ for (const plot of plots) {
 }
 for (const query of [dark, narrow]) {
   query.addEventListener("change", () => plots.forEach((plot) => (drawn.has(plot) ? draw : read)(plot)));
+}
+
+// A table that is wider than the page says so: phones show no scroll bars.
+function hint(scroll) {
+  const left = scroll.scrollWidth - scroll.clientWidth - scroll.scrollLeft;
+  scroll.classList.toggle("more", left > 1);
+  scroll.previousElementSibling.hidden = scroll.scrollWidth <= scroll.clientWidth + 1;
+}
+const resized = new ResizeObserver((entries) => entries.forEach(({ target }) => hint(target)));
+for (const scroll of document.querySelectorAll(".scroll")) {
+  scroll.addEventListener("scroll", () => hint(scroll), { passive: true });
+  resized.observe(scroll);
 }

@@ -1,0 +1,65 @@
+"""The figures of a report from Python, by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpo.errors import StudyError
+from hpo.registry import place_of
+from hpo.report.document import Block, Picture
+from hpo.report.finals import on_the_test_set
+from hpo.report.searches import search_pictures
+from hpo.report.sections import Subject, comparison_pictures
+from hpo.spec import FinalSpec, SearchSpec
+from hpo.spec.base import suggest
+from hpo.studies import Study
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+CONFUSION = "confusion"
+OF_KIND = {
+    "search": ("history", "curves", "parallel", "slices", "importance"),
+    "comparison": ("curves", "differences", "times"),
+    "final": ("curves", "differences", "times", CONFUSION),
+}
+
+
+def plot(study: Study, name: str) -> go.Figure:
+    """A figure of a study's report.
+
+    Args:
+        study: one with complete trials.
+        name: of a search `history`, `curves`, `parallel`, `slices`, and from ten complete trials on
+            `importance`; of a comparison `differences`, `times`, `curves`; of a final evaluation those, and
+            `confusion`.
+
+    Raises:
+        StudyError: the study has no figure of that name, or none yet.
+    """
+    blocks = _blocks(study, name)
+    figures = {block.name: block.figure for block in blocks if isinstance(block, Picture) and block.name}
+    if name not in figures:
+        raise _no_such_figure(study, name, [*figures])
+    figure: go.Figure = figures[name]
+    # What a page does on a wide screen; without it the height is not that of the panels.
+    return figure.update_layout(figure.layout.meta["wide"])
+
+
+def _blocks(study: Study, name: str) -> list[Block]:
+    if isinstance(study.spec, FinalSpec) and name == CONFUSION:
+        return on_the_test_set(study)
+    subject = Subject(study, study.compare())
+    return search_pictures(subject) if isinstance(study.spec, SearchSpec) else comparison_pictures(subject)
+
+
+def _no_such_figure(study: Study, name: str, names: list[str]) -> StudyError:
+    known = [*OF_KIND[study.spec.kind]]
+    if CONFUSION in known and names:
+        names.append(CONFUSION)
+    if name in known:
+        there_are = f"There are: {', '.join(names)}." if names else ""
+        rule = f"has no figure {name!r} of the trials that are complete"
+        return StudyError(place_of(study.name), rule, remedy=there_are)
+    remedy = f"{suggest(name, known)} There are: {', '.join(known)}.".strip()
+    return StudyError(place_of(study.name), "has no such figure", got=name, remedy=remedy)
