@@ -23,23 +23,32 @@ class Report:
     parts: tuple[list[Block], ...]
     ranking: list[Block]
 
+    @property
+    def title(self) -> str:
+        """What stands on top of the page."""
+        if len(self.studies) == 1:
+            return f"Report: {self.studies[0].name}"
+        return f"Report of {len(self.studies)} studies"
+
+    @property
+    def blocks(self) -> list[Block]:
+        """What follows the title, which of one study is its heading too."""
+        if len(self.studies) == 1:
+            return self.parts[0][1:]
+        return [*self.ranking, *(block for part in self.parts for block in part)]
+
     def write(self, out: Path) -> tuple[Path, Path]:
         """Write `report.md` and `report.html` into a folder, made if need be; returns both.
 
         Raises:
             HpoError: the folder cannot be made or written to.
         """
-        blocks = [*self.ranking, *(block for part in self.parts for block in part)]
-        title = f"Report of {len(self.studies)} studies"
-        if len(self.studies) == 1:
-            # Its heading is the page's.
-            title, blocks = f"Report: {self.studies[0].name}", blocks[1:]
         made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         _make(out)
         markdown, page = out / "report.md", out / "report.html"
         for path, render in ((markdown, as_markdown), (page, as_html)):
             with new_file(path, force=True) as draft:
-                draft.write_text(render(title, blocks, made=made), encoding="utf-8")
+                draft.write_text(render(self.title, self.blocks, made=made), encoding="utf-8")
         return markdown, page
 
 

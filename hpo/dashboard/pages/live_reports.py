@@ -67,7 +67,7 @@ class LiveReports:
 
         studies = [open_study(name, storage=self._storage) for name in names]
         report = compose(studies)
-        title = f"Report: {names[0]}" if len(names) == 1 else f"Side by side: {', '.join(names)}"
+        title = report.title if len(names) == 1 else f"Side by side: {', '.join(names)}"
         nonce = secrets.token_urlsafe(16)
         links = [("All studies", f"{self._root}/")]
         if len(names) == 1:
@@ -75,5 +75,4 @@ class LiveReports:
         else:
             links += [(f"report of {name}", f"{self._root}{report_path(name)}") for name in names]
         served = Served(tuple(links), f"{self._root}{PLOTLY}", nonce)
-        blocks = [*report.ranking, *(block for part in report.parts for block in part)]
-        return LiveReport(as_html(title, blocks, made=moment(datetime.now(UTC)), served=served), nonce)
+        return LiveReport(as_html(title, report.blocks, made=moment(datetime.now(UTC)), served=served), nonce)
