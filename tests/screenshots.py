@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import shutil
+import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
 from rich.text import Text
 
-from tests.command import hpo_on_terminal
+from tests.command import hpo
 from tests.dashboards import Dashboard, dashboard
 
 PICTURES = Path(__file__).parent.parent / "studies" / "pictures"
@@ -29,7 +31,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     PICTURES.mkdir(exist_ok=True)
-    _terminal(folder)
+    _terminal()
     with dashboard(folder) as running, sync_playwright() as started:
         browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport=VIEWPORT)  # type: ignore[arg-type]
@@ -45,18 +47,19 @@ def main() -> None:
         _of_optuna_dashboard(running, page)
 
 
-def _terminal(folder: Path) -> None:
-    """The end of `hpo run` as it stands on a terminal."""
-    done = hpo_on_terminal("resume", "quickstart", folder=folder, columns=COLUMNS)
-    lines = [line for line in Text.from_ansi(done.stdout).split() if line.plain.strip() or line.plain == ""]
-    last = max(
-        at for at, line in enumerate(lines) if "nothing is left" in line.plain or "trials  " in line.plain
-    )
-    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
-    console.print(Text("$ hpo run studies/quickstart.toml", style="bold"))
-    for line in lines[last + 1 :]:
-        console.print(line)
-    console.save_svg(str(PICTURES / "terminal.svg"), title="hpo run")
+def _terminal() -> None:
+    """What `hpo run` prints of README's first study, on a terminal of so many columns."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = hpo("run", PICTURES.parent / "quickstart.toml", folder=Path(folder))
+    told = done.stderr.splitlines()
+    trials = [line for line in told if line.startswith("#")]
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), highlight=False)
+    command = Text("$ hpo run studies/quickstart.toml", style="bold")
+    for line in (command, *trials, *done.stdout.splitlines(), *told[len(trials) :]):
+        console.print(line if isinstance(line, Text) else Text(line))
+    # Without its font, which it would load from elsewhere: the reader's own has fixed widths too.
+    text = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="hpo run"), flags=re.DOTALL)
+    (PICTURES / "terminal.svg").write_text(text, encoding="utf-8")
 
 
 def _of_optuna_dashboard(running: Dashboard, page: Page) -> None:

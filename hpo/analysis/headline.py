@@ -20,10 +20,13 @@ NEXT, NAMED = 2, 4
 DECISIONS: tuple[Decision, ...] = ("better", "equivalent", "undecided", "worse")
 
 
-def headline(spec: StudySpec, trials: Sequence[Trial], comparison: Comparison) -> str:
+def headline(
+    spec: StudySpec, trials: Sequence[Trial], comparison: Comparison, *, finals: Sequence[str] = ()
+) -> str:
     """The result: of a search its winner, of a comparison its verdicts, of a final what it reached.
 
-    It ends with what is not known yet. `comparison` is that of the study's `trials`.
+    It ends with what is not known yet. `comparison` is that of the study's `trials`, `finals` are the names of
+    its final evaluations that have results.
     """
     if not any(trial.value is not None for trial in trials):
         said = [_nothing(trials)]
@@ -32,7 +35,7 @@ def headline(spec: StudySpec, trials: Sequence[Trial], comparison: Comparison) -
     elif isinstance(spec, ComparisonSpec):
         said = [*_verdicts(comparison), _missing(trials)]
     else:
-        said = [*_winner(spec, trials), _missing(trials)]
+        said = [*_winner(spec, trials, finals), _missing(trials)]
     return " ".join(filter(None, said))
 
 
@@ -41,7 +44,7 @@ def _nothing(trials: Sequence[Trial]) -> str:
     return f"No trial is complete yet: {counts(found)}."
 
 
-def _winner(spec: StudySpec, trials: Sequence[Trial]) -> list[str]:
+def _winner(spec: StudySpec, trials: Sequence[Trial], finals: Sequence[str]) -> list[str]:
     objective = spec.objective
     ranked = sorted(
         (trial for trial in trials if trial.value is not None and math.isfinite(trial.value)),
@@ -58,6 +61,8 @@ def _winner(spec: StudySpec, trials: Sequence[Trial]) -> list[str]:
     if others:
         nearest = ", ".join(f"#{trial.number} {_behind(first, trial)}" for trial in others[:NEXT])
         said.append(f"Behind it: {nearest}.")
+    if finals:
+        return [*said, f"What such a one reaches on fresh seeds and on the test set: {', '.join(finals)}."]
     return [*said, "What it reaches on other seeds and on the test set is not known yet."]
 
 

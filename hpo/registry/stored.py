@@ -143,6 +143,15 @@ class StoredStudy:
                 return summarise(row, self.storage)
         raise _deleted(self.name)
 
+    @property
+    def evaluated_by(self) -> list[str]:
+        """The names of the final evaluations of this study that have results."""
+        return [
+            row.name
+            for row in self.storage.overview()
+            if self.name in sources_of(row.attributes) and row.counts.get(TrialState.COMPLETE)
+        ]
+
     def plan(self) -> int:
         """Add the trials that the study still lacks, and withdraw those that it no longer asks for.
 

@@ -25,7 +25,7 @@ def about(study: Study) -> list[Block]:
     spec = subject.spec
     is_search = isinstance(spec, SearchSpec)
     blocks: list[Block] = [Heading(spec.name, level=2)]
-    blocks.append(Paragraph(headline(spec, subject.trials, subject.comparison)))
+    blocks.append(Paragraph(headline(spec, subject.trials, subject.comparison, finals=study.evaluated_by)))
     if spec.description:
         blocks.append(Paragraph(spec.description))
     blocks += ranking(subject) if is_search else results(subject)
