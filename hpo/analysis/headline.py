@@ -25,8 +25,8 @@ def headline(
 ) -> str:
     """The result: of a search its winner, of a comparison its verdicts, of a final what it reached.
 
-    It ends with what is not known yet. `comparison` is that of the study's `trials`, `finals` are the names of
-    its final evaluations that have results.
+    It ends with what is not known yet. `comparison` is that of the study's `trials`, `finals` names its final
+    evaluations that have results.
     """
     if not any(trial.value is not None for trial in trials):
         said = [_nothing(trials)]
