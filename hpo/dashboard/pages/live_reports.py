@@ -69,11 +69,13 @@ class LiveReports:
         report = compose(studies)
         title = f"Report: {names[0]}" if len(names) == 1 else f"Side by side: {', '.join(names)}"
         nonce = secrets.token_urlsafe(16)
-        links = [("All studies", f"{self._root}/")]
+        links = [("Home", f"{self._root}/")]
         if len(names) == 1:
             links.append(("in optuna-dashboard", f"{self._root}/dashboard/studies/{studies[0].id}"))
         else:
             links += [(f"report of {name}", f"{self._root}{report_path(name)}") for name in names]
         served = Served(tuple(links), f"{self._root}{PLOTLY}", nonce)
         blocks = [*report.ranking, *(block for part in report.parts for block in part)]
+        if len(names) == 1:
+            blocks = blocks[1:]  # its heading is the page's
         return LiveReport(as_html(title, blocks, made=moment(datetime.now(UTC)), served=served), nonce)
