@@ -167,7 +167,7 @@ def test_ticked_studies_are_put_side_by_side(page: playwright.Page, running: Das
     page.get_by_role("heading", name="All studies").wait_for()
     page.get_by_role("navigation", name="Dashboard").get_by_role("link", name="report of search").click()
     page.get_by_role("heading", name="Report: search").wait_for()
-    page.get_by_role("link", name="All studies").click()
+    page.get_by_role("link", name="Home").click()
     page.wait_for_url(f"{running.address}/")
 
 

@@ -183,7 +183,7 @@ def test_a_live_report_is_the_report_of_now(running: Dashboard) -> None:
     assert reply.status == 200
     assert "<h1>Report: comparison</h1>" in reply.text
     assert "fast is better than slow by val_accuracy" in reply.text
-    assert '<a href="/">All studies</a>' in reply.text
+    assert '<a href="/">Home</a>' in reply.text
     nonce = re.search(r"script-src 'nonce-([\w-]+)'", reply.headers["Content-Security-Policy"])
     assert nonce is not None
     assert f'<script nonce="{nonce[1]}" src="/static/plotly.js"></script>' in reply.text
@@ -234,7 +234,7 @@ def test_what_is_not_there_is_told_on_a_page(path: str, status: int, said: str, 
     assert reply.status == status
     assert said in unescape(reply.text)
     assert "<script>" not in reply.text
-    assert 'href="/">All studies</a>' in reply.text
+    assert 'href="/">Home</a>' in reply.text
     assert "unsafe" not in reply.headers["Content-Security-Policy"]
 
 

@@ -69,7 +69,7 @@ class LiveReports:
         report = compose(studies)
         title = report.title if len(names) == 1 else f"Side by side: {', '.join(names)}"
         nonce = secrets.token_urlsafe(16)
-        links = [("All studies", f"{self._root}/")]
+        links = [("Home", f"{self._root}/")]
         if len(names) == 1:
             links.append(("in optuna-dashboard", f"{self._root}/dashboard/studies/{studies[0].id}"))
         else:
