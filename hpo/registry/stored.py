@@ -14,7 +14,7 @@ from hpo.data import Dataset, digest_of_test, is_corrected, load_test, load_trai
 from hpo.errors import DataError, SpecError, StudyError
 from hpo.search import first_withdrawn, make_pruner, make_sampler, plan
 from hpo.spec import FinalSpec, from_json
-from hpo.storage import Storage, StudyRow, study_id
+from hpo.storage import Storage, StudyRow, study_id, trial_id
 from hpo.tables.kinds import counts
 from hpo.tables.numbers import counted, number
 from hpo.trials import STATES, Trial
@@ -129,7 +129,7 @@ class StoredStudy:
         if not any(trial.state == "running" for trial in found):
             return found
         lost = set(self.storage.lost(self.id))
-        keys = [frozen._trial_id for frozen in self.frozen_trials]
+        keys = [trial_id(frozen) for frozen in self.frozen_trials]
         return [
             replace(trial, lost=True, reason=LOST) if key in lost and trial.state == "running" else trial
             for trial, key in zip(found, keys, strict=False)

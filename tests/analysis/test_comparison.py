@@ -70,7 +70,7 @@ def test_means_and_deviations_are_those_of_pandas_over_the_stored_trials(compari
         if not arm.n:
             continue
         for metric in found.metrics:
-            column = complete[f"metrics.{metric}"]
+            column = complete[metric]
             assert arm.mean[metric] == pytest.approx(column.mean()[arm.arm], rel=1e-12)
             assert arm.sd[metric] == pytest.approx(column.std(ddof=1)[arm.arm], rel=1e-9)
 
@@ -408,7 +408,8 @@ def trials_of(results: Mapping[str, list[float | None]], spec: StudySpec) -> lis
             versions={},
             reason=None,
             replicates=[] if value is None else [{"seed": seed, "fold": None, "val_loss": value}],
-            curve=[],
+            reported=[],
+            objective=spec.objective,
         )
         for number, (arm, seed, value) in enumerate(sorted(flat, key=lambda one: one[1]))
     ]

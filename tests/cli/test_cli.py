@@ -235,7 +235,8 @@ def test_run_shows_progress_on_the_terminal_then_the_result(trained: Trained) ->
     shown = plain(trained.search.stdout)
     assert re.search(r"search .*\d/4 trials", shown)
     assert len(re.findall(r"#\d dropout=\[0(\.2)?\] learning_rate=0\.\d+: complete", shown)) == 4
-    assert re.search(r"#\d has the highest val_accuracy of 4 complete trials: 0\.\d+ with dropout", shown)
+    said = r"#\d has the highest val_accuracy of 4 complete trials: 0\.\d+ with dropout"
+    assert re.search(said, " ".join(shown.split()))
     *_, states, following, rest = shown.splitlines()
     assert states == "search: 4 complete."
     assert re.match(r"best #\d 0\.\d+ · confirm: hpo promote search or hpo final ", following)

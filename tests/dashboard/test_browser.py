@@ -138,6 +138,7 @@ def outcome(arm: str | None, seed: int) -> dict[str, float]:
     return {"val_accuracy": accuracy, "val_loss": 1 - accuracy, "train_seconds": 1.0 + 0.1 * seed}
 
 
+@pytest.mark.slow
 def test_the_home_page_follows_what_is_trained_and_keeps_what_is_ticked(
     page: playwright.Page, recorded: tuple[hpo.Study, Dashboard]
 ) -> None:
@@ -222,6 +223,7 @@ class Proxy(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["", "/hpo"])
 def test_all_pages_work_behind_a_reverse_proxy_that_keeps_its_path_or_not(
     page: playwright.Page, trained: Trained, kept: str
