@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from optuna.trial import FrozenTrial
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table as Grid
 from rich.text import Text
 
 from hpo.progress.display import Bar, State
@@ -19,7 +18,7 @@ from hpo.tables.numbers import number
 LOOK_SECONDS = 1.0
 # Lines below those of the running trials.
 LATEST_ENDED = 6
-CURVE_WIDTH = 24
+CURVE_WIDTH = 20
 
 
 def watch(
@@ -71,16 +70,17 @@ class Screen:
     def __rich__(self) -> RenderableType:
         return Group(Bar(self._state), self._running(), self._ended())
 
-    def _running(self) -> Grid:
-        grid = _grid(4)
+    def _running(self) -> Group:
+        """A line a trial: how far, its last value, its curve, and what it trains as far as there is room."""
+        rows = []
         for trial in self._trials:
             if trial.state.name == "RUNNING":
                 curve = list(trial.intermediate_values.values())
                 value = number(latest(trial)) if curve else ""
-                grid.add_row(
-                    running(self._spec, trial), value, sparkline(curve, CURVE_WIDTH), Text(what(trial))
-                )
-        return grid
+                rows.append((running(self._spec, trial), value, sparkline(curve, CURVE_WIDTH), what(trial)))
+        widths = [max((len(row[at]) for row in rows), default=0) for at in range(3)]
+        lines = ("  ".join([*map(str.ljust, row[:3], widths), row[3]]) for row in rows)
+        return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 
     def _ended(self) -> Group:
         finished = [t for t in self._trials if t.state.is_finished() and t.datetime_complete is not None]
@@ -91,10 +91,3 @@ class Screen:
                 for trial in finished[-LATEST_ENDED:]
             )
         )
-
-
-def _grid(columns: int) -> Grid:
-    grid = Grid.grid(padding=(0, 2, 0, 0))
-    for _ in range(columns):
-        grid.add_column(no_wrap=True, overflow="ellipsis")
-    return grid

@@ -957,6 +957,7 @@ def test_a_database_that_another_program_keeps_locked_is_told_in_one_line(tmp_pa
 # -------------------------------------------------------------------------------------- the real thing
 
 
+@pytest.mark.slow
 def test_mnist_from_the_file_to_the_result(tmp_path: Path) -> None:
     try:
         fetch("mnist")

@@ -172,6 +172,7 @@ def test_ticked_studies_are_put_side_by_side(page: playwright.Page, running: Das
     page.wait_for_url(f"{running.address}/")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 400])
 def test_pages_fit_the_screen_and_figures_are_drawn(

@@ -71,6 +71,7 @@ def browser() -> Iterator[playwright.Browser]:
         yield started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1400])
 def test_a_page_fits_its_screen_and_everything_on_it_is_read(

@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="the cache folder is moved by XDG_CACHE_HOME, threads are in /proc"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="the cache folder is moved by XDG_CACHE_HOME, threads are in /proc"
+    ),
+]
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 OURS = (*THREADS, "TF_XLA_FLAGS", "TF_CPP_MIN_LOG_LEVEL")

@@ -169,6 +169,7 @@ def test_a_run_that_was_killed_and_interrupted_ends_as_if_nothing_had_been_bit_f
     assert results(story["study"]) == results(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_ends_everything_at_once_in_the_midst_of_an_epoch(tmp_path):
     study = registered(tmp_path, LONG | {"params": ENDLESS})
     with running(tmp_path, "run", "long.toml", "--workers", "1") as run:
@@ -348,6 +349,7 @@ def tiny(tmp_path: Path, own_data: Path) -> Study:
     return study
 
 
+@pytest.mark.slow
 def test_a_run_from_python_shows_how_far_it_is_unless_told_not_to(tiny, capsys):
     tiny.run(workers=1)
     shown = capsys.readouterr()
