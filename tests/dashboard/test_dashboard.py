@@ -235,6 +235,7 @@ def test_a_study_that_nobody_has_published_is_summarised_and_nothing_is_written(
     assert study.storage.rdb.get_study_system_attrs(study.id) == before
 
 
+@pytest.mark.slow
 def test_after_a_summary_that_failed_the_published_one_is_shown_and_told_once(tmp_path: Path) -> None:
     study = recorded_study(tmp_path)
     publish(study)
@@ -376,6 +377,7 @@ def test_answers_are_compressed_for_who_takes_that(running: Dashboard, studies: 
     assert (head.status, head.body, head.headers["Content-Length"]) == (200, b"", str(len(plain.body)))
 
 
+@pytest.mark.slow
 def test_each_epoch_of_a_large_study_is_seen_within_two_seconds(tmp_path: Path) -> None:
     storage = Storage(f"sqlite:///{tmp_path}/hpo.db", create=True)
     study = optuna.create_study(storage=storage.optuna)

@@ -485,6 +485,7 @@ def hostile(draw: random.Random, cookie: str) -> bytes:
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
+@pytest.mark.slow
 def test_two_thousand_hostile_requests_do_no_harm(folder: Path) -> None:
     before, draw = content(folder), random.Random(0)
     with dashboard(folder) as running:

@@ -508,6 +508,7 @@ def test_a_worker_of_all_studies_leaves_stopped_and_foreign_ones_alone_and_finds
     assert [trial.state.name for trial in foreign.trials] == ["WAITING"]
 
 
+@pytest.mark.slow
 def test_an_idle_worker_of_all_studies_looks_less_and_less_often(create):
     study = create(SHORT)
     worker = Worker(study.storage)
