@@ -304,6 +304,7 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_default(tm
     assert not (tmp_path / "hpo.db").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_code_130_and_what_was_begun_waits_for_the_next_worker(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text(SEARCH.replace("epochs = 2", "epochs = 100"))
     process = subprocess.Popen(

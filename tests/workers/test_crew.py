@@ -303,6 +303,7 @@ def test_a_worker_that_is_told_to_stop_gives_up_an_epoch_that_takes_too_long(tmp
 # -------------------------------------------------------------------------------------------- from Python
 
 
+@pytest.mark.slow
 def test_a_run_from_python_is_watched_to_its_end_and_hands_over_what_its_workers_say(tmp_path, own_data):
     table: dict[str, Any] = {
         "name": "watched",

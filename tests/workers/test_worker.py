@@ -553,6 +553,7 @@ def together(tmp_path_factory: pytest.TempPathFactory, new_postgresql: Callable[
     return {study.name: study for study in studies}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["random", "tpe", "long"])
 def test_two_workers_train_exactly_what_is_asked_for(together, name):
     study = together[name]
@@ -560,6 +561,7 @@ def test_two_workers_train_exactly_what_is_asked_for(together, name):
     assert leases(study.storage) == 0
 
 
+@pytest.mark.slow
 def test_two_workers_share_the_work(together):
     trials = [trial for study in together.values() for trial in study.all_trials]
     assert len({trial.worker for trial in trials}) == 2
@@ -571,6 +573,7 @@ def test_two_workers_get_the_same_results_as_one_bit_for_bit(alone, together, na
     assert results(together[name]) == results(alone[name])
 
 
+@pytest.mark.slow
 def test_no_two_trials_of_an_adaptive_search_are_drawn_alike(together):
     assert len({str(trial.params) for trial in together["tpe"].all_trials}) == 4
 
