@@ -5,7 +5,7 @@ from hpo.spec.comparison import Arm, ComparisonSpec
 from hpo.spec.example import example, example_comparison
 from hpo.spec.final import FinalSpec
 from hpo.spec.formats import from_json, json_schema, load, loads, to_json, to_table, to_toml
-from hpo.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters
+from hpo.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters, without_idle
 from hpo.spec.kinds import parse
 from hpo.spec.metrics import EPOCH_METRICS, METRICS, Metric
 from hpo.spec.parts import Data, Objective, Pruner, Sampler
@@ -42,4 +42,5 @@ __all__ = [
     "to_json",
     "to_table",
     "to_toml",
+    "without_idle",
 ]

@@ -214,6 +214,21 @@ def check_used(fixed: Mapping[str, Any], varied: Collection[str] = ()) -> None:
         raise RuleError("has no effect without momentum", "nesterov", remedy="Set momentum too.")
 
 
+def without_idle(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values without those that have no effect: a search may draw them, and no file may declare them.
+
+    >>> without_idle({"optimizer": "sgd", "momentum": 0.0, "nesterov": True})
+    {'optimizer': 'sgd', 'momentum': 0.0}
+    """
+    left = dict(values)
+    while True:
+        try:
+            check_used(left)
+            return left
+        except RuleError as idle:
+            del left[str(idle.path[-1])]
+
+
 def given(table: HyperparameterTable) -> dict[str, Any]:
     """What `table` sets itself, in the vocabulary's order. Raises RuleError for None, which no file has."""
     values = {key: getattr(table, key) for key in HYPERPARAMETERS if key in table.model_fields_set}

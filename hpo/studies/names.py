@@ -1,4 +1,4 @@
-"""Names of final evaluations: those of the studies that they are of, whole where they fit."""
+"""Names of studies that are made of others: those of the others, whole where they fit."""
 
 from __future__ import annotations
 
@@ -22,12 +22,29 @@ def final_names(studies: Sequence[str], *, evaluation: int) -> list[str]:
     """
     others = f"-and-{len(studies) - 1}-more" if len(studies) > 1 else ""
     look = f"-{evaluation}" if evaluation > 1 else ""
-    digest = hashlib.sha256("\n".join(sorted(studies)).encode()).hexdigest()[:8]
+    digest = _digest(studies)
     plain, marked = f"{others}-final{look}", f"{others}-{digest}-final{look}"
     unique = studies[0][: LENGTH - len(marked)] + marked
     return [name for name in (studies[0] + plain,) if len(name) <= LENGTH] + [unique]
 
 
+def promoted_name(study: str, count: int) -> str:
+    """What a comparison of the best of a search is called; of a long name, with its digest.
+
+    >>> promoted_name("digits", 3), len(promoted_name("d" * 64, 3))
+    ('digits-top-3', 64)
+    """
+    end = f"-top-{count}"
+    if len(study) + len(end) <= LENGTH:
+        return study + end
+    marked = f"-{_digest([study])}{end}"
+    return study[: LENGTH - len(marked)] + marked
+
+
 def arm_name(study: str, arm: str, *, several: bool) -> str:
     """An arm of a study as a final evaluation of it, or of several studies, calls it."""
     return f"{study}: {arm}" if several else arm
+
+
+def _digest(studies: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(studies)).encode()).hexdigest()[:8]

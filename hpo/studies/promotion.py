@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hpo.errors import StudyError
 from hpo.registry import place_of
-from hpo.spec import ComparisonSpec, SearchSpec, parse
-from hpo.studies.candidates import Candidate, candidates
+from hpo.spec import ComparisonSpec, SearchSpec, parse, without_idle
+from hpo.studies.candidates import candidates
+from hpo.studies.names import promoted_name
 from hpo.studies.study import Study
 
 TOP, SEEDS = 3, 5
@@ -32,10 +31,11 @@ def promoted(study: Study, *, top: int = TOP, seeds: int = SEEDS) -> ComparisonS
     if len(chosen) < 2:
         rule = "must have two complete configurations that differ, to compare them"
         raise StudyError(place_of(study.name), rule, got=len(chosen), remedy=f"Run: hpo resume {study.name}.")
-    common = dict(spec.params)
+    arms = [without_idle(candidate.arm) for candidate in chosen]
+    common = {key: value for key, value in spec.params.items() if all(arm.get(key) == value for arm in arms)}
     made = parse(
         {
-            "name": f"{study.name[:50]}-top-{len(chosen)}",
+            "name": promoted_name(study.name, len(chosen)),
             "kind": "comparison",
             "description": f"The best of {study.name} on seeds that it has not used.",
             "data": spec.data,
@@ -45,14 +45,9 @@ def promoted(study: Study, *, top: int = TOP, seeds: int = SEEDS) -> ComparisonS
             "first_seed": spec.seeds,
             "baseline": chosen[0].name,
             "params": common,
-            "arms": [_arm(candidate, common) for candidate in chosen],
+            "arms": [{key: arm[key] for key in arm if key not in common} for arm in arms],
         },
         source=place_of(study.name),
     )
     assert isinstance(made, ComparisonSpec)
     return made
-
-
-def _arm(candidate: Candidate, common: dict[str, Any]) -> dict[str, Any]:
-    """What a configuration sets beyond what all have."""
-    return {key: value for key, value in candidate.arm.items() if key not in common or common[key] != value}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.spec import loads
+from hpo.spec import Hyperparameters, loads
 from hpo.storage import Storage
 from tests.command import COMPARISON, SEARCH, Trained, quick
 from tests.recorded import created, record
@@ -141,6 +141,39 @@ def test_the_best_of_a_search_become_a_comparison_on_fresh_seeds(tmp_path: Path)
     assert quick("validate", "search-top-2.toml", folder=tmp_path).returncode == 0
     again = quick("promote", "search", "--top", "2", folder=tmp_path)
     assert (again.returncode, "is there already, and is kept" in again.stderr) == (2, True)
+
+
+IDLE = """
+name = "{name}"
+kind = "search"
+data = {{ name = "digits", validation = 0.2 }}
+trials = 4
+sampler = {{ name = "grid" }}
+[params]
+hidden_units = [8]
+nesterov = true
+epochs = 2
+[space]
+momentum = [0.0, 0.9]
+learning_rate = [0.01, 0.1]
+"""
+
+
+def test_whatever_a_search_may_draw_can_be_promoted_whatever_it_is_called(tmp_path: Path) -> None:
+    """A file may not declare nesterov without momentum, and a search may draw it; names stay unique."""
+    files = set()
+    for end in ("one", "two"):
+        study = created(loads(IDLE.format(name=f"{'n' * 60}-{end}")), tmp_path)
+        record(study, outcome)
+        done = quick("promote", study.name, "--top", "4", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        (written,) = set(tmp_path.glob("*.toml")) - files
+        files.add(written)
+        spec = loads(written.read_text())
+        for trial, arm in zip(study.all_trials, spec.arms, strict=True):
+            trained = Hyperparameters(**trial.hyperparameters).canonical
+            assert spec.hyperparameters_for(arm.params).canonical == trained
+    assert len({loads(file.read_text()).name for file in files}) == 2
 
 
 def test_what_cannot_be_promoted_is_told(tmp_path: Path) -> None:
