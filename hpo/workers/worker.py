@@ -161,7 +161,7 @@ class Worker:
             while not self._stopping.is_set() and (max_trials is None or finished < max_trials):
                 claim = self._claim(self._serving.claimable())
                 if claim is not None:
-                    finished += self._train(self._serving[claim.study_id], claim)
+                    finished += self._trained(self._serving[claim.study_id], claim)
                     idle, planning = IDLE_SECONDS, Delay(IDLE_SECONDS)
                 elif self._is_done(planning, exit_when_idle=exit_when_idle):
                     break
@@ -191,12 +191,19 @@ class Worker:
                 self._serving.plan()
         return False
 
+    def _trained(self, study: StoredStudy, claim: Claim) -> bool:
+        """Train one claimed trial and tell of it; False if it has not been finished here."""
+        if not self._train(study, claim):
+            return False
+        # By now it is recorded: what fails here fails nothing of it.
+        self._retry(lambda: self._on_finished(study, claim.trial_id))
+        return True
+
     def _train(self, study: StoredStudy, claim: Claim) -> bool:
         """Train one claimed trial; False if it went back into the queue, or is no longer this worker's."""
         with Keeper(study, claim, stopping=self._stopping, may_exit=self._may_exit) as keeper:
             try:
                 if self._finish(study, claim, keeper):
-                    self._on_finished(study, claim.trial_id)
                     return True
             except LeaseLostError:
                 pass
