@@ -105,6 +105,8 @@ class State:
     def _share(self, trial: FrozenTrial) -> float:
         if trial.state.is_finished():
             return 1.0
+        if not trial.intermediate_values:
+            return 0.0
         most = epochs_of(self._spec, trial)
         return min(1.0, len(trial.intermediate_values) / most) if most else 0.0
 

@@ -11,10 +11,9 @@ from hpo.progress.estimate import epochs_of
 from hpo.search import decode
 from hpo.spec import StudySpec
 from hpo.tables.numbers import counted, duration, number, settings
-from hpo.trials import COMPILED_ATTRIBUTE
+from hpo.trials import COMPILED_ATTRIBUTE, STATES
 
 BARS = "▁▂▃▄▅▆▇█"
-ENDED = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 def ended(spec: StudySpec, trial: FrozenTrial) -> str:
@@ -23,7 +22,7 @@ def ended(spec: StudySpec, trial: FrozenTrial) -> str:
     Its seconds are those of training and, if they count for anything, those of compiling.
     """
     attributes, metric = trial.user_attrs, spec.objective.metric
-    said = f"#{trial.number} {what(trial)}: {ENDED[trial.state]}"
+    said = f"#{trial.number} {what(trial)}: {STATES[trial.state]}"
     if trial.state == TrialState.COMPLETE:
         said += f" {metric} {number(trial.value)}"
     elif trial.state == TrialState.FAIL:
