@@ -295,7 +295,7 @@ def _conclude(study: Study, summary: StudySummary) -> None:
     from hpo.spec import SearchSpec
 
     counts = summary.counts
-    steps = [_next(study)] if counts["complete"] and not _left(study) else []
+    steps = [_next(study, summary)] if counts["complete"] and not _left(study) else []
     # The last line of a run in which something failed says what.
     for line in (*steps, _states(study, summary)) if counts["failed"] else (_states(study, summary), *steps):
         say(line)
@@ -316,21 +316,22 @@ def _states(study: Study, summary: StudySummary) -> str:
     return line
 
 
-def _next(study: Study) -> str:
-    """What a person would do now."""
+def _next(study: Study, summary: StudySummary) -> str:
+    """What a person would do now, of what can be done: without a test part there is no final evaluation."""
     from hpo.spec import ComparisonSpec, FinalSpec
 
     name, steps = study.name, []
-    if isinstance(study.spec, ComparisonSpec):
-        comparison = study.compare()
-        if isinstance(study.spec, FinalSpec):
-            name = study.spec.sources[0]
-        elif comparison.has_one_seed:
-            steps.append("decide: set seeds = 5 in the study file and run it again")
-        else:
-            steps.append(f"test: hpo final {name}")
-    else:
+    final = [f"hpo final {name}"] if study.test_digest is not None else []
+    if isinstance(study.spec, FinalSpec):
+        name = study.spec.sources[0]
+    elif not isinstance(study.spec, ComparisonSpec):
         best = study.best
         steps.append(f"best #{best.number} {number(best.value)}")
-        steps.append(f"confirm: hpo promote {name} or hpo final {name}")
+        several = [f"hpo promote {name}"] if summary.counts["complete"] > 1 else []
+        if confirmed := " or ".join([*several, *final]):
+            steps.append(f"confirm: {confirmed}")
+    elif study.compare().has_one_seed:
+        steps.append("decide: set seeds = 5 in the study file and run it again")
+    else:
+        steps += [f"test: {command}" for command in final]
     return " · ".join((*steps, f"look: hpo report {name} --out report"))
