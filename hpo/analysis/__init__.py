@@ -8,7 +8,17 @@ from hpo.analysis.arms import ArmSummary
 from hpo.analysis.comparison import Comparison
 from hpo.analysis.headline import headline
 from hpo.analysis.judgement import doubts
-from hpo.analysis.ranking import DEFAULT_ALPHA, compare, rank
+from hpo.analysis.ranking import DEFAULT_ALPHA, compare, rank, ranked_trials
 from hpo.analysis.verdicts import Verdict
 
-__all__ = ["DEFAULT_ALPHA", "ArmSummary", "Comparison", "Verdict", "compare", "doubts", "headline", "rank"]
+__all__ = [
+    "DEFAULT_ALPHA",
+    "ArmSummary",
+    "Comparison",
+    "Verdict",
+    "compare",
+    "doubts",
+    "headline",
+    "rank",
+    "ranked_trials",
+]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from hpo.analysis.arms import ArmSummary
 from hpo.analysis.comparison import Comparison
-from hpo.analysis.ranking import rank
+from hpo.analysis.ranking import ranked_trials
 from hpo.analysis.verdicts import Decision
 from hpo.spec import ComparisonSpec, FinalSpec, StudySpec
 from hpo.tables.kinds import counts
-from hpo.tables.numbers import counted, number, settings, signed, with_spread
+from hpo.tables.numbers import counted, estimate, number, settings, with_spread
 from hpo.trials.record import STATES, Trial
 
 # How many are named; the tables have all.
@@ -46,10 +45,7 @@ def _nothing(trials: Sequence[Trial]) -> str:
 
 def _winner(spec: StudySpec, trials: Sequence[Trial], finals: Sequence[str]) -> list[str]:
     objective = spec.objective
-    ranked = sorted(
-        (trial for trial in trials if trial.value is not None and math.isfinite(trial.value)),
-        key=lambda trial: rank(trial.value, objective.direction),
-    )
+    ranked = ranked_trials(trials, objective.direction)
     if not ranked:
         return [f"No trial has a finite {objective.metric}."]
     first, *others = ranked
@@ -69,11 +65,8 @@ def _winner(spec: StudySpec, trials: Sequence[Trial], finals: Sequence[str]) -> 
 def _behind(first: Trial, other: Trial) -> str:
     assert first.value is not None
     assert other.value is not None
-    return (
-        "with the same value"
-        if first.value == other.value
-        else f"by {number(abs(first.value - other.value))}"
-    )
+    behind = abs(first.value - other.value)
+    return f"by {number(behind)}" if behind else "with the same value"
 
 
 def _verdicts(comparison: Comparison) -> list[str]:
@@ -99,8 +92,7 @@ def _short(arm: ArmSummary, metric: str) -> str:
     verdict = arm.verdicts[metric]
     if verdict.difference is None or verdict.decision == "equivalent":
         return arm.arm
-    spread = None if verdict.low is None or verdict.high is None else (verdict.high - verdict.low) / 2
-    size = f"x {number(verdict.difference)}" if verdict.is_ratio else signed(verdict.difference, spread)
+    size, _ = estimate(verdict.difference, verdict.low, verdict.high, is_ratio=verdict.is_ratio)
     return f"{arm.arm} ({size})"
 
 
@@ -137,7 +129,6 @@ def _missing(trials: Sequence[Trial]) -> str:
     return " ".join(said)
 
 
-def _named(names: Iterable[str]) -> str:
-    all_of_them = list(names)
-    more = len(all_of_them) - NAMED
-    return ", ".join(all_of_them[:NAMED]) + (f" and {more} more" if more > 0 else "")
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

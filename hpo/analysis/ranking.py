@@ -85,6 +85,12 @@ def rank(value: float | None, direction: str) -> tuple[bool, float]:
     return False, -value if direction == "maximize" else value
 
 
+def ranked_trials(trials: Sequence[Trial], direction: str) -> list[Trial]:
+    """The complete trials whose values are finite, the best value first."""
+    complete = [trial for trial in trials if trial.value is not None and math.isfinite(trial.value)]
+    return sorted(complete, key=lambda trial: rank(trial.value, direction))
+
+
 def _arms(spec: StudySpec, trials: Sequence[Trial]) -> list[ArmRuns]:
     groups: dict[str, list[Trial]] = {}
     for trial in trials:

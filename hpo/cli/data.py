@@ -125,6 +125,6 @@ def _scales(dataset: Dataset) -> str:
         return ""
     return (
         f"features are on very different scales: column {high[1]} has a standard deviation of"
-        f" {number(high[0])}, column {low[1]} of {number(low[0])}. A network learns from the first alone:"
+        f" {number(high[0])}, column {low[1]} of {number(low[0])}. Networks learn little of the latter:"
         " bring both parts to the training part's scale, (x - x_train.mean(axis=0)) / x_train.std(axis=0)."
     )

@@ -15,7 +15,7 @@ from hpo.errors import DataError, SpecError, StudyError
 from hpo.search import first_withdrawn, make_pruner, make_sampler, plan
 from hpo.spec import FinalSpec, from_json
 from hpo.storage import Storage, StudyRow, study_id, trial_id
-from hpo.tables.kinds import counts
+from hpo.tables.kinds import COUNTS
 from hpo.tables.numbers import counted, number
 from hpo.trials import STATES, Trial
 
@@ -61,7 +61,7 @@ class StudySummary:
     @property
     def progress(self) -> str:
         """`search of 20 trials: 18 complete, 2 waiting`."""
-        return f"{self.kind} of {counted(self.planned or 0, 'trial')}: {counts(self.counts)}"
+        return f"{self.kind} of {counted(self.planned or 0, 'trial')}: {COUNTS.text(self.counts, self.lost)}"
 
 
 class StoredStudy:
@@ -125,14 +125,16 @@ class StoredStudy:
     @property
     def all_trials(self) -> list[Trial]:
         """Every trial, by number."""
-        found = [Trial.of(self.spec, frozen) for frozen in self.frozen_trials]
+        held = self.frozen_trials
+        found = [Trial.of(self.spec, frozen) for frozen in held]
         if not any(trial.state == "running" for trial in found):
             return found
         lost = set(self.storage.lost(self.id))
-        keys = [trial_id(frozen) for frozen in self.frozen_trials]
         return [
-            replace(trial, lost=True, reason=LOST) if key in lost and trial.state == "running" else trial
-            for trial, key in zip(found, keys, strict=False)
+            replace(trial, lost=True, reason=LOST)
+            if trial.state == "running" and trial_id(frozen) in lost
+            else trial
+            for trial, frozen in zip(found, held, strict=True)
         ]
 
     @property
@@ -144,13 +146,14 @@ class StoredStudy:
         raise _deleted(self.name)
 
     @property
+    def final_rows(self) -> list[StudyRow]:
+        """The final evaluations of this study, alone or with others, as the storage lists them."""
+        return [row for row in self.storage.overview() if self.name in sources_of(row.attributes)]
+
+    @property
     def evaluated_by(self) -> list[str]:
         """The names of the final evaluations of this study that have results."""
-        return [
-            row.name
-            for row in self.storage.overview()
-            if self.name in sources_of(row.attributes) and row.counts.get(TrialState.COMPLETE)
-        ]
+        return [row.name for row in self.final_rows if row.counts.get(TrialState.COMPLETE)]
 
     def plan(self) -> int:
         """Add the trials that the study still lacks, and withdraw those that it no longer asks for.

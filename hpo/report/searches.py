@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from hpo import plots
-from hpo.analysis import rank
+from hpo.analysis import ranked_trials
 from hpo.analysis.importance import FEWEST_TRIALS, Importance, importances
 from hpo.report.document import Block, Bullets, Command, Heading, Paragraph, Picture
 from hpo.report.sections import Subject, curves_pictures
@@ -21,7 +19,7 @@ SHOWN_NOTES = 10
 
 def ranking(subject: Subject) -> list[Block]:
     """The complete configurations by value, and what that value is worth."""
-    ranked, name = ranked_trials(subject), subject.spec.name
+    ranked, name = ranked_trials(subject.trials, subject.spec.objective.direction), subject.spec.name
     by_state = {state: sum(t.state == state for t in subject.trials) for state in ("pruned", "failed")}
     rest = ", ".join(f"{count} {state}" for state, count in by_state.items() if count)
     blocks: list[Block] = [
@@ -49,7 +47,7 @@ def ranking(subject: Subject) -> list[Block]:
 
 def search_pictures(subject: Subject) -> list[Block]:
     """History, importance, parallel coordinates, slices and learning curves."""
-    spec, ranked = subject.spec, ranked_trials(subject)
+    spec, ranked = subject.spec, ranked_trials(subject.trials, subject.spec.objective.direction)
     assert isinstance(spec, SearchSpec)
     if not ranked:
         return [Paragraph("There are no pictures: they are of complete trials, and there is none yet.")]
@@ -110,12 +108,6 @@ def _order(found: list[Importance]) -> str:
         return "Which is the first is not known: intervals overlap too much."
     named = ", ".join(one.name for one in known)
     return f"{named} {'is' if len(known) == 1 else 'are'} ahead; the order of the rest is not known."
-
-
-def ranked_trials(subject: Subject) -> list[Trial]:
-    """Complete trials by value, as `hpo best` ranks them."""
-    complete = [t for t in subject.trials if t.value is not None and math.isfinite(t.value)]
-    return sorted(complete, key=lambda trial: rank(trial.value, subject.spec.objective.direction))
 
 
 def _notes(subject: Subject) -> list[Block]:

@@ -95,7 +95,7 @@ def create_final(
     """
     storage = studies[0].storage
     # One that cannot be read is a look at the test set too: it raises.
-    before = [open_study(name, storage=storage) for study in studies for name in _names_of_finals(study)]
+    before = [open_study(row.name, storage=storage) for study in studies for row in study.final_rows]
     before.sort(key=lambda final: _final(final).evaluation)
     same = [final for final in before if set(_final(final).sources) == {study.name for study in studies}]
     if same and not again:
@@ -122,9 +122,9 @@ def finals_of(study: Study) -> list[Study]:
     Those that this version of hpo cannot read are left out.
     """
     found = []
-    for name in _names_of_finals(study):
+    for row in study.final_rows:
         with contextlib.suppress(SpecError):
-            found.append(open_study(name, storage=study.storage))
+            found.append(open_study(row.name, storage=study.storage))
     return sorted(found, key=lambda final: _final(final).evaluation)
 
 
@@ -150,11 +150,6 @@ def summarise_final(final: Study) -> FinalSummary:
 def _final(study: Study) -> FinalSpec:
     assert isinstance(study.spec, FinalSpec)
     return study.spec
-
-
-def _names_of_finals(study: Study) -> list[str]:
-    rows = study.storage.overview()
-    return [row.name for row in rows if study.name in sources_of(row.attributes)]
 
 
 def _spec(studies: Sequence[Study], chosen: Sequence[Candidate], *, seeds: int, evaluation: int) -> FinalSpec:
