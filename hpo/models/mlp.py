@@ -16,7 +16,7 @@ import numpy as np
 
 from hpo.models.layers import GRADIENT_PIECES, L2, WIDE_INPUT, Dropout, MomentumSGD, Schedule, WideDense
 from hpo.spec import Hyperparameters
-from hpo.training.epochs import Array
+from hpo.training.samples import Array
 from hpo.training.runs import Trainer, variables_of
 
 

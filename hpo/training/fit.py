@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from hpo.training.epochs import Samples
+from hpo.training.choice import AUTO, check_loop, choose
 from hpo.training.kept import release, trainer_for
 from hpo.training.runs import BatchSize, Run, check_compiled
+from hpo.training.samples import Samples
 
 
 def fit(
@@ -23,6 +24,7 @@ def fit(
     epochs: int = 1,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     seed: int = 0,
+    loop: str = AUTO,
 ) -> keras.callbacks.History:
     """Train a compiled Keras model as `model.fit` does, with every epoch one compiled program.
 
@@ -36,6 +38,7 @@ def fit(
         epochs: passes over the data.
         callbacks: Keras callbacks, called for the run and each epoch, not for each batch.
         seed: fixes the order of samples in each epoch.
+        loop: what runs an epoch: "xla", "graph" or "fit"; "auto" chooses by the model and the steps to train.
 
     Returns:
         The Keras `History`, with one value an epoch for each metric.
@@ -52,10 +55,13 @@ def fit(
         raise ValueError(f"seed must be an integer of at least 0, but got {seed!r}")
     if validation_data is not None and len(validation_data) != 2:
         raise ValueError(f"validation_data must be (x, y), but got {len(validation_data)} parts")
+    check_loop(loop)
     check_compiled(model)
     samples = Samples.of(x, y)
     validation = None if validation_data is None else Samples.of(*validation_data)
-    trainer = trainer_for(model, samples)
+    batch = len(samples) if batch_size == "full" else min(batch_size, len(samples))
+    chosen = choose(model, epochs * -(-len(samples) // batch)) if loop == AUTO else loop
+    trainer = trainer_for(model, samples, chosen, fixed=loop != AUTO)
     try:
         run = Run(
             trainer,

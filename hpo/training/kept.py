@@ -10,8 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from hpo.training.epochs import CompiledEpochs, Samples
+from hpo.training.loops import FitLoop
 from hpo.training.runs import Trainer, variables_of
+from hpo.training.samples import Samples
 
 # In the model, so that both go together: a dictionary of models would keep alive what it is keyed by.
 PLACE = "_hpo_trainer"
@@ -42,29 +43,34 @@ class _Same:
 @dataclass(frozen=True)
 class _Kept:
     trainer: Trainer
+    loop: str
     step: list[Any]
 
 
-def trainer_for(model: keras.Model, samples: Samples) -> Trainer:
+def trainer_for(model: keras.Model, samples: Samples, loop: str, *, fixed: bool) -> Trainer:
     """A built trainer of a model: the one that it keeps, unless something of the model's step has changed.
 
     Raises:
         ValueError: the model is not compiled.
     """
-    trainer = Trainer(model)
+    trainer = Trainer(model, loop, fixed=fixed)
     trainer.build(samples)
     step, kept = _step_of(model), vars(model).get(PLACE)
-    if kept is not None and kept.step == step and kept.trainer.epochs.compilations < MOST_PROGRAMS:
+    if (
+        kept is not None
+        and (kept.step, kept.loop) == (step, loop)
+        and kept.trainer.loop.compilations < MOST_PROGRAMS
+    ):
         trainer = kept.trainer
     # Past Keras's __setattr__, which would look into it for layers and variables.
-    vars(model)[PLACE] = _Kept(trainer, step)
+    vars(model)[PLACE] = _Kept(trainer, loop, step)
     return trainer
 
 
 def release(trainer: Trainer) -> None:
     """Let a trainer's data go. One that had to do with plain fit is not kept: other data may compile."""
     trainer.forget()
-    if not isinstance(trainer.epochs, CompiledEpochs):
+    if isinstance(trainer.loop, FitLoop):
         vars(trainer.model).pop(PLACE, None)
 
 

@@ -1,7 +1,7 @@
-"""Training runs of any compiled Keras model, on compiled epochs.
+"""Training runs of any compiled Keras model.
 
-A trainer holds the model and its programs; runs take turns on it, an epoch at a time, with Keras callbacks
-between epochs.
+A trainer holds the model and the loop that trains it; runs take turns on it, an epoch at a time, with Keras
+callbacks between epochs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from hpo.training.epochs import Array, CompilationError, CompiledEpochs, Logs, PlainEpochs, Samples
+from hpo.training.loops import LOOPS, BatchWatch, CompilationError, Loop
+from hpo.training.samples import Array, Logs, Samples, over_arrays
 
 logger = logging.getLogger(__name__)
 
@@ -23,18 +24,23 @@ Result = TypeVar("Result")
 BatchSize = int | Literal["full"]
 
 
+class LoopError(ValueError):
+    """The loop that was asked for cannot train a model."""
+
+
 class Trainer:
-    """One compiled Keras model with its compiled programs, shared by any number of runs.
+    """One compiled Keras model with the loop that trains it, shared by any number of runs.
 
     Everything that training changes is in `state`, so several runs can take turns on one trainer. A model
-    that XLA cannot compile is trained by plain `fit`, and a warning says so.
+    that the loop cannot train is trained by the next one that can, and a warning says so; not if the loop is
+    `fixed`: then LoopError says why.
     """
 
-    def __init__(self, model: keras.Model, *, compiled: bool = True) -> None:
+    def __init__(self, model: keras.Model, loop: str = "xla", *, fixed: bool = False) -> None:
         check_compiled(model)
-        self.model = model
-        compiled = compiled and not model.run_eagerly
-        self.epochs: CompiledEpochs | PlainEpochs = CompiledEpochs(model) if compiled else PlainEpochs(model)
+        self.model, self._fixed = model, fixed
+        self.loop: Loop = LOOPS[loop](model)
+        self._compile_seconds_before = 0.0
         self._occupant: Run | None = None
 
     @property
@@ -65,7 +71,7 @@ class Trainer:
     @property
     def compile_seconds(self) -> float:
         """Seconds spent compiling so far."""
-        return self.epochs.compile_seconds
+        return self._compile_seconds_before + self.loop.compile_seconds
 
     def build(self, samples: Samples) -> None:
         """Create every variable of model, metrics and optimizer, since a program cannot create any."""
@@ -73,21 +79,26 @@ class Trainer:
         def batch(tensor: tf.Tensor) -> keras.KerasTensor:
             return keras.KerasTensor((None, *tensor.shape[1:]), tensor.dtype.name)
 
-        self.model._symbolic_build(data_batch=tf.nest.map_structure(batch, (samples.x, samples.y)))
+        x, y = over_arrays(batch, (samples.x, samples.y))
+        # Weighted metrics have variables too.
+        weight = over_arrays(batch, samples.weight)
+        self.model._symbolic_build(data_batch=keras.utils.pack_x_y_sample_weight(x, y, weight))
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
 
-    def train(self, samples: Samples, order: Array, batch: int) -> Logs:
-        """One epoch; see `CompiledEpochs.train`."""
-        return self._attempt(lambda: self.epochs.train(samples, order, batch))
+    def train(
+        self, samples: Samples, order: Array, batch: int, watch: BatchWatch | None = None
+    ) -> Logs:
+        """One epoch; see `Loop.train`."""
+        return self._attempt(lambda: self.loop.train(samples, order, batch, watch))
 
-    def evaluate(self, samples: Samples) -> Logs:
+    def evaluate(self, samples: Samples, watch: BatchWatch | None = None) -> Logs:
         """Loss and metrics of the present weights."""
-        return self._attempt(lambda: self.epochs.evaluate(samples))
+        return self._attempt(lambda: self.loop.evaluate(samples, watch))
 
-    def predict(self, samples: Samples) -> Array:
+    def predict(self, samples: Samples) -> Any:
         """The present model's outputs, shape (samples, *output shape)."""
-        return self._attempt(lambda: self.epochs.predict(samples))
+        return self._attempt(lambda: self.loop.predict(samples))
 
     def average(self) -> None:
         """Replace the weights by their averages over the steps, if the optimizer keeps such."""
@@ -114,12 +125,19 @@ class Trainer:
         self._occupant = run
 
     def _attempt(self, action: Callable[[], Result]) -> Result:
-        try:
-            return action()
-        except CompilationError as error:
-            logger.warning("XLA cannot compile this model, so plain fit trains it: %s", error)
-            self.epochs = PlainEpochs(self.model, compile_seconds=self.compile_seconds)
-            return action()
+        while True:
+            try:
+                return action()
+            except CompilationError as error:
+                names = list(LOOPS)
+                name = next(name for name, loop in LOOPS.items() if type(self.loop) is loop)
+                if self._fixed:
+                    rule = "must be one that can train this model"
+                    raise LoopError(f"loop: {rule}, but got {name!r}: {error}. Use 'auto'.") from error
+                after = names[names.index(name) + 1]
+                logger.warning("loop %r cannot train this model, so %r does: %s", name, after, error)
+                self._compile_seconds_before = self.compile_seconds
+                self.loop = LOOPS[after](self.model)
 
 
 class Run:

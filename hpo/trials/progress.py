@@ -11,7 +11,7 @@ import optuna
 
 from hpo.spec import Objective
 from hpo.storage import last_step
-from hpo.training.epochs import Logs
+from hpo.training.samples import Logs
 
 
 class TrialProgress:

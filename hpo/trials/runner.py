@@ -19,7 +19,7 @@ from hpo.models.mlp import Network, build, compile_key
 from hpo.models.stock import stock_model
 from hpo.pictures import confusion_svg, curves_svg
 from hpo.spec import Hyperparameters, Objective, StudySpec
-from hpo.training.epochs import Samples
+from hpo.training.samples import Samples
 from hpo.training.runs import Run
 from hpo.trials.attachments import MODEL_FILE
 from hpo.trials.card import card_of

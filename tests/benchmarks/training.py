@@ -154,7 +154,7 @@ def _measure_compiled(case: Case) -> float:
     """Median over three epochs, after the one that compiles."""
     from hpo.models.mlp import build
     from hpo.spec import Hyperparameters
-    from hpo.training.epochs import Samples
+    from hpo.training.samples import Samples
     from hpo.training.runs import Run
 
     hyperparameters = Hyperparameters(

@@ -17,7 +17,7 @@ from hpo.models.layers import L2, Dropout, MomentumSGD, Schedule, WideDense
 from hpo.models.mlp import Network, build, compile_key
 from hpo.spec import Hyperparameters
 from hpo.spec.hyperparameters import Activation
-from hpo.training.epochs import Samples
+from hpo.training.samples import Samples
 from hpo.training.runs import Run, Trainer
 
 SAMPLES, FEATURES, CLASSES, BATCH, SCALE = 46, 6, 3, 23, 0.5

@@ -19,9 +19,11 @@ import pytest
 import tensorflow as tf
 
 import hpo
-from hpo.training.epochs import CompiledEpochs, PlainEpochs, Samples
 from hpo.training.kept import MOST_PROGRAMS
+from hpo.training.loops import LOOPS, FitLoop, GraphLoop, XlaLoop
+from hpo.training.loops.programs import ProgramLoop
 from hpo.training.runs import Run, Trainer
+from hpo.training.samples import Samples
 
 SAMPLES, FEATURES, CLASSES, HELD_OUT = 46, 6, 3, 20
 BATCH = 23
@@ -103,8 +105,8 @@ def rows_of(history: keras.callbacks.History) -> list[dict[str, float]]:
     return [{name: values[epoch] for name, values in columns.items()} for epoch in range(epochs)]
 
 
-def trainer_of(model: keras.Model, samples: Samples, *, compiled: bool = True) -> Trainer:
-    trainer = Trainer(model, compiled=compiled)
+def trainer_of(model: keras.Model, samples: Samples, loop: str = "xla") -> Trainer:
+    trainer = Trainer(model, loop)
     trainer.build(samples)
     return trainer
 
@@ -144,22 +146,17 @@ CASES: dict[str, Callable[[], keras.Model]] = {
 }
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["PlainEpochs", "CompiledEpochs"])
+@pytest.mark.parametrize("loop", LOOPS)
 class TestContract:
-    """What both kinds of epochs promise; `fit_by_hand` is neither."""
-
-    def epochs_of(self, model: keras.Model, samples: Samples, compiled: bool) -> Any:
-        epochs = trainer_of(model, samples, compiled=compiled).epochs
-        assert type(epochs) is (CompiledEpochs if compiled else PlainEpochs)
-        return epochs
+    """What every loop promises; `fit_by_hand` is none of them."""
 
     @pytest.mark.parametrize("case", CASES)
     def test_two_epochs_give_the_weights_and_logs_of_keras(
-        self, case: str, compiled: bool, train: Samples, held: Samples
+        self, case: str, loop: str, train: Samples, held: Samples
     ) -> None:
         expected, expected_logs = fitted_by_hand(case, measured=case in ("batch norm", "penalties"))
         model = CASES[case]()
-        epochs = self.epochs_of(model, train, compiled)
+        epochs = trainer_of(model, train, loop).loop
         logs = []
         for epoch in range(2):
             logs.append(epochs.train(train, order_of(epoch), BATCH))
@@ -174,19 +171,19 @@ class TestContract:
         ids=["short last batch", "full batch", "last batch of one", "batches of one", "one sample"],
     )
     def test_any_number_of_samples_and_batch_size(
-        self, count: int, batch: int, compiled: bool, everything: Samples
+        self, count: int, batch: int, loop: str, everything: Samples
     ) -> None:
         expected, expected_logs = fitted_by_hand("momentum", count=count, batch=batch)
         model = CASES["momentum"]()
         samples = Samples(everything.x, everything.y, TRAIN[:count])
-        epochs = self.epochs_of(model, samples, compiled)
+        epochs = trainer_of(model, samples, loop).loop
         orders = [order_of(epoch, rows=samples.rows) for epoch in range(2)]
         assert_same_logs([epochs.train(samples, order, batch) for order in orders], expected_logs)
         assert_same_weights(model, expected)
 
-    def test_measuring_and_predicting_change_nothing(self, compiled: bool, train: Samples) -> None:
+    def test_measuring_and_predicting_change_nothing(self, loop: str, train: Samples) -> None:
         model = noisy()
-        trainer = trainer_of(model, train, compiled=compiled)
+        trainer = trainer_of(model, train, loop)
         trainer.train(train, order_of(0), BATCH)
         before = trainer.state
         measured, predicted = trainer.evaluate(train), trainer.predict(train)
@@ -238,12 +235,12 @@ def test_one_trainer_takes_data_of_other_shapes_and_types() -> None:
     stored = np.arange(30 * FEATURES, dtype=np.uint8).reshape(30, FEATURES)
     for x, y in ((X[:40], Y[:40]), (stored, Y[:30]), (stored.astype(np.float64), Y[:30].astype(np.int8))):
         samples = Samples.of(x, y)
-        before = trainer.epochs.compilations
+        before = trainer.loop.compilations
         expected = model.evaluate(x, y, verbose=0, return_dict=True)
         assert trainer.evaluate(samples) == pytest.approx(expected, abs=1e-5)
-        assert trainer.epochs.compilations == before + 1
+        assert trainer.loop.compilations == before + 1
         trainer.evaluate(samples)
-        assert trainer.epochs.compilations == before + 1
+        assert trainer.loop.compilations == before + 1
 
 
 # Runs
@@ -302,7 +299,7 @@ def test_stopping_ends_the_callbacks_once_and_keeps_the_run_usable(train: Sample
 def test_compiling_is_timed_apart_from_training(train: Samples, held: Samples) -> None:
     trainer = trainer_of(mlp(), train)
     run = finish(Run(trainer, train, validation=held, batch_size=BATCH, epochs=3))
-    assert trainer.epochs.compilations == 2  # training and evaluation
+    assert trainer.loop.compilations == 2  # training and evaluation
     assert 0 < run.train_seconds < trainer.compile_seconds
 
 
@@ -608,7 +605,7 @@ def test_a_model_keeps_neither_data_nor_too_many_programs(compilations: list[str
         hpo.fit(model, X[:count], Y[:count], batch_size="full")
     kept = vars(model)["_hpo_trainer"].trainer
     assert len(compilations) == MOST_PROGRAMS + 3
-    assert kept.epochs.compilations <= MOST_PROGRAMS
+    assert kept.loop.compilations <= MOST_PROGRAMS
     assert kept._occupant is None
 
 
