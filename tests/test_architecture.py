@@ -23,7 +23,16 @@ SLOW = ("tensorflow", "keras")
 OF_HELP = ("optuna", "sqlalchemy", "pandas", "sklearn", "scipy", "optuna_dashboard", "plotly")
 # These train, or look at a trained model.
 TENSORFLOW = {
-    "hpo.training.epochs",
+    "hpo.training.samples",
+    "hpo.training.randomness",
+    "hpo.training.choice",
+    "hpo.training.loops",
+    "hpo.training.loops.contract",
+    "hpo.training.loops.graph",
+    "hpo.training.loops.keras_fit",
+    "hpo.training.loops.naming",
+    "hpo.training.loops.programs",
+    "hpo.training.loops.xla",
     "hpo.training.runs",
     "hpo.training.fit",
     "hpo.training.kept",

@@ -44,6 +44,11 @@ class Trainer:
         self._occupant: Run | None = None
 
     @property
+    def loop_name(self) -> str:
+        """The name of the loop that trains it now."""
+        return next(name for name, loop in LOOPS.items() if type(self.loop) is loop)
+
+    @property
     def variables(self) -> list[keras.Variable]:
         """All that training changes: weights, moving averages, random counters, optimizer slots."""
         return variables_of(self.model)
@@ -86,9 +91,7 @@ class Trainer:
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
 
-    def train(
-        self, samples: Samples, order: Array, batch: int, watch: BatchWatch | None = None
-    ) -> Logs:
+    def train(self, samples: Samples, order: Array, batch: int, watch: BatchWatch | None = None) -> Logs:
         """One epoch; see `Loop.train`."""
         return self._attempt(lambda: self.loop.train(samples, order, batch, watch))
 
@@ -129,8 +132,7 @@ class Trainer:
             try:
                 return action()
             except CompilationError as error:
-                names = list(LOOPS)
-                name = next(name for name, loop in LOOPS.items() if type(self.loop) is loop)
+                names, name = list(LOOPS), self.loop_name
                 if self._fixed:
                     rule = "must be one that can train this model"
                     raise LoopError(f"loop: {rule}, but got {name!r}: {error}. Use 'auto'.") from error
@@ -270,7 +272,7 @@ class Run:
         self._enter()
         return self.trainer.evaluate(samples)
 
-    def predict(self, samples: Samples) -> Array:
+    def predict(self, samples: Samples) -> Any:
         """Outputs of this run's present weights, shape (samples, *output shape)."""
         self._enter()
         return self.trainer.predict(samples)

@@ -12,4 +12,4 @@ from hpo.training.loops.xla import XlaLoop
 # By name, each before the one that trains what it cannot.
 LOOPS: dict[str, type[Loop]] = {"xla": XlaLoop, "graph": GraphLoop, "fit": FitLoop}
 
-__all__ = ["LOOPS", "BatchWatch", "CompilationError", "Loop"]
+__all__ = ["LOOPS", "BatchWatch", "CompilationError", "FitLoop", "GraphLoop", "Loop", "XlaLoop"]

@@ -1,4 +1,4 @@
-"""The loop that is one TensorFlow graph an epoch: TensorFlow's own kernels, and one trace for any batch size."""
+"""The loop that is one TensorFlow graph an epoch: its own kernels, and one trace for any batch size."""
 
 from __future__ import annotations
 

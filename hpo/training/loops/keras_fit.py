@@ -55,7 +55,7 @@ class FitLoop(Loop):
         return self.model.predict(x, batch_size=EVALUATION_BATCH, verbose=0)
 
 
-class _Told(keras.callbacks.Callback):
+class _Told(keras.callbacks.Callback):  # type: ignore[misc]
     """Hands on what Keras says of each batch."""
 
     def __init__(self, watch: BatchWatch) -> None:
@@ -78,4 +78,3 @@ class _Told(keras.callbacks.Callback):
 def _of(samples: Samples, rows: Array) -> tuple[Any, Any, Any]:
     x, y, weight = gather((samples.x, samples.y, samples.weight), tf.constant(rows))
     return x, y, weight
-

@@ -7,7 +7,7 @@ import json
 import re
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -21,7 +21,7 @@ from hpo.training.loops.naming import traced_as
 from hpo.training.samples import Array, Logs, Samples, gather, over_arrays
 
 # Called with the data, an index matrix of (steps, batch), and the first of its rows to use and the one after
-# the last; a prediction's with the inputs and the rows. Returns the metrics since they were reset, or outputs.
+# the last; a prediction's with the inputs and the rows. Returns metrics since they were reset, or outputs.
 Program = Callable[..., Any]
 # Of these a graph that runs in one thread may wait for ever.
 CONTROL_FLOW = re.compile("If|While|Case|For|Call|PyFunc")
@@ -34,9 +34,9 @@ class Graph:
     """A step of a model that is traced, and run operation by operation where that can be.
 
     To schedule the 400 operations of a small step over threads costs as much as they do: an epoch of a
-    64-128-64-10 network takes 4.6 ms in place of 9.8 with SGD, 10.6 in place of 20.3 with Adam and dropout. An
-    operation itself still takes all threads that it may. With a branch inside, a gradient that is accumulated
-    or an LSTM, that executor would wait for a thread that it holds itself.
+    64-128-64-10 network takes 4.6 ms in place of 9.8 with SGD, 10.6 in place of 20.3 with Adam and dropout.
+    An operation itself still takes all threads that it may. With a branch inside, as accumulated gradients and
+    an LSTM have, that executor would wait for a thread that it holds itself.
     """
 
     def __init__(self, identity: str, trace: Callable[[], Any]) -> None:
@@ -105,9 +105,7 @@ class ProgramLoop(Loop):
             parts.append(tf.nest.map_structure(lambda tensor: tensor.numpy(), outputs))
         return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
-    def _run(
-        self, pieces: Sequence[tuple[Program, tf.Tensor]], data: Any, watch: BatchWatch | None
-    ) -> Logs:
+    def _run(self, pieces: Sequence[tuple[Program, tf.Tensor]], data: Any, watch: BatchWatch | None) -> Logs:
         self.model.reset_metrics()
         logs: Logs = {}
         step = 0
@@ -135,7 +133,7 @@ class ProgramLoop(Loop):
             key = kind, *tf.nest.flatten(specs)
             if key not in self._graphs:
                 try:
-                    self._graphs[key] = self._prepared(lambda specs=specs: self._traced(kind, specs))  # type: ignore[misc]
+                    self._graphs[key] = self._prepared(lambda specs=specs: self._traced(kind, specs))  # type: ignore
                 except CompilationError:
                     # It takes batches of one size, or reads their size in Python, or cannot be traced at all.
                     if not any_size:

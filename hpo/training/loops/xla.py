@@ -1,4 +1,4 @@
-"""The loop that is one XLA program an epoch: the least time a step where steps are small, the most to compile."""
+"""The loop that is one XLA program an epoch: the least time a step for small steps, the most to compile."""
 
 from __future__ import annotations
 
@@ -106,4 +106,3 @@ def _dropout_call(layer: keras.layers.Dropout) -> Callable[..., Any]:
         return tf.where(draws >= layer.rate, inputs / (1 - layer.rate), tf.zeros_like(inputs))
 
     return call
-
