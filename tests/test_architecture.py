@@ -32,6 +32,7 @@ TENSORFLOW = {
     "hpo.training.loops.keras_fit",
     "hpo.training.loops.naming",
     "hpo.training.loops.programs",
+    "hpo.training.loops.replacing",
     "hpo.training.loops.xla",
     "hpo.training.runs",
     "hpo.training.fit",

@@ -136,18 +136,15 @@ def _dense(width: int, units: int, **options: Any) -> keras.layers.Dense:
 
 def _optimizer(h: Hyperparameters) -> keras.optimizers.Optimizer:
     rate = h.learning_rate if h.schedule == "constant" else Schedule(h.schedule)
-    if h.optimizer == "sgd":
-        return (
-            MomentumSGD(learning_rate=rate, nesterov=h.nesterov)
-            if h.momentum > 0
-            else keras.optimizers.SGD(rate)
-        )
+    if h.optimizer == "sgd" and h.momentum > 0:
+        return MomentumSGD(learning_rate=rate, nesterov=h.nesterov, name=h.optimizer)
     if h.optimizer == "rmsprop":
-        return keras.optimizers.RMSprop(rate, momentum=h.momentum)
+        return keras.optimizers.RMSprop(rate, momentum=h.momentum, name=h.optimizer)
     kinds = {
+        "sgd": keras.optimizers.SGD,
         "adam": keras.optimizers.Adam,
         "adamax": keras.optimizers.Adamax,
         "nadam": keras.optimizers.Nadam,
         "adagrad": keras.optimizers.Adagrad,
     }
-    return kinds[h.optimizer](rate)
+    return kinds[h.optimizer](rate, name=h.optimizer)

@@ -11,7 +11,7 @@ import numpy as np
 from hpo.training.samples import Array, Logs, Samples
 
 # Samples at a time where nothing is learned: enough to hide what a call costs, and little memory.
-EVALUATION_BATCH = 256
+EVALUATION_BATCH = 512
 
 
 class CompilationError(Exception):
@@ -48,7 +48,9 @@ class Loop(ABC):
         """One epoch over `samples` in `order` (int32 rows of the data), the last batch short as in Keras."""
 
     @abstractmethod
-    def evaluate(self, samples: Samples, watch: BatchWatch | None = None) -> Logs:
+    def evaluate(
+        self, samples: Samples, watch: BatchWatch | None = None, batch: int = EVALUATION_BATCH
+    ) -> Logs:
         """Metrics of the model as it is, without training."""
 
     @abstractmethod

@@ -14,6 +14,7 @@ from hpo.training.loops.programs import Graph, Program, ProgramLoop
 from hpo.training.loops.replacing import replaced
 from hpo.training.program_cache import CACHE
 from hpo.training.randomness import for_xla, uniform
+from hpo.training.samples import Samples
 
 
 class XlaLoop(ProgramLoop):
@@ -32,25 +33,24 @@ class XlaLoop(ProgramLoop):
         """See `Loop`."""
         return super().compilations + len(self._compiled)
 
-    def _epoch_program(self, data: Any, batches: tf.Tensor) -> Program:
-        tensors = tf.nest.flatten((data, batches))
-        key = tuple((tuple(tensor.shape), tensor.dtype) for tensor in tensors if tensor is not None)
+    def _epoch_program(self, samples: Samples, batches: tf.Tensor) -> Program:
+        key = samples.kind, samples.stored, *batches.shape
         if key not in self._compiled:
-            graph = self._graph("train", data, batches)
-            self._compiled[key] = self._prepared(lambda: self._compile(graph, key, data, batches))
+            graph = self._graph("train", samples, batches)
+            self._compiled[key] = self._prepared(lambda: self._compile(graph, samples, batches))
         return self._compiled[key]
 
-    def _compile(self, graph: Graph, shapes: Any, data: Any, batches: tf.Tensor) -> Program:
+    def _compile(self, graph: Graph, samples: Samples, batches: tf.Tensor) -> Program:
         """A program that has been compiled, or loaded from those that are kept, by running no step of it.
 
         XLA's error does not tell whether a kept program is damaged or the model cannot be compiled. A second
         attempt does: its program has another name, by which no kept one is found.
         """
-        if any(tensor.dtype == tf.string for tensor in tf.nest.flatten(data) if tensor is not None):
+        if any(spec.dtype == tf.string for spec in samples.kind if spec is not None):
             # XLA would end the process.
             raise TypeError("strings are no data for it")
         function = tf.function(lambda *arguments: graph.traced(*arguments), autograph=False, jit_compile=True)
-        arguments = data, batches, tf.constant(0), tf.constant(0)
+        arguments = samples.data, batches, tf.constant(0), tf.constant(0)
 
         def trace() -> Any:
             return function.get_concrete_function(*arguments)
@@ -61,7 +61,7 @@ class XlaLoop(ProgramLoop):
 
         try:
             try:
-                return compiled(traced_as(f"{graph.traced.name} {shapes}", trace))
+                return compiled(traced_as(f"{graph.traced.name} {samples.stored} {batches.shape}", trace))
             except tf.errors.OpError:
                 if not CACHE.is_open:
                     raise
