@@ -30,7 +30,10 @@ def for_xla() -> Iterator[None]:
 
 
 def uniform(shape: Any, seed: tf.Tensor, dtype: Any = tf.float32) -> tf.Tensor:
-    """Numbers in [0, 1) that `seed`, int32 of shape (2,), determines: a stream, and a place in it."""
+    """Numbers in [0, 1) that `seed`, int32 of shape (2,), determines: a stream, and a place in it.
+
+    They are rounded to `dtype`, so that one of half precision may be 1.
+    """
     if not _fused.get():
         return tf.random.stateless_uniform(shape, seed, dtype=dtype, alg="philox")
     key = tf.bitcast(seed, tf.uint32)

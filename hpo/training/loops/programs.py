@@ -158,7 +158,11 @@ class ProgramLoop(Loop):
                 self._graphs[any_size] = None
         if (graph := self._graphs[any_size]) is not None:
             return graph
-        one_size = *any_size, tuple(rows.shape)
+        return self._graph_of_one_size(kind, samples, rows)
+
+    def _graph_of_one_size(self, kind: str, samples: Samples, rows: tf.Tensor) -> Graph:
+        """As `_graph`, with the number of steps and the size of a batch known as it is traced."""
+        one_size = kind, samples.kind, tuple(rows.shape)
         if one_size not in self._graphs:
             specs = samples.specs, tf.TensorSpec(rows.shape, rows.dtype)
             self._graphs[one_size] = self._prepared(lambda: self._traced(kind, specs))

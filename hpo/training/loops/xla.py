@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from hpo.training.loops.contract import CompilationError
 from hpo.training.loops.naming import traced_as
 from hpo.training.loops.programs import Graph, Program, ProgramLoop
 from hpo.training.loops.replacing import replaced
@@ -37,7 +38,13 @@ class XlaLoop(ProgramLoop):
         key = samples.kind, samples.stored, *batches.shape
         if key not in self._compiled:
             graph = self._graph("train", samples, batches)
-            self._compiled[key] = self._prepared(lambda: self._compile(graph, samples, batches))
+            try:
+                program = self._prepared(lambda: self._compile(graph, samples, batches))
+            except CompilationError:
+                # XLA must know some sizes: how long the lists are that an LSTM's gradient is taken from.
+                sized = self._graph_of_one_size("train", samples, batches)
+                program = self._prepared(lambda: self._compile(sized, samples, batches))
+            self._compiled[key] = program
         return self._compiled[key]
 
     def _compile(self, graph: Graph, samples: Samples, batches: tf.Tensor) -> Program:
