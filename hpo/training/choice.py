@@ -15,9 +15,9 @@ AUTO = "auto"
 
 layers = keras.layers
 # From how many steps on XLA's program is done sooner than TensorFlow's graph, compiling included; None: never.
-# The first row that fits any layer of a model decides, without one the steps that pay for dense layers. Measured by `python -m tests.benchmarks.training --only
-# loop` on one thread of an AMD EPYC, batch 64 (32 of the smallest): ms a step as a graph and by XLA, seconds to
-# compile more.
+# The first row that fits any layer of a model decides; without one, the steps that pay for dense layers.
+# Measured by `python -m tests.benchmarks.training --only loop` on one thread of an AMD EPYC, batch 64 (32 of
+# the smallest): ms a step as a graph and by XLA, and seconds that XLA compiles longer.
 #     two convolutions              10     170      in an XLA loop on a CPU they are not vectorized
 #     GRU 32 on 28 x 28              5.2     1.5    1.8
 #     LSTM 32 on 28 x 28             1.9     1.0    1.8
