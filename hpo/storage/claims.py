@@ -21,9 +21,9 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy.dialects import postgresql, sqlite
 
 from hpo.storage.artifacts import Attachment
+from hpo.storage.dialects import insert_into
 from hpo.storage.fence import LeaseLostError, fenced
 from hpo.storage.leases import Lease, leases, now, take
 from hpo.storage.reports import REPORT_SECONDS, Reports
@@ -269,7 +269,7 @@ def upsert_attributes(
         {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
         for key, value in attributes.items()
     ]
-    insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(model).values(rows)
+    insert = insert_into(connection, model).values(rows)
     connection.execute(
         insert.on_conflict_do_update(
             index_elements=["trial_id", "key"], set_={"value_json": insert.excluded.value_json}

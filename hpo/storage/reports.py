@@ -9,11 +9,11 @@ that is killed loses a quarter of a second, which is trained again from the last
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import sqlalchemy as sa
 from optuna.storages._rdb import models
-from sqlalchemy.dialects import postgresql, sqlite
+
+from hpo.storage.dialects import insert_into
 
 REPORT_SECONDS = 0.25
 
@@ -49,9 +49,7 @@ class Reports:
                     "intermediate_value_type": kind,
                 }
             )
-        insert: Any = (
-            (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(model).values(rows)
-        )
+        insert = insert_into(connection, model).values(rows)
         connection.execute(insert.on_conflict_do_nothing(index_elements=["trial_id", "step"]))
 
     def clear(self) -> None:
