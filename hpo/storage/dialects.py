@@ -9,5 +9,5 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 
 def insert_into(connection: sa.Connection, table: Any) -> Any:
-    """An INSERT that may say what is done about a row that is there (`on_conflict_do_nothing`, `..._update`)."""
+    """An INSERT that may say what is done about a row that is there (`on_conflict_...`)."""
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)

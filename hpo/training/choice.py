@@ -14,7 +14,7 @@ from hpo.training.loops import LOOPS
 AUTO = "auto"
 
 layers = keras.layers
-# From how many steps on XLA's program is done sooner than TensorFlow's graph, compiling included; None: never.
+# From how many steps on XLA is done sooner than the graph, compiling included; None: never.
 # The first row that fits any layer of a model decides; without one, the steps that pay for dense layers.
 # Measured by `python -m tests.benchmarks.training --only loop` on one thread of an AMD EPYC, batch 64 (32 of
 # the smallest): ms a step as a graph and by XLA, and seconds that XLA compiles longer.
