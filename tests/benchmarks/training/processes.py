@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -76,7 +77,9 @@ def timed(command: list[str], *, folder: Path, env: dict[str, str]) -> tuple[flo
 
 
 @contextlib.contextmanager
-def _started(module: str, arguments: tuple[str, ...], threads: int | None, errors: IO[str]):
+def _started(
+    module: str, arguments: tuple[str, ...], threads: int | None, errors: IO[str]
+) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", f"{__package__}.{module}", *arguments]
     process = subprocess.Popen(
         command,
