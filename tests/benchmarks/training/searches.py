@@ -166,11 +166,12 @@ def _row(search: Search, found: dict[str, list[Searched]], versions: list[str], 
         if other
     ] or [("cold", None), ("warm", None)]
     cold = found["cold"]
-    # What the trials of a cold run say, summed over its workers.
+    # What the trials say of themselves, summed over the workers; of a warm run compiling is loading.
     inside = {
         "cold, in trials": [turn.in_trials for turn in cold],
         "cold, training": [turn.training for turn in cold],
         "cold, compiling": [turn.compiling for turn in cold],
+        "warm, compiling": [turn.compiling for turn in found["warm"]],
     }
     details = {
         "trials": cold[0].trials,

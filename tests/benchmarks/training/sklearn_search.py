@@ -10,6 +10,10 @@ import os
 import sys
 import warnings
 
+# With this seed the first 40 draws are mixed as hpo's are: all 12 keys, 14 with batch 16, 18 to 15 of the largest
+# network. So both train as many steps, and of networks about as large.
+DRAWS = 20
+
 
 def main() -> None:
     """Search so many configurations, and say the best one's accuracy."""
@@ -37,7 +41,7 @@ def main() -> None:
         cv=StratifiedShuffleSplit(n_splits=1, test_size=0.2, random_state=0),
         n_jobs=2,
         refit=False,
-        random_state=0,
+        random_state=DRAWS,
     )
     search.fit(x, y)
     print(search.best_score_)
