@@ -67,13 +67,13 @@ dropout = [0.2, 0.5]
 
 @dataclass(frozen=True)
 class Search:
-    """A study file, its workers, and the peer: its name, its package, and which module here runs it."""
+    """A study file, its workers, and the peer: its name, the packages it needs, and which module here runs it."""
 
     name: str
     study: str
     workers: int | None = None
     peer: str = ""
-    package: str = ""
+    packages: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     threads: int | None = None
     data: str = ""
@@ -86,7 +86,7 @@ def _digits(trials: int) -> Search:
         DIGITS.format(trials=trials),
         WORKERS,
         "scikit-learn",
-        "sklearn",
+        ("sklearn",),
         ("sklearn_search", str(trials)),
         long=trials > 100,
     )
@@ -99,7 +99,7 @@ SEARCHES = (
         CIFAR10,
         WORKERS,
         "KerasTuner",
-        "keras_tuner",
+        ("keras_tuner", "tensorboard"),
         ("kerastuner_search",),
         threads=2,
         data="cifar10",
@@ -119,7 +119,7 @@ def row(name: str, repeats: int, *, against: Path | None) -> Row:
     search = next(search for search in SEARCHES if search.name == name)
     if search.data and not (data_folder() / f"{search.data}.npz").exists():
         raise MeasurementError(f"{search.data} is not in {data_folder()}. hpo data fetch {search.data}")
-    if search.peer and find_spec(search.package) is None:
+    if any(find_spec(package) is None for package in search.packages):
         print(f"{name}: {search.peer} is not installed. pip install -e '.[bench]'", file=sys.stderr)
         search = replace(search, peer="")
     with tempfile.TemporaryDirectory(prefix="hpo-benchmark-caches-") as caches:

@@ -10,8 +10,8 @@ import os
 import sys
 import warnings
 
-# With this seed the first 40 draws are mixed as hpo's are: all 12 keys, 14 with batch 16, 18 to 15 of the largest
-# network. So both train as many steps, and of networks about as large.
+# With this seed the first 40 draws are mixed as hpo's are: all 12 keys, 14 with batch 16, 18 of the largest
+# network where hpo's have 15. So both train as many steps, of networks about as large.
 DRAWS = 20
 
 
