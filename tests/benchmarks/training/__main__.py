@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,6 +24,8 @@ DISTRIBUTIONS = ("tensorflow", "keras", "numpy", "optuna", "scikit-learn", "kera
 def main() -> None:
     """Measure every row that is asked for, and print; exit code 1 if one could not be measured."""
     arguments = _arguments()
+    # As Ctrl-C does: what is measured just now ends, too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     chosen = {name: measure for name, measure in _rows(arguments) if arguments.only in name}
     if not chosen:
         known = "; ".join(name for name, _ in _rows(arguments))

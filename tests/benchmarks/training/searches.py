@@ -67,7 +67,7 @@ dropout = [0.2, 0.5]
 
 @dataclass(frozen=True)
 class Search:
-    """A study file, its workers, and the peer: its name, the packages it needs, and which module here runs it."""
+    """A study file, its workers, and the peer: its name, the packages it needs, the module that runs it."""
 
     name: str
     study: str
