@@ -155,11 +155,18 @@ def worker(
         bool, typer.Option("--exit-when-idle", help="Stop once all trials have finished.")
     ] = False,
     threads: Annotated[int, typer.Option(min=1, help="TensorFlow's threads.")] = 1,
+    gpu_memory: Annotated[
+        float | None,
+        typer.Option(
+            min=1, metavar="MIB", help="Its share of each GPU.", show_default="as much as it comes to need"
+        ),
+    ] = None,
+    max_memory: Annotated[float | None, typer.Option(min=1, hidden=True)] = None,
     checkpoint_seconds: CheckpointSeconds = None,
     stop_on_end_of_input: Annotated[bool, typer.Option("--stop-on-end-of-input", hidden=True)] = False,
 ) -> None:
     """Train trials of studies, one after the other, until told to stop (Ctrl-C, SIGTERM, `hpo stop`)."""
-    from hpo.workers.crew import CANNOT_TRAIN
+    from hpo.workers.crew import CANNOT_TRAIN, IS_FULL
     from hpo.workers.serving import CannotTrainError
     from hpo.workers.worker import Worker
 
@@ -167,6 +174,7 @@ def worker(
     given: dict[str, Any] = {} if checkpoint_seconds is None else {"checkpoint_seconds": checkpoint_seconds}
     # One of `hpo run` is heard through its parent, which has lines of its own.
     told = None if stop_on_end_of_input else _tell
+    given |= {"gpu_memory": gpu_memory, "max_memory": max_memory}
     served = Worker(opened, studies or (), threads=threads, on_finished=told, **given)
     served.stop_on_signals()
     if stop_on_end_of_input:
@@ -180,6 +188,8 @@ def worker(
             raise
         print(error, file=sys.stderr)
         raise typer.Exit(CANNOT_TRAIN) from None
+    if served.is_full:
+        raise typer.Exit(IS_FULL)
     if not stop_on_end_of_input:
         print(f"Worker {served.name} finished {counted(finished, 'trial')}.", file=sys.stderr)
 

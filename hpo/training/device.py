@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from hpo.training.program_cache import CACHE
 
 
-def prepare_tensorflow(threads: int) -> None:
+def prepare_tensorflow(threads: int, *, gpu_memory: float | None = None) -> None:
     """Import TensorFlow with a number of threads, and without what it prints about its own build.
 
-    Changes nothing if it has been imported already; the environment stays as it was.
+    A GPU's memory is taken as it is needed, or `gpu_memory` MiB of each at most: TensorFlow takes all of it
+    otherwise, and a second worker finds none. Changes nothing if TensorFlow has been imported already; the
+    environment stays as it was.
     """
     if "tensorflow" in sys.modules:
         return
@@ -28,6 +30,12 @@ def prepare_tensorflow(threads: int) -> None:
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
+        for gpu in tf.config.list_physical_devices("GPU"):
+            if gpu_memory is None:
+                tf.config.experimental.set_memory_growth(gpu, True)
+            else:
+                share = tf.config.LogicalDeviceConfiguration(memory_limit=gpu_memory)
+                tf.config.set_logical_device_configuration(gpu, [share])
         # Making the devices reads what importing has not: the numbers of threads, and XLA's flags.
         tf.config.list_logical_devices()
 

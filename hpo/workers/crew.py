@@ -31,6 +31,8 @@ LOSS_SECONDS = 60.0
 # With this exit code a worker of a crew says that it can train nothing of what is left: another one would
 # not either.
 CANNOT_TRAIN = 3
+# With this one, that it has come near to its memory, and has ended between two trials.
+IS_FULL = 4
 # What workers may have together of the machine's memory; one that grows beyond its part is replaced.
 MEMORY_SHARE = 0.8
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -89,6 +91,7 @@ def run_workers(
     # By what was asked for, not by what is left: results repeat to the last bit only with as many threads.
     threads = max(1, cores() // asked)
     options = ["--threads", str(threads), "--checkpoint-seconds", str(checkpoint_seconds)]
+    options += ["--max-memory", str(max(1.0, limit / 1024**2))]
     crew = _Crew(storage, [study.name, *options], count=count, memory=limit, log=log)
     try:
         crew.work(left, look, deadline=None if timeout is None else time.monotonic() + timeout)
@@ -150,6 +153,11 @@ class _Worker:
     def is_lost(self) -> bool:
         """Whether it has ended before its work: it died, or had to make room for another one."""
         return not self.runs and (self.told or self.process.returncode not in (0, CANNOT_TRAIN))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has ended to make room for another one, between two trials."""
+        return not self.runs and self.process.returncode == IS_FULL
 
     @property
     def cannot_train(self) -> bool:
@@ -264,7 +272,10 @@ class _Crew:
             worker.join()
             self._workers.remove(worker)
             if unfinished:
-                self._count_loss(worker, unfinished)
+                if worker.is_full:
+                    self.log(f"worker {worker.name} is full of programs: another one takes its place")
+                else:
+                    self._count_loss(worker, unfinished)
                 self._workers.append(self._start())
 
     def _leave(self, name: str, left: Callable[[], int]) -> int:

@@ -17,6 +17,7 @@ from functools import cached_property, partial
 from typing import Any, Protocol
 
 import optuna
+import psutil
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
@@ -48,6 +49,8 @@ logger = logging.getLogger(__name__)
 LEASE_SECONDS = 60.0
 IDLE_SECONDS = 0.5
 LONGEST_IDLE_SECONDS = 5.0
+# Of its memory: what the next trial may compile must fit in the rest.
+NEAR = 0.85
 
 
 class Runner(Protocol):
@@ -66,6 +69,9 @@ class Runner(Protocol):
         timeout: Callable[[], float | None] | None = None,
     ) -> Outcome: ...
 
+    def make_room(self) -> None:
+        """Give back the memory of what can be made again."""
+
 
 class Worker:
     """Trains the trials of studies, one at a time.
@@ -74,6 +80,8 @@ class Worker:
         storage: where they are.
         studies: the names of those to serve; none for all that there are, also later.
         threads: of TensorFlow; takes effect if TensorFlow has not been imported yet.
+        gpu_memory: MiB of each GPU, if there is one; by default as much as is needed.
+        max_memory: MiB; a worker that has come near to this makes room after its trial, see `is_full`.
         name: shown with each trial; by default host name and process id.
         checkpoint_seconds: how often the state of a trial is saved, from which it goes on if the worker dies.
         lease_seconds: how long a trial waits for a worker that has died.
@@ -90,6 +98,8 @@ class Worker:
         studies: Sequence[str] = (),
         *,
         threads: int = 1,
+        gpu_memory: float | None = None,
+        max_memory: float | None = None,
         name: str | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         lease_seconds: float = LEASE_SECONDS,
@@ -97,7 +107,9 @@ class Worker:
         on_finished: Callable[[StoredStudy, int], None] | None = None,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
-        self._storage, self._threads = storage, threads
+        self.is_full = False
+        self._storage, self._threads, self._gpu_memory = storage, threads, gpu_memory
+        self._max_memory = max_memory
         self._checkpoint_seconds, self._lease_seconds = checkpoint_seconds, lease_seconds
         self._make_runner = runner or self._network_runner
         self._on_finished = on_finished or (lambda study, trial_id: None)
@@ -148,6 +160,7 @@ class Worker:
     def run(self, *, max_trials: int | None = None, exit_when_idle: bool = False) -> int:
         """Train until told to stop; returns how many trials have been finished.
 
+        Ends with `is_full` when it has come near to `max_memory`: what it holds only its end gives back.
         Ends once its named studies are stopped, or, with `exit_when_idle`, once every trial of the studies
         that it serves has finished, by whichever worker. A study that cannot be trained is passed over.
 
@@ -163,6 +176,9 @@ class Worker:
                 if claim is not None:
                     finished += self._trained(self._serving[claim.study_id], claim)
                     idle, planning = IDLE_SECONDS, Delay(IDLE_SECONDS)
+                    if self._has_no_room():
+                        self.is_full = True
+                        break
                 elif self._is_done(planning, exit_when_idle=exit_when_idle):
                     break
                 else:
@@ -173,6 +189,20 @@ class Worker:
                 raise WorkerError(f"{self._storage.place}: cannot be used: {reason(error)}") from error
             raise
         return finished
+
+    def _has_no_room(self) -> bool:
+        """Whether it is near to its memory between two trials, and nothing that it can give back helps.
+
+        XLA keeps what it has compiled for the life of the process, about 20 MiB a program.
+        """
+        if self._max_memory is None or not self._is_near(self._max_memory):
+            return False
+        if self._runner is not None:
+            self._runner[1].make_room()
+        return self._is_near(self._max_memory)
+
+    def _is_near(self, limit: float) -> bool:
+        return float(psutil.Process().memory_info().rss) > NEAR * limit * 1024**2
 
     def _claim(self, served: Sequence[int]) -> Claim | None:
         token, seconds = new_token(), self._lease_seconds
@@ -302,7 +332,7 @@ class Worker:
     def _network_runner(self, study: StoredStudy) -> Runner:
         # First, without TensorFlow: it may be missing.
         data, test = study.load_data(), study.load_test_data()
-        prepare_tensorflow(self._threads)
+        prepare_tensorflow(self._threads, gpu_memory=self._gpu_memory)
         from hpo.trials.runner import TrialRunner
 
         return TrialRunner(study.spec, data, test=test)

@@ -484,7 +484,7 @@ def test_a_key_that_comes_back_is_not_compiled_again_and_one_that_was_forgotten_
     first = run(objective, one)[0]
     assert seconds(other) > 0
     assert seconds(one) == 0
-    monkeypatch.setattr(runners, "KEPT_STATE_BYTES", 1)
+    monkeypatch.setattr(runners, "KEPT_BYTES", 1)
     assert seconds(hyperparameters(hidden_units=[3], epochs=1, batch_size="full")) > 0
     forgotten = run(objective, one)[0]
     assert forgotten.metrics["compile_seconds"] > 0

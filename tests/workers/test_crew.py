@@ -272,6 +272,20 @@ def test_a_worker_that_outgrows_its_memory_is_replaced_and_said(tmp_path):
     assert leases(study.storage) == 0
 
 
+@pytest.mark.slow
+def test_a_worker_that_is_full_of_programs_ends_between_two_trials_and_no_trial_is_begun_twice(tmp_path):
+    # A worker that has compiled a program holds more than 0.85 of this, and less than all of it.
+    arms = [{"name": str(units), "hidden_units": [units]} for units in (20, 30, 40)]
+    study = registered(tmp_path, LONG | {"seeds": 1, "loop": "xla", "arms": arms, "params": {"epochs": 1}})
+    with running(tmp_path, "run", "long.toml", "--workers", "1", "--max-worker-memory", "850") as run:
+        _, err = run.communicate(timeout=180)
+        assert run.returncode == 0
+    assert len(re.findall(r"worker \S+ is full of programs: another one takes its place\n", err)) == 2
+    assert states(study) == ["complete"] * 3
+    assert [trial.retries for trial in study.all_trials] == [0] * 3
+    assert len({trial.worker for trial in study.all_trials}) == 3
+
+
 # ------------------------------------------------------------------------------------------------- stop
 
 
