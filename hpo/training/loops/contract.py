@@ -48,8 +48,13 @@ class Loop(ABC):
         """One epoch over `samples` in `order` (int32 rows of the data), the last batch short as in Keras."""
 
     @abstractmethod
-    def evaluate(self, samples: Samples, watch: BatchWatch | None = None) -> Logs:
-        """Metrics of the model as it is, without training."""
+    def evaluate(
+        self, samples: Samples, watch: BatchWatch | None = None, batch: int = EVALUATION_BATCH
+    ) -> Logs:
+        """Metrics of the model as it is, without training.
+
+        The size of a batch says nothing of most; Keras averages losses of single outputs over batches.
+        """
 
     @abstractmethod
     def predict(self, samples: Samples) -> Any:

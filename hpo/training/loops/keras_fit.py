@@ -35,14 +35,16 @@ class FitLoop(Loop):
         self.model.stop_training |= stop
         return numbers({name: values[-1] for name, values in history.history.items()})
 
-    def evaluate(self, samples: Samples, watch: BatchWatch | None = None) -> Logs:
+    def evaluate(
+        self, samples: Samples, watch: BatchWatch | None = None, batch: int = EVALUATION_BATCH
+    ) -> Logs:
         """See `Loop`."""
         x, y, weight = _of(samples, samples.rows)
         logs = self.model.evaluate(
             x,
             y,
             sample_weight=weight,
-            batch_size=EVALUATION_BATCH,
+            batch_size=batch,
             verbose=0,
             return_dict=True,
             callbacks=None if watch is None else [_Told(watch)],
@@ -78,4 +80,3 @@ class _Told(keras.callbacks.Callback):
 def _of(samples: Samples, rows: Array) -> tuple[Any, Any, Any]:
     x, y, weight = gather((samples.x, samples.y, samples.weight), tf.constant(rows))
     return x, y, weight
-

@@ -7,7 +7,7 @@ import json
 import re
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -90,10 +90,12 @@ class ProgramLoop(Loop):
         pieces += [(self._graph("train", data, matrix), matrix) for matrix in rest]
         return self._run(pieces, data, watch)
 
-    def evaluate(self, samples: Samples, watch: BatchWatch | None = None) -> Logs:
+    def evaluate(
+        self, samples: Samples, watch: BatchWatch | None = None, batch: int = EVALUATION_BATCH
+    ) -> Logs:
         """See `Loop`."""
         data = samples.data
-        matrices = _matrices(samples.rows, EVALUATION_BATCH)
+        matrices = _matrices(samples.rows, batch)
         return self._run([(self._graph("test", data, matrix), matrix) for matrix in matrices], data, watch)
 
     def predict(self, samples: Samples) -> Any:
@@ -105,9 +107,7 @@ class ProgramLoop(Loop):
             parts.append(tf.nest.map_structure(lambda tensor: tensor.numpy(), outputs))
         return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
-    def _run(
-        self, pieces: Sequence[tuple[Program, tf.Tensor]], data: Any, watch: BatchWatch | None
-    ) -> Logs:
+    def _run(self, pieces: Sequence[tuple[Program, tf.Tensor]], data: Any, watch: BatchWatch | None) -> Logs:
         self.model.reset_metrics()
         logs: Logs = {}
         step = 0
