@@ -126,7 +126,7 @@ def test_a_second_process_loads_the_programs_and_of_damaged_ones_only_these_are_
     flip(flipped)
     third = train(cache)
     assert filled.first["weights"] == second["weights"] == third["weights"]
-    assert third["compiled"] == "XlaLoop"
+    assert third["compiled"] == "CompiledEpochs"
     assert {file: kept(cache).get(file) for file in others} == {file: programs[file] for file in others}
     for file in (truncated, flipped):
         assert kept(cache).get(file) is None or file.stat().st_size > 3000
@@ -141,21 +141,21 @@ def test_programs_that_nobody_noted_are_compiled_again(filled: Filled, tmp_path:
         truncate(program)
     second = train(cache)
     assert second["weights"] == filled.first["weights"]
-    assert second["compiled"] == "XlaLoop"
+    assert second["compiled"] == "CompiledEpochs"
     assert all(file.stat().st_size > 200 for file in kept(cache))
 
 
 def test_a_model_that_xla_cannot_compile_leaves_the_programs_alone(filled: Filled, tmp_path: Path) -> None:
     cache = filled.copy(tmp_path)
     programs = kept(cache)
-    assert train(cache, "uncompilable")["compiled"] == "GraphLoop"
+    assert train(cache, "uncompilable")["compiled"] == "PlainEpochs"
     assert programs.items() <= kept(cache).items()
 
 
 def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    assert train(blocked)["compiled"] == "XlaLoop"
+    assert train(blocked)["compiled"] == "CompiledEpochs"
 
 
 def test_the_environment_stays_and_threads_are_as_many_as_asked_for(filled: Filled, tmp_path: Path) -> None:

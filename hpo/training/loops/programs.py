@@ -132,7 +132,8 @@ class ProgramLoop(Loop):
         """
         for any_size in (True, False):
             specs = _specs(data, rows, any_size=any_size)
-            key = kind, *tf.nest.flatten(specs)
+            # With the nesting: (x, y) and ((x,), (y,)) are flat the same.
+            key = kind, str(specs)
             if key not in self._graphs:
                 try:
                     self._graphs[key] = self._prepared(lambda specs=specs: self._traced(kind, specs))  # type: ignore[misc]

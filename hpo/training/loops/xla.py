@@ -14,6 +14,7 @@ from hpo.training.loops.programs import Graph, Program, ProgramLoop
 from hpo.training.loops.replacing import replaced
 from hpo.training.program_cache import CACHE
 from hpo.training.randomness import for_xla, uniform
+from hpo.training.samples import over_arrays
 
 
 class XlaLoop(ProgramLoop):
@@ -25,7 +26,7 @@ class XlaLoop(ProgramLoop):
 
     def __init__(self, model: keras.Model) -> None:
         super().__init__(model)
-        self._compiled: dict[tuple[Any, ...], Program] = {}
+        self._compiled: dict[str, Program] = {}
 
     @property
     def compilations(self) -> int:
@@ -33,8 +34,7 @@ class XlaLoop(ProgramLoop):
         return super().compilations + len(self._compiled)
 
     def _epoch_program(self, data: Any, batches: tf.Tensor) -> Program:
-        tensors = tf.nest.flatten((data, batches))
-        key = tuple((tuple(tensor.shape), tensor.dtype) for tensor in tensors if tensor is not None)
+        key = str(over_arrays(lambda tensor: (tuple(tensor.shape), tensor.dtype.name), (data, batches)))
         if key not in self._compiled:
             graph = self._graph("train", data, batches)
             self._compiled[key] = self._prepared(lambda: self._compile(graph, key, data, batches))
