@@ -26,7 +26,14 @@ def tensors(place: str, nested: Any, *, text: bool = False) -> Any:
     Raises:
         TypeError: something is no array, has values that are neither numbers nor text, or is not dense.
     """
-    return over_arrays(lambda leaf: _tensor(place, leaf, text=text), nested)
+    return over_arrays(lambda leaf: _tensor(place, leaf, text=text), _tuples(nested))
+
+
+def _tuples(nested: Any) -> Any:
+    """The same without lists, which TensorFlow would stack to one array."""
+    if isinstance(nested, dict):
+        return {name: _tuples(part) for name, part in nested.items()}
+    return tuple(map(_tuples, nested)) if type(nested) in (list, tuple) else nested
 
 
 def _tensor(place: str, leaf: Any, *, text: bool) -> tf.Tensor:

@@ -23,8 +23,7 @@ def _no_batches_written(callback: Any) -> bool:
     return callback.update_freq == "epoch" and not callback._should_trace
 
 
-# Keras's own hooks that do nothing as the callback is set, so that an epoch need not stop for each batch. Of
-# TensorBoard's graph of a step there is none: no loop but Keras's makes that function.
+# Keras's own hooks that do nothing as the callback is set, so that an epoch need not stop for each batch.
 IDLE: dict[Any, Callable[[Any], bool]] = {
     callbacks.ModelCheckpoint.on_train_batch_end: _each_epoch,
     callbacks.BackupAndRestore.on_train_batch_end: _each_epoch,

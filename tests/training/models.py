@@ -115,3 +115,60 @@ CASES: dict[str, Callable[[], keras.Model]] = {
         dense={"kernel_regularizer": keras.regularizers.L2(0.1), "activity_regularizer": "l2"},
     ),
 }
+
+
+def two_outputs() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    left, right = keras.layers.Input((2,), name="left"), keras.layers.Input((FEATURES - 2,), name="right")
+    joined = keras.layers.Concatenate()([keras.layers.Dense(3)(left), right])
+    labels = keras.layers.Dense(CLASSES, activation="softmax", name="label")(joined)
+    model = keras.Model(
+        {"left": left, "right": right}, {"label": labels, "sum": keras.layers.Dense(1, name="sum")(joined)}
+    )
+    model.compile(
+        "adam",
+        {"label": "sparse_categorical_crossentropy", "sum": "mse"},
+        metrics={"label": ["accuracy"], "sum": ["mae"]},
+        weighted_metrics={"label": ["accuracy"], "sum": ["mse"]},
+    )
+    return model
+
+
+def embedded() -> keras.Model:
+    """Takes whole numbers below 5."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [layers.Input((3,), dtype="int32"), layers.Embedding(5, 2), layers.Flatten(), layers.Dense(1)]
+    )
+    model.compile("sgd", "mse")
+    return model
+
+
+MAKERS: dict[str, Callable[[], keras.Model]] = {
+    "plain": lambda: mlp(OPTIMIZERS.SGD(0.5, momentum=0.5)),
+    # To a target of another rank Keras's own function would be traced for any.
+    "column": lambda: mlp(OPTIMIZERS.SGD(0.5), weighted_metrics=["accuracy"]),
+    "averaging": lambda: mlp(OPTIMIZERS.SGD(0.5, momentum=0.5, use_ema=True, ema_momentum=0.7)),
+    "weighted": lambda: mlp("adam", weighted_metrics=["accuracy", "sparse_categorical_crossentropy"]),
+    "one-hot": lambda: mlp(OPTIMIZERS.SGD(0.5), loss="categorical_crossentropy"),
+    "two outputs": two_outputs,
+    "embedded": embedded,
+}
+
+
+@cache
+def _made(name: str, user: str) -> tuple[keras.Model, list[np.ndarray]]:
+    model = MAKERS[name]()
+    model.optimizer.build(model.trainable_variables)
+    return model, [np.array(variable) for variable in (*model.variables, *model.optimizer.variables)]
+
+
+def from_start(name: str, user: str) -> keras.Model:
+    """A model as it was made, of which each user (a loop, or plain Keras) has one that is compiled once."""
+    model, start = _made(name, user)
+    for variable, value in zip((*model.variables, *model.optimizer.variables), start, strict=True):
+        variable.assign(value)
+    # Of a backup that was gone on from Keras keeps this, and begins the next fit there.
+    model._initial_epoch = None
+    return model
