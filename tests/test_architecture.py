@@ -23,15 +23,15 @@ SLOW = ("tensorflow", "keras")
 OF_HELP = ("optuna", "sqlalchemy", "pandas", "sklearn", "scipy", "optuna_dashboard", "plotly")
 # These train, or look at a trained model.
 TENSORFLOW = {
+    "hpo.training.samples",
     "hpo.training.arrays",
     "hpo.training.callbacks",
-    "hpo.training.choice",
     "hpo.training.datasets",
     "hpo.training.inputs",
     "hpo.training.labels",
-    "hpo.training.randomness",
-    "hpo.training.samples",
     "hpo.training.weights",
+    "hpo.training.randomness",
+    "hpo.training.choice",
     "hpo.training.loops",
     "hpo.training.loops.contract",
     "hpo.training.loops.graph",

@@ -62,6 +62,10 @@ class L2(keras.regularizers.Regularizer):
     def __call__(self, weight: Any) -> Any:
         return self.strength * keras.ops.sum(keras.ops.square(weight))
 
+    def get_config(self) -> dict[str, Any]:
+        """Nothing: its strength is a value, not a part of it."""
+        return {}
+
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that falls with the step, its three numbers in variables.
@@ -89,8 +93,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 class MomentumSGD(keras.optimizers.SGD):
     """Keras's SGD with momentum, the momentum in a variable."""
 
-    def __init__(self, *, learning_rate: Any, nesterov: bool) -> None:
-        super().__init__(learning_rate=learning_rate, momentum=0.9, nesterov=nesterov)
+    def __init__(self, *, learning_rate: Any, nesterov: bool, name: str = "sgd") -> None:
+        super().__init__(learning_rate=learning_rate, momentum=0.9, nesterov=nesterov, name=name)
         self.strength = keras.Variable(0.9, trainable=False, name="momentum")
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:

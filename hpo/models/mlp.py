@@ -1,13 +1,13 @@
 """Hyperparameters to a compiled Keras MLP whose strengths are variables.
 
-What changes the program's shape is the compile key. Learning rate, momentum, schedule, dropout rate, L2
-strength and seed are values of variables: one model, and so one compilation, serves every trial of a key.
+What changes the network's shape is its key (`keys.network_key`). Learning rate, momentum, schedule, dropout
+rate, L2 strength and seed are values of variables: one model serves every trial of a key, and one program of
+it every trial with batches of one size.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ import numpy as np
 
 from hpo.models.layers import GRADIENT_PIECES, L2, WIDE_INPUT, Dropout, MomentumSGD, Schedule, WideDense
 from hpo.spec import Hyperparameters
-from hpo.training.samples import Array
 from hpo.training.runs import Trainer, variables_of
+from hpo.training.samples import Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Network:
 
         Sets the strengths too, which all runs of a trial share, so ask for the states of every run before
         the first one starts. `steps` is the number of steps of the whole run: the default length of a
-        cosine. The hyperparameters must be of the network's compile key.
+        cosine. The hyperparameters must be of the network's key.
         """
         self.trainer.vacate()
         self.trainer.state = self.blank
@@ -76,25 +76,13 @@ class Network:
             optimizer.learning_rate = h.learning_rate
 
 
-def compile_key(hyperparameters: Hyperparameters) -> Hashable:
-    """What of the hyperparameters changes the shape of the compiled program."""
-    h = hyperparameters
-    return (
-        h.hidden_units,
-        h.activation,
-        h.normalization,
-        h.optimizer,
-        h.schedule,
-        h.nesterov and h.momentum > 0,
-        h.momentum if h.optimizer == "rmsprop" else h.momentum > 0,
-        tuple(rate > 0 for rate in h.per_layer("dropout")),
-        tuple(strength > 0 for strength in h.per_layer("l2")),
-        h.batch_size,
-    )
-
-
 def build(
-    hyperparameters: Hyperparameters, *, sample_shape: tuple[int, ...], classes: int, scale: float
+    hyperparameters: Hyperparameters,
+    *,
+    sample_shape: tuple[int, ...],
+    classes: int,
+    scale: float,
+    loop: str = "xla",
 ) -> Network:
     """Build and compile the MLP: raw samples of `sample_shape` in, probabilities of `classes` out.
 
@@ -103,27 +91,33 @@ def build(
     (where it follows the activation), dropout. Loss: sparse categorical cross-entropy; metric: accuracy.
     """
     h = hyperparameters
-    dropouts = tuple(Dropout() if rate > 0 else None for rate in h.per_layer("dropout"))
+    # Named by place, not by a counter of Keras's: programs are kept by the names in them.
+    dropouts = tuple(
+        Dropout(name=f"dropout_{index}") if rate > 0 else None
+        for index, rate in enumerate(h.per_layer("dropout"), start=1)
+    )
     penalties = tuple(L2() if strength > 0 else None for strength in h.per_layer("l2"))
     layers: list[keras.layers.Layer] = [
-        keras.layers.Input(sample_shape),
-        keras.layers.Flatten(),
-        keras.layers.Rescaling(scale),
+        keras.layers.Input(sample_shape, name="samples"),
+        keras.layers.Flatten(name="flatten"),
+        keras.layers.Rescaling(scale, name="scale"),
     ]
     width = math.prod(sample_shape)
-    for units, dropout, penalty in zip(h.hidden_units, dropouts, penalties, strict=True):
-        layers.append(_dense(width, units, kernel_regularizer=penalty))
+    hidden = zip(h.hidden_units, dropouts, penalties, strict=True)
+    for index, (units, dropout, penalty) in enumerate(hidden, start=1):
+        normalization = keras.layers.BatchNormalization(name=f"normalization_{index}")
+        layers.append(_dense(width, units, name=f"hidden_{index}", kernel_regularizer=penalty))
         if h.normalization == "before":
-            layers.append(keras.layers.BatchNormalization())
-        layers.append(keras.layers.Activation(h.activation))
+            layers.append(normalization)
+        layers.append(keras.layers.Activation(h.activation, name=f"activation_{index}"))
         if h.normalization == "after":
-            layers.append(keras.layers.BatchNormalization())
+            layers.append(normalization)
         if dropout is not None:
             layers.append(dropout)
         width = units
-    layers.append(_dense(width, classes))
-    layers.append(keras.layers.Activation("softmax"))
-    model = keras.Sequential(layers)
+    layers.append(_dense(width, classes, name="outputs"))
+    layers.append(keras.layers.Activation("softmax", name="probabilities"))
+    model = keras.Sequential(layers, name="mlp")
     model.compile(
         optimizer=_optimizer(h),
         loss="sparse_categorical_crossentropy",
@@ -131,7 +125,8 @@ def build(
         jit_compile=False,
     )
     model.optimizer.build(model.trainable_variables)
-    return Network(Trainer(model), dropouts, penalties, [np.array(v.numpy()) for v in variables_of(model)])
+    blank = [np.array(variable.numpy()) for variable in variables_of(model)]
+    return Network(Trainer(model, loop), dropouts, penalties, blank)
 
 
 def _dense(width: int, units: int, **options: Any) -> keras.layers.Dense:
@@ -141,18 +136,15 @@ def _dense(width: int, units: int, **options: Any) -> keras.layers.Dense:
 
 def _optimizer(h: Hyperparameters) -> keras.optimizers.Optimizer:
     rate = h.learning_rate if h.schedule == "constant" else Schedule(h.schedule)
-    if h.optimizer == "sgd":
-        return (
-            MomentumSGD(learning_rate=rate, nesterov=h.nesterov)
-            if h.momentum > 0
-            else keras.optimizers.SGD(rate)
-        )
+    if h.optimizer == "sgd" and h.momentum > 0:
+        return MomentumSGD(learning_rate=rate, nesterov=h.nesterov, name=h.optimizer)
     if h.optimizer == "rmsprop":
-        return keras.optimizers.RMSprop(rate, momentum=h.momentum)
+        return keras.optimizers.RMSprop(rate, momentum=h.momentum, name=h.optimizer)
     kinds = {
+        "sgd": keras.optimizers.SGD,
         "adam": keras.optimizers.Adam,
         "adamax": keras.optimizers.Adamax,
         "nadam": keras.optimizers.Nadam,
         "adagrad": keras.optimizers.Adagrad,
     }
-    return kinds[h.optimizer](rate)
+    return kinds[h.optimizer](rate, name=h.optimizer)

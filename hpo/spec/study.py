@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hpo.spec.base import Model, Must, RuleError, UnknownKeyError, within
+from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, within
 from hpo.spec.hyperparameters import HYPERPARAMETERS, Count, Hyperparameters, Params, Positive
 from hpo.spec.metrics import METRICS
 from hpo.spec.parts import Data, FinalMetric, Objective, Text
@@ -47,8 +47,9 @@ class StudySpec(Model):
     >>> type(comparison).__name__, comparison.planned
     ('ComparisonSpec', 10)
 
-    Keys of both kinds: name kind description data objective metrics seeds max_retries trial_timeout params.
-    Of a search: space trials sampler pruner. Of a comparison: first_seed arms baseline min_effect alpha.
+    Keys of both kinds: name kind description data objective metrics seeds max_retries trial_timeout loop
+    params. Of a search: space trials sampler pruner. Of a comparison: first_seed arms baseline min_effect
+    alpha.
     `hpo init` writes an example with comments, `hpo schema` says what each key takes.
 
     Raises:
@@ -72,6 +73,11 @@ class StudySpec(Model):
         default=None,
         description="Seconds that a trial may train, compiling not counted; after that it fails, at the end "
         "of an epoch.",
+    )
+    loop: Annotated[Literal["auto", "xla", "graph", "fit"], OneOf()] = Field(
+        default="auto",
+        description="What runs an epoch: one XLA program (the fastest once it is compiled), one TensorFlow "
+        "graph, or Keras's fit. auto compiles where the planned steps pay for it.",
     )
     params: Params = Field(default={}, description="Hyperparameters that are the same in every trial.")
 

@@ -14,18 +14,19 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy.dialects import postgresql, sqlite
 
 from hpo.storage.artifacts import Attachment
+from hpo.storage.dialects import insert_into
 from hpo.storage.fence import LeaseLostError, fenced
 from hpo.storage.leases import Lease, leases, now, take
+from hpo.storage.reports import REPORT_SECONDS, Reports
 
 RETRIES_ATTRIBUTE = "retries"
 CHECKPOINT_ATTRIBUTE = "hpo:checkpoint"
@@ -49,6 +50,18 @@ class Claim:
     retries: int = 0
     taken_from: str | None = None
     checkpoint: str | None = None
+    reports: Reports = field(default_factory=Reports, compare=False)
+
+    def report(self, value: float, step: int, *, seconds: float = REPORT_SECONDS) -> None:
+        """Report the value of a step: it is written with others, after so many seconds at the latest.
+
+        Raises:
+            LeaseLostError: another process may have the trial by now.
+        """
+        self.reports.add(step, value)
+        if self.reports.are_due(seconds):
+            with self._held():
+                pass
 
     def fenced(self) -> AbstractContextManager[None]:
         """Inside, what Optuna writes in this thread is kept only if the trial is still this process's.
@@ -91,6 +104,7 @@ class Claim:
         with self.lease.engine.begin() as connection:
             if not self.lease.is_held_in(connection):
                 return self._is_finished_by_this(connection)
+            self.reports.write_in(connection, self.trial_id)
             if ended := self._end(connection, state, _datetime_complete_utc=_utc_now()):
                 self._upsert(connection, models.TrialUserAttributeModel, attributes or {})
                 self._upsert(connection, models.TrialSystemAttributeModel, system)
@@ -98,7 +112,8 @@ class Claim:
                 if value is not None:
                     self._set_value(connection, value)
             self.lease.release_in(connection)
-            return ended
+        self.reports.clear()
+        return ended
 
     def requeue(self, attributes: Mapping[str, Any] | None = None) -> bool:
         """Put the trial back into the queue: the same trial, with what it has reported, and more attributes.
@@ -108,10 +123,12 @@ class Claim:
         with self.lease.engine.begin() as connection:
             if not self.lease.is_held_in(connection):
                 return False
+            self.reports.write_in(connection, self.trial_id)
             if ended := self._end(connection, TrialState.WAITING):
                 self._upsert(connection, models.TrialUserAttributeModel, attributes or {})
             self.lease.release_in(connection)
-            return ended
+        self.reports.clear()
+        return ended
 
     def _end(self, connection: sa.Connection, state: TrialState, **columns: Any) -> bool:
         trial = models.TrialModel
@@ -121,11 +138,13 @@ class Claim:
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[sa.Connection]:
-        """A transaction of who holds the trial. Raises LeaseLostError."""
+        """A transaction of who holds the trial, which takes its reports along. Raises LeaseLostError."""
         with self.lease.engine.begin() as connection:
             if not self.lease.is_held_in(connection):
                 raise LeaseLostError(self.lease.key)
+            self.reports.write_in(connection, self.trial_id)
             yield connection
+        self.reports.clear()
 
     def _upsert(self, connection: sa.Connection, model: Any, attributes: Mapping[str, Any]) -> None:
         upsert_attributes(connection, model, self.trial_id, attributes)
@@ -250,7 +269,7 @@ def upsert_attributes(
         {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
         for key, value in attributes.items()
     ]
-    insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(model).values(rows)
+    insert = insert_into(connection, model).values(rows)
     connection.execute(
         insert.on_conflict_do_update(
             index_elements=["trial_id", "key"], set_={"value_json": insert.excluded.value_json}

@@ -8,7 +8,8 @@ from __future__ import annotations
 import secrets
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+
+from hpo.storage.dialects import insert_into
 
 # One row, whose key is 1.
 identities = sa.Table(
@@ -31,12 +32,11 @@ def find_identity(connection: sa.Connection) -> str | None:
 
 def give_identity(connection: sa.Connection) -> str:
     """The database's identity, made if it has none: the same for all who ask at the same time."""
-    is_sqlite = connection.dialect.name == "sqlite"
-    if not is_sqlite:
+    if connection.dialect.name != "sqlite":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_KEY)))
     connection.execute(sa.schema.CreateTable(identities, if_not_exists=True))
-    insert = (sqlite if is_sqlite else postgresql).insert(identities)
-    connection.execute(insert.values(id=1, identity=secrets.token_hex(8)).on_conflict_do_nothing())
+    insert = insert_into(connection, identities).values(id=1, identity=secrets.token_hex(8))
+    connection.execute(insert.on_conflict_do_nothing())
     identity = find_identity(connection)
     assert identity is not None
     return identity

@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution
 
 from hpo.storage.claims import Claim
 from hpo.storage.patience import Patience
+from hpo.storage.reports import REPORT_SECONDS
 
 Result = TypeVar("Result")
 
@@ -17,11 +18,19 @@ Result = TypeVar("Result")
 class LeasedTrial(optuna.trial.Trial):
     """Optuna's trial, whose calls outlast what passes of the database and write only while it is claimed.
 
-    They raise LeaseLostError once another worker may have the trial.
+    They raise LeaseLostError once another worker may have the trial. What is reported within
+    `report_seconds` is written together.
     """
 
-    def __init__(self, study: optuna.Study, claim: Claim, retry: Patience) -> None:
-        self._claim, self._retry = claim, retry
+    def __init__(
+        self,
+        study: optuna.Study,
+        claim: Claim,
+        retry: Patience,
+        *,
+        report_seconds: float = REPORT_SECONDS,
+    ) -> None:
+        self._claim, self._retry, self._report_seconds = claim, retry, report_seconds
         begin = super().__init__
         retry(lambda: begin(study, claim.trial_id))
 
@@ -33,13 +42,15 @@ class LeasedTrial(optuna.trial.Trial):
 
     def report(self, value: float, step: int) -> None:
         """See Optuna."""
-        report = super().report
-        self._kept(lambda: report(value, step))
+        reported = self._cached_frozen_trial.intermediate_values
+        if step not in reported:
+            reported[step] = float(value)
+            self._retry(lambda: self._claim.report(float(value), step, seconds=self._report_seconds))
 
     def set_user_attr(self, key: str, value: Any) -> None:
         """See Optuna."""
-        set_user_attr = super().set_user_attr
-        self._kept(lambda: set_user_attr(key, value))
+        self._retry(lambda: self._claim.describe({key: value}))
+        self._cached_frozen_trial.user_attrs[key] = value
 
     def should_prune(self) -> bool:
         """See Optuna."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+
+from hpo.storage.dialects import insert_into
 
 OWNER_LENGTH = 128
 
@@ -83,11 +83,9 @@ def take(connection: sa.Connection, lease: Lease, *, owner: str) -> bool:
     Nor while another transaction has the lease's row. To wait for it would be a deadlock: whoever holds a
     lease locks first the lease and then its trial, whoever takes one first the trial.
     """
-    dialect = connection.dialect.name
-    if dialect == "postgresql" and _is_locked(connection, lease.key):
+    if connection.dialect.name == "postgresql" and _is_locked(connection, lease.key):
         return False
-    insert: Any = (sqlite if dialect == "sqlite" else postgresql).insert(leases)
-    insert = insert.values(
+    insert = insert_into(connection, leases).values(
         key=lease.key,
         owner=owner[:OWNER_LENGTH],
         token=lease.token,

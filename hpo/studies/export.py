@@ -32,7 +32,9 @@ def export(spec: StudySpec, trial: Trial, dataset: Dataset, path: Path, *, force
     """
     hyperparameters = Hyperparameters(**trial.hyperparameters)
     epochs = trial.best_epoch if spec.objective.at == "best" else None
-    training = TrialRunner(spec, dataset).train(hyperparameters, seed=trial.seed, epochs=epochs)
+    # Version 0.1 had one loop, and named none.
+    loop = trial.loop or "xla"
+    training = TrialRunner(spec, dataset).train(hyperparameters, loop, seed=trial.seed, epochs=epochs)
     _compare(_recorded(spec, trial), training.metrics, f"study {spec.name!r} trial {trial.number}")
     card = card_of(spec, dataset, trial.number, trial.arm, hyperparameters, training)
     with new_file(path, force=force) as draft:

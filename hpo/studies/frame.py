@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FIRST = ("state", "value")
 OF_ARMS = ("arm", "seed")
-LAST = ("reason", "started", "finished", "worker", "threads", "retries")
+LAST = ("reason", "started", "finished", "worker", "threads", "loop", "retries")
 TIMES = ("started", "finished")
 OURS = frozenset({*FIRST, *OF_ARMS, *LAST, *METRICS})
 

@@ -5,44 +5,59 @@ By rule and not by the clock, so that the same trial takes the same loop whoever
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 
 from hpo.training.loops import LOOPS
 
 AUTO = "auto"
 
-# From how many steps on compiling pays: until then one trace and TensorFlow's own kernels are done sooner.
-# One thread of an AMD EPYC, 784-128-64-10 at batch 64 and 64-128-64-10 at batch 32, µs a step and seconds to
-# prepare (python -m tests.benchmarks.training --only loops):
-#     SGD                graph 406, 0.12    XLA 357, 0.46
-#     Adam               graph 550, 0.22    XLA 429, 0.74
-#     dropout            graph 517, 0.21    XLA 370, 0.68
-#     batch norm         graph 490, 0.24    XLA 382, 0.90
-#     small, Adam        graph 177, 0.20    XLA  95, 0.65
-STEPS_THAT_PAY = 5_000
-
 layers = keras.layers
-# In an XLA loop on a CPU a convolution is not vectorized: a small network of two takes 17 s an epoch, 0.65 as a
-# graph. Of the layers that draw, only Dropout is replaced by one that is fast there (8.6 ms a step if not).
-NOT_FOR_XLA: tuple[type[keras.Layer], ...] = (
-    layers.Conv1D.__base__,
-    layers.DepthwiseConv1D.__base__,
-    layers.SeparableConv1D.__base__,
-    layers.Conv1DTranspose.__base__,
-    layers.GaussianNoise,
-    layers.GaussianDropout,
-    layers.AlphaDropout,
-    layers.SpatialDropout1D.__base__,
+# From how many steps on XLA is done sooner than the graph, compiling included; None: never.
+# The first row that fits any layer of a model decides; without one, the steps that pay for dense layers.
+# Measured by `python -m tests.benchmarks.training --only loop` on one thread of an AMD EPYC, batch 64 (32 of
+# the smallest): ms a step as a graph and by XLA, and seconds that XLA compiles longer.
+#     two convolutions              10     170      in an XLA loop on a CPU they are not vectorized
+#     GRU 32 on 28 x 28              5.2     1.5    1.8
+#     LSTM 32 on 28 x 28             1.9     1.0    1.8
+#     attention, 4 heads of 8        4.3     2.8    1.8
+#     784-128-64-10, SGD             0.41    0.36   0.34
+#     the same, Adam                 0.55    0.43   0.52
+#     the same, dropout              0.52    0.37   0.47
+#     the same, batch norm           0.49    0.38   0.66
+#     64-128-64-10, Adam             0.18    0.10   0.45
+RULES: tuple[tuple[tuple[type[keras.Layer], ...], int | None], ...] = (
+    (
+        (
+            layers.Conv1D.__base__,
+            layers.DepthwiseConv1D.__base__,
+            layers.SeparableConv1D.__base__,
+            layers.Conv1DTranspose.__base__,
+            # Of the layers that draw only Dropout is replaced by one that is fast inside XLA.
+            layers.GaussianNoise,
+            layers.GaussianDropout,
+            layers.AlphaDropout,
+            layers.SpatialDropout1D.__base__,
+            layers.RandomFlip.__base__,
+        ),
+        None,
+    ),
+    ((layers.RNN, layers.Bidirectional, layers.MultiHeadAttention, layers.GroupQueryAttention), 1_500),
 )
+STEPS_THAT_PAY = 5_000
 
 
 def choose(model: keras.Model, steps: int) -> str:
-    """The name of the loop that trains a compiled model soonest, `steps` being all that are planned for it."""
-    if model.run_eagerly:
-        return "fit"
-    if steps < STEPS_THAT_PAY or any(isinstance(layer, NOT_FOR_XLA) for layer in model._flatten_layers()):
-        return "graph"
-    return "xla"
+    """The name of the loop that trains a compiled model soonest, `steps` being all that are planned."""
+    return "fit" if model.run_eagerly else by_work(steps, model._flatten_layers())
+
+
+def by_work(steps: int, parts: Sequence[keras.Layer] = ()) -> str:
+    """As `choose`, of a model that has these layers, besides such as every rule allows."""
+    fitting = (pays for kinds, pays in RULES if any(isinstance(part, kinds) for part in parts))
+    pays = next(fitting, STEPS_THAT_PAY)
+    return "xla" if pays is not None and steps >= pays else "graph"
 
 
 def check_loop(name: str) -> None:

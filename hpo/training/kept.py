@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from hpo.training.loops.keras_fit import FitLoop
+from hpo.training.loops import FitLoop
 from hpo.training.runs import Trainer, variables_of
 from hpo.training.samples import Samples
 

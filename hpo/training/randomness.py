@@ -1,9 +1,9 @@
 """Uniform numbers from a counter, drawn in the way that is fast where the step is run.
 
 Inside an XLA loop on a CPU, Philox, TensorFlow's usual generator, takes half of a small network's step, and
-Threefry a quarter of it and a third of the time to compile (203, 118 and 99 µs a step of a 64-128-64-10 network
-with two dropouts at batch 32 by Philox, Threefry and the hash below; 1.3, 1.0 and 0.85 s to compile). Outside
-of XLA it is the other way round: there Philox is one kernel, and the hash is twenty (323 against 506 µs).
+Threefry a quarter of it and a third of the time to compile (203, 118 and 99 µs a step of a 64-128-64-10
+network with two dropouts at batch 32 by Philox, Threefry and the hash below; 1.3, 1.0 and 0.85 s to compile).
+Outside of XLA it is the other way round: Philox is one kernel, and the hash is twenty (323 against 506 µs).
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ def for_xla() -> Iterator[None]:
 
 
 def uniform(shape: Any, seed: tf.Tensor, dtype: Any = tf.float32) -> tf.Tensor:
-    """Numbers in [0, 1) that `seed`, int32 of shape (2,), determines: a stream, and a place in it."""
+    """Numbers in [0, 1) that `seed`, int32 of shape (2,), determines: a stream, and a place in it.
+
+    They are rounded to `dtype`, so that one of half precision may be 1.
+    """
     if not _fused.get():
         return tf.random.stateless_uniform(shape, seed, dtype=dtype, alg="philox")
     key = tf.bitcast(seed, tf.uint32)
@@ -48,7 +51,9 @@ def _mixed(bits: tf.Tensor) -> tf.Tensor:
     The constants are of Christopher Wellons's search for such functions (hash-prospector, 2018: bias 0.17 %).
     """
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
-        bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, _constant(shift))) * _constant(factor)
+        bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, _constant(shift))) * _constant(
+            factor
+        )
     return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, _constant(16)))
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from hpo.training.callbacks import TEST_HOOKS, TRAIN_HOOKS, TestWatch, TrainWatch, need_batches
-from hpo.training.loops import EVALUATION_BATCH, LOOPS, BatchWatch, CompilationError, Loop
+from hpo.training.loops import LOOPS, BatchWatch, CompilationError, Loop
+from hpo.training.loops.contract import EVALUATION_BATCH
 from hpo.training.samples import Array, Logs, Samples, over_arrays
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,11 @@ class Trainer:
         self.loop: Loop = LOOPS[loop](model)
         self._compile_seconds_before = 0.0
         self._occupant: Run | None = None
+
+    @property
+    def loop_name(self) -> str:
+        """The name of the loop that trains it now."""
+        return next(name for name, loop in LOOPS.items() if type(self.loop) is loop)
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -130,8 +136,7 @@ class Trainer:
             try:
                 return action()
             except CompilationError as error:
-                names = list(LOOPS)
-                name = next(name for name, loop in LOOPS.items() if type(self.loop) is loop)
+                names, name = list(LOOPS), self.loop_name
                 if self._fixed:
                     rule = "must be one that can train this model"
                     raise LoopError(f"loop: {rule}, but got {name!r}: {error}. Use 'auto'.") from error
@@ -318,11 +323,10 @@ class Run:
         self._enter()
         return self.trainer.evaluate(samples)
 
-    def predict(self, samples: Samples) -> Array:
+    def predict(self, samples: Samples) -> Any:
         """Outputs of this run's present weights, shape (samples, *output shape)."""
         self._enter()
-        outputs: Array = self.trainer.predict(samples)
-        return outputs
+        return self.trainer.predict(samples)
 
     def _enter(self) -> None:
         self.trainer.seat(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,26 @@ class Samples:
         if self.weight is not None:
             return self.x, self.y, self.weight
         return (self.x,) if self.y is None else (self.x, self.y)
+
+    @cached_property
+    def stored(self) -> int:
+        """How many rows the arrays have, these and others."""
+        arrays = [array for array in tf.nest.flatten(self.data) if array is not None]
+        return int(arrays[0].shape[0])
+
+    @cached_property
+    def specs(self) -> tuple[Any, ...]:
+        """Shapes and types of `data`, for any number of rows."""
+        specs: tuple[Any, ...] = over_arrays(
+            lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), self.data
+        )
+        return specs
+
+    @cached_property
+    def kind(self) -> str:
+        """Equal for samples of the same shapes, types and nesting, however many there are."""
+        # (x, y) and ((x,), (y,)) are flat the same, but not to a program.
+        return str(self.specs)
 
 
 def over_arrays(function: Callable[[Any], Any], nested: Any) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.spec import Hyperparameters
+from hpo.training.loops import LOOPS
 from hpo.training.runs import Run, Trainer
 from hpo.trials.outcome import Replicate
 from hpo.trials.progress import TrialProgress
@@ -17,6 +18,13 @@ logger = logging.getLogger(__name__)
 
 # Of a checkpoint's tree.
 FORMAT = 1
+
+
+def loop_of_checkpoint(saved: dict[str, Any]) -> str:
+    """The loop of the trial that was saved: with another one it would not go on bit for bit."""
+    # Version 0.1 had one, and named none.
+    loop = saved.get("loop", "xla")
+    return loop if loop in LOOPS else "xla"
 
 
 class UnfitError(Exception):
@@ -67,12 +75,18 @@ class Lockstep:
         hyperparameters: Hyperparameters,
         replicates: list[ReplicateRun],
         progress: TrialProgress,
-        clock: Clock,
+        trainer: Trainer,
         *,
         keeps_best: bool,
     ) -> None:
-        self.replicates, self.progress, self.clock = replicates, progress, clock
+        self.replicates, self.progress, self.clock = replicates, progress, Clock(trainer)
+        self._trainer = trainer
         self._hyperparameters, self._keeps_best = hyperparameters, keeps_best
+
+    @property
+    def loop(self) -> str:
+        """The name of the loop that trains it."""
+        return self._trainer.loop_name
 
     @property
     def finished(self) -> bool:
@@ -103,6 +117,7 @@ class Lockstep:
         return {
             "format": FORMAT,
             "versions": versions("keras"),
+            "loop": self.loop,
             "hyperparameters": self._hyperparameters.model_dump(mode="json"),
             "progress": self.progress.get_state(),
             "replicates": [{"curve": r.curve, "run": r.run.snapshot()} for r in self.replicates],

@@ -32,16 +32,18 @@ class Replicate:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended. `value` is the objective's; `metrics` are means over the replicates.
+    """How a trial ended. `value` is the objective's; `metrics` are means over the replicates; `loop` is what
+    ran its epochs.
 
     `keepsakes` makes what is kept of a trial that is the best so far: content by file name.
     """
 
     state: TrialState
-    value: float | None
-    reason: str | None
-    metrics: dict[str, float]
-    replicates: Sequence[Replicate]
+    value: float | None = None
+    reason: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    replicates: Sequence[Replicate] = ()
+    loop: str | None = None
     keepsakes: Callable[[], dict[str, bytes]] | None = None
 
     @property

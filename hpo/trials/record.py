@@ -36,8 +36,9 @@ class Trial:
     `params` are the hyperparameters that the search varied, `hyperparameters` all effective ones, `metrics`
     the final metrics as means over the replicates, `replicates` the metrics of each with its seed and fold.
     Times are local, as Optuna keeps them; `reported` is what each epoch reported, from epoch 1. `threads` are
-    TensorFlow's in its worker, `versions` those of hpo and of the packages that it trained with, `retries`
-    counts the workers that were lost while they trained it. `reason` says why it failed or was pruned, or, of
+    TensorFlow's in its worker, `loop` is what ran its epochs (version 0.1 had "xla" alone, and did not say),
+    `versions` those of hpo and of the packages that it trained with, `retries` counts the workers that were
+    lost while they trained it. `reason` says why it failed or was pruned, or, of
     one that waits, why a worker could not train it. `objective` is its study's. One is `lost` that runs, and
     whose worker is gone.
     """
@@ -56,6 +57,7 @@ class Trial:
     worker: str | None
     threads: int | None
     versions: dict[str, str] | None
+    loop: str | None
     retries: int
     reason: str | None
     replicates: list[dict[str, Any]]
@@ -83,6 +85,7 @@ class Trial:
             worker=attributes.get("worker"),
             threads=attributes.get("threads"),
             versions=attributes.get("versions"),
+            loop=attributes.get("loop"),
             retries=attributes.get("retries", 0),
             reason=attributes.get("reason"),
             replicates=attributes.get("replicates", []),

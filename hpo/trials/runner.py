@@ -15,18 +15,21 @@ from optuna.trial import TrialState
 
 from hpo.data import Dataset, stratified_folds, stratified_split
 from hpo.models.file import model_bytes
-from hpo.models.mlp import Network, build, compile_key
+from hpo.models.keys import compile_key, network_key
+from hpo.models.mlp import Network, build
 from hpo.models.stock import stock_model
 from hpo.pictures import confusion_svg, curves_svg
 from hpo.spec import Hyperparameters, Objective, StudySpec
-from hpo.training.samples import Samples
+from hpo.training.choice import AUTO, by_work
 from hpo.training.runs import Run
+from hpo.training.samples import Samples
 from hpo.trials.attachments import MODEL_FILE
 from hpo.trials.card import card_of
 from hpo.trials.checkpoints import Checkpoints
-from hpo.trials.lockstep import Clock, Lockstep, ReplicateRun
+from hpo.trials.lockstep import Lockstep, ReplicateRun, loop_of_checkpoint
 from hpo.trials.metrics import classification_metrics, confusion_counts
 from hpo.trials.outcome import Outcome, StoppedError
+from hpo.trials.planned_steps import planned_steps
 from hpo.trials.progress import EarlyStopping, PruningCallback, TrialProgress
 from hpo.trials.record import COMPILED_ATTRIBUTE
 
@@ -47,6 +50,7 @@ class TrialRunner:
         self.splits = _splits(spec, dataset)
         self._device = Samples.of(dataset.x, dataset.y)
         self._networks: OrderedDict[Hashable, Network] = OrderedDict()
+        self._begun: set[Hashable] = set()
 
     def __call__(
         self,
@@ -65,16 +69,15 @@ class TrialRunner:
         Raises:
             StoppedError: `should_stop()` was true before an epoch; a checkpoint has been saved.
         """
-        if compile_key(hyperparameters) not in self._networks:
+        saved = None if checkpoints is None else checkpoints.load()
+        loop = self.loop_of(hyperparameters) if saved is None else loop_of_checkpoint(saved)
+        if (key := (compile_key(hyperparameters), loop)) not in self._begun:
+            self._begun.add(key)
             trial.set_user_attr(COMPILED_ATTRIBUTE, True)
-        training = self._begin(trial, hyperparameters)
-        if (
-            checkpoints is not None
-            and (saved := checkpoints.load()) is not None
-            and not training.restore(saved, number=trial.number)
-        ):
+        training = self._begin(trial, hyperparameters, loop)
+        if saved is not None and not training.restore(saved, number=trial.number):
             # A part of it may have been taken over.
-            training = self._begin(trial, hyperparameters)
+            training = self._begin(trial, hyperparameters, self.loop_of(hyperparameters))
         progress, replicates = training.progress, training.replicates
         while not training.finished:
             stopping = should_stop()
@@ -93,18 +96,30 @@ class TrialRunner:
         metrics = _mean_metrics(replicates, progress.best_epoch)
         metrics["compile_seconds"] = training.clock.compile_seconds
         keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
-        return self._outcome(progress, metrics, replicates, keepsakes)
+        return self._outcome(training, metrics, keepsakes)
+
+    def loop_of(self, hyperparameters: Hyperparameters) -> str:
+        """The loop that trains a trial: the specification's, or the one that its planned work pays for."""
+        if self.spec.loop != AUTO:
+            return self.spec.loop
+        samples = len(self.splits[0][0])
+        return by_work(planned_steps(self.spec, hyperparameters, samples=samples))
 
     def train(
-        self, hyperparameters: Hyperparameters, *, seed: int | None = None, epochs: int | None = None
+        self,
+        hyperparameters: Hyperparameters,
+        loop: str,
+        *,
+        seed: int | None = None,
+        epochs: int | None = None,
     ) -> ReplicateRun:
-        """Train the first replicate of a trial and measure it, with no trial to report to.
+        """Train the first replicate of a trial by a loop and measure it, with no trial to report to.
 
         `seed` is that of a comparison's trial; `epochs` is after which to end, by default after the last.
         With as many threads on the same kind of machine the weights are those that the trial had, bit for
         bit; the run's model holds them.
         """
-        network = self._network(hyperparameters)
+        network = self._network(hyperparameters, loop)
         # All replicates are made: they share the strengths, which the last one sets.
         first, *_ = self._replicates(network, hyperparameters, self._pairs(seed))
         while not first.run.finished and first.run.epoch != epochs:
@@ -112,33 +127,30 @@ class TrialRunner:
         self._measure([first])
         return first
 
-    def _begin(self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters) -> Lockstep:
-        network, pairs = self._network(hyperparameters), self._pairs(trial.user_attrs.get("seed"))
+    def _begin(self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, loop: str) -> Lockstep:
+        network, pairs = self._network(hyperparameters, loop), self._pairs(trial.user_attrs.get("seed"))
         objective = self.spec.objective
         progress = TrialProgress(trial, objective, replicates=len(pairs), epochs=hyperparameters.epochs)
         return Lockstep(
             hyperparameters,
             self._replicates(network, hyperparameters, pairs, progress),
             progress,
-            Clock(network.trainer),
+            network.trainer,
             keeps_best=objective.at == "best",
         )
 
     def _outcome(
-        self,
-        progress: TrialProgress,
-        metrics: dict[str, float],
-        replicates: list[ReplicateRun],
-        keepsakes: Callable[[], dict[str, bytes]],
+        self, training: Lockstep, metrics: dict[str, float], keepsakes: Callable[[], dict[str, bytes]]
     ) -> Outcome:
+        progress = training.progress
+        ended = partial(Outcome, metrics=metrics, replicates=training.replicates, loop=training.loop)
         if progress.failure is not None:
-            return Outcome(TrialState.FAIL, None, progress.failure, metrics, replicates)
+            return ended(TrialState.FAIL, reason=progress.failure)
         if progress.pruned:
-            reason = f"after epoch {len(progress.reported)}"
-            return Outcome(TrialState.PRUNED, None, reason, metrics, replicates)
+            return ended(TrialState.PRUNED, reason=f"after epoch {len(progress.reported)}")
         # Of the best epoch too, whose weights were measured.
         value = metrics[self.spec.objective.metric]
-        return Outcome(TrialState.COMPLETE, value, None, metrics, replicates, keepsakes)
+        return ended(TrialState.COMPLETE, value, keepsakes=keepsakes)
 
     def _keepsakes(
         self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, replicates: list[ReplicateRun]
@@ -156,12 +168,16 @@ class TrialRunner:
         model = model_bytes(stock_model(first.run.model, hyperparameters), card)
         return {name: text.encode() for name, text in found.items()} | {MODEL_FILE: model}
 
-    def _network(self, hyperparameters: Hyperparameters) -> Network:
-        key = compile_key(hyperparameters)
+    def _network(self, hyperparameters: Hyperparameters, loop: str) -> Network:
+        key = network_key(hyperparameters), loop
         if key not in self._networks:
             data = self.dataset
             network = build(
-                hyperparameters, sample_shape=data.sample_shape, classes=data.classes, scale=data.scale
+                hyperparameters,
+                sample_shape=data.sample_shape,
+                classes=data.classes,
+                scale=data.scale,
+                loop=loop,
             )
             network.trainer.build(self._device)
             self._networks[key] = network

@@ -287,7 +287,7 @@ class Worker:
                 raise
             logger.error("trial %d of %s failed:\n%s", trial.number, study.name, traceback.format_exc())
             said = str(error).strip().splitlines() or [""]
-            return Outcome(TrialState.FAIL, None, f"{type(error).__name__}: {said[0]}".rstrip(": "), {}, [])
+            return Outcome(TrialState.FAIL, reason=f"{type(error).__name__}: {said[0]}".rstrip(": "))
 
     def _runner_of(self, study: StoredStudy) -> Runner:
         """The study's runner, with its data on the device; only the last study's is kept.
@@ -332,6 +332,8 @@ class Worker:
             name: outcome.metrics[name] for name in METRICS if name in outcome.metrics
         }
         attributes["replicates"] = [{"seed": r.seed, "fold": r.fold, **r.metrics} for r in outcome.replicates]
+        if outcome.loop is not None:
+            attributes["loop"] = outcome.loop
         if outcome.reason is not None:
             attributes["reason"] = outcome.reason
         attachments = []

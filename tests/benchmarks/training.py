@@ -154,8 +154,8 @@ def _measure_compiled(case: Case) -> float:
     """Median over three epochs, after the one that compiles."""
     from hpo.models.mlp import build
     from hpo.spec import Hyperparameters
-    from hpo.training.samples import Samples
     from hpo.training.runs import Run
+    from hpo.training.samples import Samples
 
     hyperparameters = Hyperparameters(
         hidden_units=HIDDEN,

@@ -26,6 +26,7 @@ from hpo.registry import StoredStudy
 from hpo.spec import Hyperparameters, StudySpec
 from hpo.storage import Claim, Storage, passes
 from hpo.storage.artifacts import Attachment
+from hpo.storage.reports import Reports
 from hpo.trials.checkpoints import Checkpoints
 from hpo.trials.outcome import Outcome, StoppedError
 from hpo.workers.worker import Worker
@@ -35,6 +36,20 @@ from tests.faults.studies import Chain, chains, outcome, reported
 EPOCH_SECONDS = 0.005
 # Exit codes: the storage could not be opened; it could not be used any more; died of a poisoned trial.
 NOT_OPENED, GAVE_UP, POISONED = 75, 76, 77
+
+
+class WitnessedReports(Reports):
+    """Reports that are noted once they have been written."""
+
+    def __init__(self, note: Callable[..., None]) -> None:
+        super().__init__()
+        self._note = note
+
+    def clear(self) -> None:
+        """See Reports."""
+        for step, value in self.values.items():
+            self._note("reported", step=step, value=value)
+        super().clear()
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,8 @@ class WitnessedStorage(Storage):
             return None
         content = {field.name: getattr(found, field.name) for field in fields(found)}
         self.claimed = WitnessedClaim(**content, ledger=self._ledger)
+        # Frozen, like every claim.
+        object.__setattr__(self.claimed, "reports", WitnessedReports(self.claimed.note))
         self.claimed.note("claimed", study=found.study_id, retries=found.retries)
         return self.claimed
 
@@ -133,7 +150,6 @@ class Runner:
             epoch, value = len(runs[0].curve), reported(self._spec, runs)[-1]
             if epoch > begun:
                 trial.report(value, step=epoch)
-                claim.note("reported", step=epoch, value=value)
             pruned = begun <= epoch < hyperparameters.epochs and trial.should_prune()
         return outcome(self._spec, runs, pruned=pruned)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, get_args
 
 import keras
@@ -13,12 +14,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpo.models.keys import compile_key
 from hpo.models.layers import L2, Dropout, MomentumSGD, Schedule, WideDense
-from hpo.models.mlp import Network, build, compile_key
+from hpo.models.mlp import Network, build
 from hpo.spec import Hyperparameters
 from hpo.spec.hyperparameters import Activation
-from hpo.training.samples import Samples
 from hpo.training.runs import Run, Trainer
+from hpo.training.samples import Samples
 
 SAMPLES, FEATURES, CLASSES, BATCH, SCALE = 46, 6, 3, 23, 0.5
 generator = np.random.default_rng(0)
@@ -358,16 +360,14 @@ def test_one_compilation_serves_every_value_of_a_strength(
     h = hyperparameters(**first)
     network = network_of(h, samples)
     curve = trained(network, h, samples)[1]["loss"]
-    compilations, seconds = network.trainer.epochs.compilations, network.trainer.compile_seconds
-    assert compilations == 2  # training and evaluation
+    compilations, seconds = network.trainer.loop.compilations, network.trainer.compile_seconds
+    assert compilations == 3  # a step traced, a program of it, and evaluation
     for values in others:
         other = hyperparameters(**values)
         assert compile_key(other) == compile_key(h)
         assert trained(network, other, samples)[1]["loss"] != curve
-    assert network.trainer.epochs.compilations == compilations
+    assert network.trainer.loop.compilations == compilations
     assert network.trainer.compile_seconds == seconds
-    programs = network.trainer.epochs._programs.values()  # type: ignore[union-attr]
-    assert [program.experimental_get_tracing_count() for program in programs] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -442,12 +442,12 @@ def test_without_training_dropout_changes_nothing() -> None:
     assert layer.counter.numpy().tolist() == [1, 0]
 
 
-def test_a_network_with_dropout_trains_the_same_by_plain_fit(noisy: Network, samples: Samples) -> None:
+def test_a_network_with_dropout_trains_the_same_by_the_graph_and_by_plain_fit(
+    noisy: Network, samples: Samples
+) -> None:
     h = hyperparameters(**NOISY)
-    state, curve = trained(noisy, h, samples)
-    plain = Network(
-        Trainer(noisy.trainer.model, compiled=False), noisy.dropouts, noisy.penalties, noisy.blank
-    )
+    graph, plain = (replace(noisy, trainer=Trainer(noisy.trainer.model, loop)) for loop in ("graph", "fit"))
+    state, curve = trained(graph, h, samples)
     plain_state, plain_curve = trained(plain, h, samples)
     for array, expected in zip(plain_state, state, strict=True):
         np.testing.assert_allclose(array, expected, atol=1e-5)

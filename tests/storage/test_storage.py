@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 import sqlalchemy as sa
@@ -28,6 +29,7 @@ from hpo.errors import StorageError
 from hpo.storage import Claim, LeasedTrial, LeaseLostError, Patience, Storage, new_token, passes
 from hpo.storage.claims import upsert_attributes
 from hpo.storage.engine import make_engine
+from hpo.storage.reports import REPORT_SECONDS
 
 SPACE = {
     "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
@@ -508,10 +510,64 @@ def test_a_claim_passes_over_a_trial_whose_holder_is_writing_and_neither_waits(n
     assert (taken.number, taken.retries) == (0, 1)
 
 
+def commits_of(storage: Storage) -> list[str]:
+    """Grows by an entry for each commit."""
+    commits: list[str] = []
+    sa.event.listen(storage.engine, "commit", lambda connection: commits.append("commit"))
+    return commits
+
+
+def test_what_is_reported_within_a_moment_is_written_together(storage):
+    study = new_study(storage, trials=1)
+    held = claim(storage, study)
+    trial = LeasedTrial(study, held, Patience(threading.Event()))
+    commits = commits_of(storage)
+    for step in range(1, 101):
+        trial.report(step / 2, step=step)
+        trial.report(-1.0, step=step)  # a second one is ignored, as Optuna does
+    assert trial.last_reported == 50
+    assert len(commits) <= 2
+    assert held.finish(TrialState.COMPLETE, value=50.0)
+    assert study.trials[0].intermediate_values == {step: step / 2 for step in range(1, 101)}
+
+
+@pytest.mark.parametrize("value", [0.5, math.inf, -math.inf, math.nan])
+def test_whatever_is_reported_is_stored_as_optuna_stores_it(storage, value):
+    study = new_study(storage, trials=1)
+    held = claim(storage, study)
+    LeasedTrial(study, held, Patience(threading.Event()), report_seconds=0).report(value, step=1)
+    np.testing.assert_equal(study.trials[0].intermediate_values, {1: value})
+
+
+def test_a_report_waits_for_a_moment_only(storage):
+    study = new_study(storage, trials=1)
+    trial = LeasedTrial(study, claim(storage, study), Patience(threading.Event()))
+    trial.report(0.5, step=1)
+    time.sleep(REPORT_SECONDS)
+    trial.report(0.25, step=2)
+    assert study.trials[0].intermediate_values == {1: 0.5, 2: 0.25}
+
+
+@pytest.mark.parametrize("write", ["describe", "keep_checkpoint", "requeue", "set_user_attr"])
+def test_what_else_is_written_takes_reports_along(storage, write):
+    study = new_study(storage, trials=1)
+    held = claim(storage, study)
+    trial = LeasedTrial(study, held, Patience(threading.Event()), report_seconds=math.inf)
+    trial.report(0.5, step=1)
+    assert study.trials[0].intermediate_values == {}
+    {
+        "describe": lambda: held.describe({"worker": "w"}),
+        "keep_checkpoint": lambda: held.keep_checkpoint("c"),
+        "requeue": held.requeue,
+        "set_user_attr": lambda: trial.set_user_attr("a", 1),
+    }[write]()
+    assert study.trials[0].intermediate_values == {1: 0.5}
+
+
 def test_a_worker_that_lost_its_trial_writes_nothing_more(storage):
     study = new_study(storage, trials=1)
     lost = claim(storage, study)
-    trial = LeasedTrial(study, lost, Patience(threading.Event()))
+    trial = LeasedTrial(study, lost, Patience(threading.Event()), report_seconds=0)
     trial.report(0.5, step=1)
     expire(storage)
     holder = claim(storage, study)

@@ -187,7 +187,7 @@ def cached(studies: list[Study], monkeypatch: pytest.MonkeyPatch) -> Study:
     trial, dataset = study.best, study.load_data()
     if "folds" not in TRAINED:
         hyperparameters = Hyperparameters(**trial.hyperparameters)
-        TRAINED["folds"] = TrialRunner(study.spec, dataset).train(hyperparameters)
+        TRAINED["folds"] = TrialRunner(study.spec, dataset).train(hyperparameters, "xla")
 
     class Cached:
         def __init__(self, *_: Any) -> None: ...

@@ -94,6 +94,50 @@ def column(outcome: Outcome, replicate: int, name: str) -> list[float]:
     return [row[name] for row in outcome.replicates[replicate].curve]
 
 
+# Loops
+
+
+@pytest.mark.parametrize("loop", ["xla", "graph", "fit"])
+def test_the_loop_that_a_study_asks_for_trains_and_is_told(digits: Dataset, loop: str) -> None:
+    outcome, _ = run(TrialRunner(spec_of(loop=loop), digits), hyperparameters())
+    assert outcome.loop == loop
+    # The same to rounding, whichever it is.
+    expected, _ = run(TrialRunner(spec_of(), digits), hyperparameters())
+    assert column(outcome, 0, "loss") == pytest.approx(column(expected, 0, "loss"), abs=1e-5)
+    assert outcome.metrics["val_loss"] == pytest.approx(expected.metrics["val_loss"], abs=1e-5)
+
+
+def test_much_planned_work_is_compiled_and_little_is_not(digits: Dataset) -> None:
+    few, _ = run(TrialRunner(spec_of(), digits), hyperparameters())
+    many = spec_of(trials=10_000, space={"learning_rate": {"low": 0.1, "high": 0.2}})
+    compiled, _ = run(TrialRunner(many, digits), hyperparameters())
+    assert (few.loop, compiled.loop) == ("graph", "xla")
+
+
+def test_a_trial_goes_on_by_the_loop_that_it_was_begun_with_whatever_is_planned_by_now(
+    digits: Dataset,
+) -> None:
+    class Kept:
+        due, tree = True, None
+
+        def load(self) -> dict[str, Any] | None:
+            return self.tree
+
+        def save(self, tree: dict[str, Any]) -> None:
+            self.tree = tree
+
+    kept, epochs, noisy = Kept(), iter(range(2)), hyperparameters(dropout=0.2)
+    space = {"learning_rate": {"low": 0.1, "high": 0.2}}
+    few, many = (TrialRunner(spec_of(trials=trials, space=space), digits) for trials in (1, 10_000))
+    whole, _ = run(few, noisy)
+    with pytest.raises(StoppedError):
+        run(few, noisy, checkpoints=kept, should_stop=lambda: next(epochs, None) is None)
+    resumed, _ = run(many, noisy, checkpoints=kept)
+    assert resumed.loop == "graph"
+    assert resumed.curves == whole.curves
+    assert run(many, noisy)[0].loop == "xla"
+
+
 # Reports and curves
 
 

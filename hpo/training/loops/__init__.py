@@ -4,7 +4,7 @@
 what is `hpo.training.choice`'s to say. Imports TensorFlow.
 """
 
-from hpo.training.loops.contract import EVALUATION_BATCH, BatchWatch, CompilationError, Loop
+from hpo.training.loops.contract import BatchWatch, CompilationError, Loop
 from hpo.training.loops.graph import GraphLoop
 from hpo.training.loops.keras_fit import FitLoop
 from hpo.training.loops.xla import XlaLoop
@@ -12,4 +12,4 @@ from hpo.training.loops.xla import XlaLoop
 # By name, each before the one that trains what it cannot.
 LOOPS: dict[str, type[Loop]] = {"xla": XlaLoop, "graph": GraphLoop, "fit": FitLoop}
 
-__all__ = ["EVALUATION_BATCH", "LOOPS", "BatchWatch", "CompilationError", "Loop"]
+__all__ = ["LOOPS", "BatchWatch", "CompilationError", "FitLoop", "GraphLoop", "Loop", "XlaLoop"]

@@ -11,7 +11,7 @@ import numpy as np
 from hpo.training.samples import Array, Logs, Samples
 
 # Samples at a time where nothing is learned: enough to hide what a call costs, and little memory.
-EVALUATION_BATCH = 256
+EVALUATION_BATCH = 512
 
 
 class CompilationError(Exception):
@@ -51,10 +51,7 @@ class Loop(ABC):
     def evaluate(
         self, samples: Samples, watch: BatchWatch | None = None, batch: int = EVALUATION_BATCH
     ) -> Logs:
-        """Metrics of the model as it is, without training.
-
-        The size of a batch says nothing of most; Keras averages losses of single outputs over batches.
-        """
+        """Metrics of the model as it is, without training."""
 
     @abstractmethod
     def predict(self, samples: Samples) -> Any:

@@ -57,7 +57,7 @@ class FitLoop(Loop):
         return self.model.predict(x, batch_size=EVALUATION_BATCH, verbose=0)
 
 
-class _Told(keras.callbacks.Callback):
+class _Told(keras.callbacks.Callback):  # type: ignore[misc]
     """Hands on what Keras says of each batch."""
 
     def __init__(self, watch: BatchWatch) -> None:

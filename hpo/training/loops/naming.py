@@ -32,8 +32,7 @@ def traced_as(identity: str, trace: Callable[[], Any]) -> Any:
     try:
         with _numbered_from(identity):
             traced = trace()
-    except (tf.errors.InvalidArgumentError, KeyError):
-        # There is another function, or a gradient, of that name.
+    except tf.errors.InvalidArgumentError:  # there is another function of that name
         return trace()
     content = _content(traced)
     return traced if _contents.setdefault(identity, content) == content else trace()
@@ -41,10 +40,14 @@ def traced_as(identity: str, trace: Callable[[], Any]) -> Any:
 
 @contextlib.contextmanager
 def _numbered_from(identity: str) -> Iterator[None]:
-    first = int(hashlib.sha256(identity.encode()).hexdigest()[:12], 16)
-    numbers = itertools.count(first * 10_000)
+    first = int(hashlib.sha256(identity.encode()).hexdigest()[:12], 16) * 10_000
+    numbers = itertools.count(first)
     with replaced(ops, "uid", lambda: next(numbers)):
         yield
+    # The gradients that were defined inside have been used there. TensorFlow would keep them, and what they
+    # hold, for ever, and refuse others of their names.
+    for number in range(first, next(numbers)):
+        ops.gradient_registry._registry.pop(f"CustomGradient-{number}", None)
 
 
 def _content(traced: Any) -> str:

@@ -1,4 +1,4 @@
-"""The loop that is one XLA program an epoch: the least time a step where steps are small, the most to compile."""
+"""The loop that is one XLA program an epoch: the least time a step for small steps, the most to compile."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from hpo.training.loops.contract import CompilationError
 from hpo.training.loops.naming import traced_as
 from hpo.training.loops.programs import Graph, Program, ProgramLoop
 from hpo.training.loops.replacing import replaced
 from hpo.training.program_cache import CACHE
 from hpo.training.randomness import for_xla, uniform
-from hpo.training.samples import over_arrays
+from hpo.training.samples import Samples
 
 
 class XlaLoop(ProgramLoop):
@@ -26,31 +27,37 @@ class XlaLoop(ProgramLoop):
 
     def __init__(self, model: keras.Model) -> None:
         super().__init__(model)
-        self._compiled: dict[str, Program] = {}
+        self._compiled: dict[tuple[Any, ...], Program] = {}
 
     @property
     def compilations(self) -> int:
         """See `Loop`."""
         return super().compilations + len(self._compiled)
 
-    def _epoch_program(self, data: Any, batches: tf.Tensor) -> Program:
-        key = str(over_arrays(lambda tensor: (tuple(tensor.shape), tensor.dtype.name), (data, batches)))
+    def _epoch_program(self, samples: Samples, batches: tf.Tensor) -> Program:
+        key = samples.kind, samples.stored, *batches.shape
         if key not in self._compiled:
-            graph = self._graph("train", data, batches)
-            self._compiled[key] = self._prepared(lambda: self._compile(graph, key, data, batches))
+            graph = self._graph("train", samples, batches)
+            try:
+                program = self._prepared(lambda: self._compile(graph, samples, batches))
+            except CompilationError:
+                # XLA must know some sizes: how long the lists are that an LSTM's gradient is taken from.
+                sized = self._graph_of_one_size("train", samples, batches)
+                program = self._prepared(lambda: self._compile(sized, samples, batches))
+            self._compiled[key] = program
         return self._compiled[key]
 
-    def _compile(self, graph: Graph, shapes: Any, data: Any, batches: tf.Tensor) -> Program:
+    def _compile(self, graph: Graph, samples: Samples, batches: tf.Tensor) -> Program:
         """A program that has been compiled, or loaded from those that are kept, by running no step of it.
 
         XLA's error does not tell whether a kept program is damaged or the model cannot be compiled. A second
         attempt does: its program has another name, by which no kept one is found.
         """
-        if any(tensor.dtype == tf.string for tensor in tf.nest.flatten(data) if tensor is not None):
+        if any(spec.dtype == tf.string for spec in tf.nest.flatten(samples.specs) if spec is not None):
             # XLA would end the process.
             raise TypeError("strings are no data for it")
         function = tf.function(lambda *arguments: graph.traced(*arguments), autograph=False, jit_compile=True)
-        arguments = data, batches, tf.constant(0), tf.constant(0)
+        arguments = samples.data, batches, tf.constant(0), tf.constant(0)
 
         def trace() -> Any:
             return function.get_concrete_function(*arguments)
@@ -61,7 +68,7 @@ class XlaLoop(ProgramLoop):
 
         try:
             try:
-                return compiled(traced_as(f"{graph.traced.name} {shapes}", trace))
+                return compiled(traced_as(f"{graph.traced.name} {samples.stored} {batches.shape}", trace))
             except tf.errors.OpError:
                 if not CACHE.is_open:
                     raise
@@ -106,4 +113,3 @@ def _dropout_call(layer: keras.layers.Dropout) -> Callable[..., Any]:
         return tf.where(draws >= layer.rate, inputs / (1 - layer.rate), tf.zeros_like(inputs))
 
     return call
-
