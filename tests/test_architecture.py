@@ -24,6 +24,12 @@ OF_HELP = ("optuna", "sqlalchemy", "pandas", "sklearn", "scipy", "optuna_dashboa
 # These train, or look at a trained model.
 TENSORFLOW = {
     "hpo.training.samples",
+    "hpo.training.arrays",
+    "hpo.training.callbacks",
+    "hpo.training.datasets",
+    "hpo.training.inputs",
+    "hpo.training.labels",
+    "hpo.training.weights",
     "hpo.training.randomness",
     "hpo.training.choice",
     "hpo.training.loops",

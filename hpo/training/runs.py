@@ -15,7 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from hpo.training.callbacks import TEST_HOOKS, TRAIN_HOOKS, TestWatch, TrainWatch, need_batches
 from hpo.training.loops import LOOPS, BatchWatch, CompilationError, Loop
+from hpo.training.loops.contract import EVALUATION_BATCH
 from hpo.training.samples import Array, Logs, Samples, over_arrays
 
 logger = logging.getLogger(__name__)
@@ -95,9 +97,11 @@ class Trainer:
         """One epoch; see `Loop.train`."""
         return self._attempt(lambda: self.loop.train(samples, order, batch, watch))
 
-    def evaluate(self, samples: Samples, watch: BatchWatch | None = None) -> Logs:
+    def evaluate(
+        self, samples: Samples, watch: BatchWatch | None = None, batch: int = EVALUATION_BATCH
+    ) -> Logs:
         """Loss and metrics of the present weights."""
-        return self._attempt(lambda: self.loop.evaluate(samples, watch))
+        return self._attempt(lambda: self.loop.evaluate(samples, watch, batch))
 
     def predict(self, samples: Samples) -> Any:
         """The present model's outputs, shape (samples, *output shape)."""
@@ -145,8 +149,11 @@ class Trainer:
 class Run:
     """One training run on a trainer, advanced an epoch at a time, so that runs can go in lockstep.
 
-    `callbacks` are Keras callbacks; those of a batch are not called. Each epoch's order is drawn from
-    (`seed`, epoch). With `initial_state` the run starts there, else from the state the trainer holds.
+    `callbacks` are Keras callbacks, called as `model.fit` calls them; an epoch is run batch by batch only if
+    one of them acts on batches. Each epoch's order is drawn from (`seed`, epoch), or is the samples' own
+    without `shuffle`. With `initial_state` the run starts there, else from the state the trainer holds. It
+    begins with `initial_epoch`, counted from 0, or where a callback has set the model back to. It validates
+    after every `validation_freq` epochs or, if that is a list, after those, counted from 1.
     """
 
     def __init__(
@@ -160,27 +167,47 @@ class Run:
         callbacks: Sequence[keras.callbacks.Callback] = (),
         seed: int = 0,
         initial_state: Sequence[Array] | None = None,
+        shuffle: bool = True,
+        verbose: int | str = 0,
+        initial_epoch: int = 0,
+        validation_freq: int | Sequence[int] = 1,
+        validation_batch_size: int | None = None,
     ) -> None:
         self.trainer, self.samples, self.validation = trainer, samples, validation
         self.batch = len(samples) if batch_size == "full" else min(batch_size, len(samples))
         self.epochs, self.seed = epochs, seed
-        self.epoch = 0
         self.finished = False
         self.train_seconds = 0.0
         self.state: Sequence[Array] | None = initial_state
         self.kept: Sequence[Array] | None = None
         self._logs: Logs = {}
+        self._shuffle, self._validation_freq = shuffle, validation_freq
         self._enter()
-        self.history = keras.callbacks.History()
+        model = trainer.model
         self._callbacks = keras.callbacks.CallbackList(
-            [*callbacks, self.history],
-            model=trainer.model,
+            list(callbacks),
+            add_history=True,
+            add_progbar=verbose != 0,
+            model=model,
+            verbose=verbose,
             epochs=epochs,
             steps=-(-len(samples) // self.batch),
-            verbose=0,
         )
-        trainer.model.stop_training = False
+        self.history: keras.callbacks.History = self._callbacks._history
+        self._train_batches = need_batches(self._callbacks.callbacks, TRAIN_HOOKS)
+        self._test_batches = need_batches(self._callbacks.callbacks, TEST_HOOKS)
+        self._evaluation_batch = validation_batch_size or (
+            self.batch if self._test_batches else EVALUATION_BATCH
+        )
+        model.stop_training = False
+        model._initial_epoch = None
         self._callbacks.on_train_begin()
+        # Set by BackupAndRestore. Keras would begin the next fit there, too.
+        self.epoch = model._initial_epoch or initial_epoch
+        model._initial_epoch = None
+        self._stopping: bool = model.stop_training
+        if self.epoch >= epochs:
+            self.stop()
 
     def advance(self) -> Logs:
         """Train one epoch, evaluate, call the callbacks; returns the epoch's logs (`val_` for validation)."""
@@ -188,22 +215,46 @@ class Run:
             raise RuntimeError(f"the run has finished after {self.epoch} epochs")
         self._enter()
         model = self.trainer.model
-        model.stop_training = False
+        model.stop_training = self._stopping
         self._callbacks.on_epoch_begin(self.epoch)
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.samples.rows)
-        compiling = self.trainer.compile_seconds
-        started = time.perf_counter()
-        logs = self.trainer.train(self.samples, order, self.batch)
-        elapsed = time.perf_counter() - started
-        self.train_seconds += elapsed - (self.trainer.compile_seconds - compiling)
-        if self.validation is not None:
-            validation = self.trainer.evaluate(self.validation)
-            logs |= {f"val_{name}": value for name, value in validation.items()}
+        logs = self._train()
+        if self.validation is not None and self._is_validated():
+            logs |= {f"val_{name}": value for name, value in self._validate(self.validation).items()}
+        # Keras's fit, as a loop, has made one of its own.
+        model.history = self.history
         self._callbacks.on_epoch_end(self.epoch, dict(logs))
         self.epoch += 1
         self._logs = logs
         if model.stop_training or self.epoch >= self.epochs:
             self.stop()
+        return logs
+
+    def _train(self) -> Logs:
+        order = self.samples.rows
+        if self._shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
+        model = self.trainer.model
+        # Where training has been stopped already, Keras trains one batch.
+        watched = self._train_batches or model.stop_training
+        watch = TrainWatch(model, self._callbacks) if watched else None
+        compiling = self.trainer.compile_seconds
+        started = time.perf_counter()
+        logs = self.trainer.train(self.samples, order, self.batch, watch)
+        elapsed = time.perf_counter() - started
+        self.train_seconds += elapsed - (self.trainer.compile_seconds - compiling)
+        return logs
+
+    def _is_validated(self) -> bool:
+        number, every = self.epoch + 1, self._validation_freq
+        return number % every == 0 if isinstance(every, int) else number in every
+
+    def _validate(self, validation: Samples) -> Logs:
+        model = self.trainer.model
+        model.stop_evaluating = False
+        watch = TestWatch(model, self._callbacks) if self._test_batches else None
+        self._callbacks.on_test_begin()
+        logs = self.trainer.evaluate(validation, watch, self._evaluation_batch)
+        self._callbacks.on_test_end(dict(logs))
         return logs
 
     def stop(self) -> None:

@@ -66,9 +66,10 @@ class Samples:
         return specs
 
     @cached_property
-    def kind(self) -> tuple[Any, ...]:
-        """Equal for samples of the same shapes and types, however many there are."""
-        return tuple(tf.nest.flatten(self.specs))
+    def kind(self) -> str:
+        """Equal for samples of the same shapes, types and nesting, however many there are."""
+        # (x, y) and ((x,), (y,)) are flat the same, but not to a program.
+        return str(self.specs)
 
 
 def over_arrays(function: Callable[[Any], Any], nested: Any) -> Any:

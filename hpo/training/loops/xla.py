@@ -53,7 +53,7 @@ class XlaLoop(ProgramLoop):
         XLA's error does not tell whether a kept program is damaged or the model cannot be compiled. A second
         attempt does: its program has another name, by which no kept one is found.
         """
-        if any(spec.dtype == tf.string for spec in samples.kind if spec is not None):
+        if any(spec.dtype == tf.string for spec in tf.nest.flatten(samples.specs) if spec is not None):
             # XLA would end the process.
             raise TypeError("strings are no data for it")
         function = tf.function(lambda *arguments: graph.traced(*arguments), autograph=False, jit_compile=True)
