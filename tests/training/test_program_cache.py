@@ -31,7 +31,7 @@ from hpo.training.device import prepare_tensorflow
 prepare_tensorflow(int(sys.argv[1]))
 after = {name: os.environ.get(name) for name in names}
 import keras, numpy as np, tensorflow as tf
-from hpo.training.epochs import Samples
+from hpo.training.samples import Samples
 from hpo.training.runs import Run, Trainer
 
 class Text(keras.layers.Layer):
@@ -46,16 +46,17 @@ def train(*layers):
     samples = Samples.of(np.arange(64, dtype=np.uint8).reshape(16, 4), np.arange(16) % 3)
     trainer = Trainer(model)
     trainer.build(samples)
-    run = Run(trainer, samples, validation=samples, batch_size=4, epochs=2)
-    while not run.finished:
-        run.advance()
+    for batch in (2, 4, 8):  # a program each
+        run = Run(trainer, samples, validation=samples, batch_size=batch, epochs=2)
+        while not run.finished:
+            run.advance()
     trainer.predict(samples)
     return trainer
 
 trainer = train(*([Text()] if "uncompilable" in sys.argv else []))
 threads = tf.config.threading
 print(json.dumps({
-    "compiled": type(trainer.epochs).__name__,
+    "compiled": type(trainer.loop).__name__,
     "weights": [weight.tolist() for weight in trainer.state],
     "environment": [before, after],
     "threads": [threads.get_intra_op_parallelism_threads(), threads.get_inter_op_parallelism_threads()],
@@ -126,7 +127,7 @@ def test_a_second_process_loads_the_programs_and_of_damaged_ones_only_these_are_
     flip(flipped)
     third = train(cache)
     assert filled.first["weights"] == second["weights"] == third["weights"]
-    assert third["compiled"] == "CompiledEpochs"
+    assert third["compiled"] == "XlaLoop"
     assert {file: kept(cache).get(file) for file in others} == {file: programs[file] for file in others}
     for file in (truncated, flipped):
         assert kept(cache).get(file) is None or file.stat().st_size > 3000
@@ -141,21 +142,21 @@ def test_programs_that_nobody_noted_are_compiled_again(filled: Filled, tmp_path:
         truncate(program)
     second = train(cache)
     assert second["weights"] == filled.first["weights"]
-    assert second["compiled"] == "CompiledEpochs"
+    assert second["compiled"] == "XlaLoop"
     assert all(file.stat().st_size > 200 for file in kept(cache))
 
 
 def test_a_model_that_xla_cannot_compile_leaves_the_programs_alone(filled: Filled, tmp_path: Path) -> None:
     cache = filled.copy(tmp_path)
     programs = kept(cache)
-    assert train(cache, "uncompilable")["compiled"] == "PlainEpochs"
+    assert train(cache, "uncompilable")["compiled"] == "GraphLoop"
     assert programs.items() <= kept(cache).items()
 
 
 def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    assert train(blocked)["compiled"] == "CompiledEpochs"
+    assert train(blocked)["compiled"] == "XlaLoop"
 
 
 def test_the_environment_stays_and_threads_are_as_many_as_asked_for(filled: Filled, tmp_path: Path) -> None:
