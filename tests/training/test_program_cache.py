@@ -46,7 +46,8 @@ def train(*layers):
     samples = Samples.of(np.arange(64, dtype=np.uint8).reshape(16, 4), np.arange(16) % 3)
     trainer = Trainer(model)
     trainer.build(samples)
-    for batch in (2, 4, 8):  # a program each
+    batches = (2, 4, 8)  # a program each
+    for batch in reversed(batches) if "reversed" in sys.argv else batches:
         run = Run(trainer, samples, validation=samples, batch_size=batch, epochs=2)
         while not run.finished:
             run.advance()
@@ -131,6 +132,13 @@ def test_a_second_process_loads_the_programs_and_of_damaged_ones_only_these_are_
     assert {file: kept(cache).get(file) for file in others} == {file: programs[file] for file in others}
     for file in (truncated, flipped):
         assert kept(cache).get(file) is None or file.stat().st_size > 3000
+
+
+def test_programs_are_found_in_whatever_order_they_are_needed(filled: Filled, tmp_path: Path) -> None:
+    cache = filled.copy(tmp_path)
+    programs = kept(cache)
+    assert train(cache, "reversed")["compiled"] == "XlaLoop"
+    assert kept(cache) == programs
 
 
 def test_programs_that_nobody_noted_are_compiled_again(filled: Filled, tmp_path: Path) -> None:
