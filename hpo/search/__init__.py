@@ -9,7 +9,7 @@ private.
 
 from hpo.search.distributions import decode, distributions, encode, hyperparameters_of, suggest
 from hpo.search.plan import first_withdrawn, plan
-from hpo.search.samplers import make_pruner, make_sampler
+from hpo.search.samplers import make_pruner, make_sampler, may_prune
 from hpo.search.workload import Workload, workload
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "hyperparameters_of",
     "make_pruner",
     "make_sampler",
+    "may_prune",
     "plan",
     "suggest",
     "workload",

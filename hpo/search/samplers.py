@@ -37,3 +37,24 @@ def make_pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
         max_resource=spec.hyperparameter_table().epochs,
         reduction_factor=pruner.reduction_factor,
     )
+
+
+def may_prune(spec: StudySpec, epoch: int) -> bool:
+    """Whether the declared pruner can end a trial after this epoch, if it is asked after each.
+
+    >>> pruner = {"name": "hyperband", "min_epochs": 2, "reduction_factor": 3}
+    >>> data, space = {"name": "digits"}, {"dropout": [0.1, 0.2]}
+    >>> spec = SearchSpec(name="s", kind="search", data=data, space=space, trials=2, pruner=pruner)
+    >>> [epoch for epoch in range(1, 50) if may_prune(spec, epoch)]
+    [2, 6, 18]
+    """
+    if not isinstance(spec, SearchSpec) or spec.pruner.name == "none":
+        return False
+    pruner = spec.pruner
+    if pruner.name == "median":
+        return epoch >= pruner.min_epochs
+    # The brackets of Hyperband begin at different rungs of the same ladder.
+    rung = pruner.min_epochs
+    while rung < epoch:
+        rung *= pruner.reduction_factor
+    return rung == epoch

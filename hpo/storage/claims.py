@@ -104,8 +104,8 @@ class Claim:
         with self.lease.engine.begin() as connection:
             if not self.lease.is_held_in(connection):
                 return self._is_finished_by_this(connection)
-            self.reports.write_in(connection, self.trial_id)
             if ended := self._end(connection, state, _datetime_complete_utc=_utc_now()):
+                self.reports.write_in(connection, self.trial_id)
                 self._upsert(connection, models.TrialUserAttributeModel, attributes or {})
                 self._upsert(connection, models.TrialSystemAttributeModel, system)
                 self._forget_checkpoint(connection)
@@ -123,8 +123,10 @@ class Claim:
         with self.lease.engine.begin() as connection:
             if not self.lease.is_held_in(connection):
                 return False
-            self.reports.write_in(connection, self.trial_id)
             if ended := self._end(connection, TrialState.WAITING):
+                # What cannot be written is no reason to keep the trial: it is trained again.
+                with contextlib.suppress(sa.exc.SQLAlchemyError), connection.begin_nested():
+                    self.reports.write_in(connection, self.trial_id)
                 self._upsert(connection, models.TrialUserAttributeModel, attributes or {})
             self.lease.release_in(connection)
         self.reports.clear()

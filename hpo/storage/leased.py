@@ -19,7 +19,7 @@ class LeasedTrial(optuna.trial.Trial):
     """Optuna's trial, whose calls outlast what passes of the database and write only while it is claimed.
 
     They raise LeaseLostError once another worker may have the trial. What is reported within
-    `report_seconds` is written together.
+    `report_seconds` is written together; `may_prune` says whether the pruner can end a trial after a step.
     """
 
     def __init__(
@@ -29,8 +29,10 @@ class LeasedTrial(optuna.trial.Trial):
         retry: Patience,
         *,
         report_seconds: float = REPORT_SECONDS,
+        may_prune: Callable[[int], bool] = lambda _: True,
     ) -> None:
         self._claim, self._retry, self._report_seconds = claim, retry, report_seconds
+        self._may_prune, self._has_asked = may_prune, False
         begin = super().__init__
         retry(lambda: begin(study, claim.trial_id))
 
@@ -53,7 +55,15 @@ class LeasedTrial(optuna.trial.Trial):
         self._cached_frozen_trial.user_attrs[key] = value
 
     def should_prune(self) -> bool:
-        """See Optuna."""
+        """See Optuna. The database is asked only where the pruner can prune.
+
+        It judges this trial by what is here, and by the results and rungs of others: reports may wait.
+        """
+        reported = self._cached_frozen_trial.intermediate_values
+        # The worker that had the trial before may have passed a rung without asking.
+        if not reported or (self._has_asked and not self._may_prune(max(reported))):
+            return False
+        self._has_asked = True
         return self._kept(super().should_prune)
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:

@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 
 from hpo.errors import WorkerError
 from hpo.registry import StoredStudy
-from hpo.search import hyperparameters_of, suggest
+from hpo.search import hyperparameters_of, may_prune, suggest
 from hpo.spec import METRICS, Hyperparameters, SearchSpec
 from hpo.storage import (
     Attachment,
@@ -266,7 +266,8 @@ class Worker:
             optuna_study = self._retry(lambda: study.optuna_for(claim.number))
             runner = self._runner_of(study)
         self._serving.has_trained(study)
-        trial = LeasedTrial(optuna_study, claim, self._retry)
+        may = partial(may_prune, study.spec)
+        trial = LeasedTrial(optuna_study, claim, self._retry, may_prune=may)
         outcome = self._outcome(study, trial, claim, keeper, partial(runner, checkpoints=checkpoints))
         if outcome is None or not self._record(study, claim, trial, outcome):
             return False

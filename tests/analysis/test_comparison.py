@@ -404,6 +404,7 @@ def trials_of(results: Mapping[str, list[float | None]], spec: StudySpec) -> lis
             finished=None,
             worker=None,
             threads=None,
+            loop=None,
             retries=0,
             versions={},
             reason=None,

@@ -369,7 +369,7 @@ def test_a_broken_database_is_an_error_and_no_failed_trial(create):
 
     with (
         meanwhile(study, break_reports),
-        pytest.raises(optuna.exceptions.StorageInternalError),
+        pytest.raises(sa.exc.OperationalError, match="nowhere"),
     ):
         worker_of(study).run(exit_when_idle=True)
     assert states(study) == ["waiting", "waiting"]
