@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from sqlalchemy.orm import aliased
 
 from hpo.storage.bulk import read_configurations
 from hpo.storage.claims import key_of
-from hpo.storage.leases import OWNER_LENGTH, leases, now
+from hpo.storage.leases import OWNER_LENGTH, clock, leases
 
 WORKER_ATTRIBUTE = "worker"
 
@@ -39,32 +40,35 @@ def begun_trials(connection: sa.Connection, studies: Sequence[int], *, since: da
 
     One query, since workers ask before each claim. None of another program's.
     """
+    asked = _asked(connection.dialect.name)
+    given = {"studies": list(studies), "since": since.astimezone(UTC).replace(tzinfo=None)}
+    return [found for row in connection.execute(asked, given) if (found := _begun(row)) is not None]
+
+
+@cache
+def _asked(dialect: str) -> sa.Select[Any]:
+    # To build it anew each time takes as long as the database does.
     trial, waiting = models.TrialModel, aliased(models.TrialModel)
     attribute = models.TrialUserAttributeModel
-    first = sa.select(sa.func.min(waiting.study_id)).where(
-        waiting.study_id.in_(studies), waiting.state == TrialState.WAITING
-    )
-    runs = trial.state == TrialState.RUNNING
+    among: Any = sa.bindparam("studies", expanding=True)
+    waits = waiting.study_id.in_(among) & (waiting.state == TrialState.WAITING)
+    first = sa.select(sa.func.min(waiting.study_id)).where(waits).scalar_subquery()
     ended = trial._datetime_complete_utc
-    asked = (
+    named = (attribute.trial_id == trial.trial_id) & (attribute.key == WORKER_ATTRIBUTE)
+    return (
         sa.select(
             trial.study_id,
             trial.trial_id,
             ended.label("ended"),
             leases.c.owner,
-            (leases.c.expires >= now(connection)).label("held"),
+            (leases.c.expires >= clock(dialect)).label("held"),
             attribute.value_json.label("worker"),
         )
         .join(leases, leases.c.key == key_of(trial.trial_id), isouter=True)
-        .join(
-            attribute,
-            (attribute.trial_id == trial.trial_id) & (attribute.key == WORKER_ATTRIBUTE),
-            isouter=True,
-        )
-        .where(trial.study_id == first.scalar_subquery())
-        .where(runs | (ended >= since.astimezone(UTC).replace(tzinfo=None)))
+        .join(attribute, named, isouter=True)
+        .where(trial.study_id == first)
+        .where((trial.state == TrialState.RUNNING) | (ended >= sa.bindparam("since")))
     )
-    return [found for row in connection.execute(asked) if (found := _begun(row)) is not None]
 
 
 def _begun(row: Any) -> BegunTrial | None:

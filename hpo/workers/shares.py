@@ -22,7 +22,7 @@ from hpo.storage import BegunTrial, Storage, trial_id
 # A worker that joins others learns what they have begun since then.
 FIRST_LOOK = timedelta(hours=1)
 # A worker between two trials holds no lease, and clocks differ a little.
-RECENT = timedelta(seconds=10)
+RECENT = timedelta(seconds=5)
 # Waiting trials that are read at once, and at the most for one claim: 20 ms and 160 ms.
 WINDOW, LONGEST_SEARCH = 256, 2048
 
