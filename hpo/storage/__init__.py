@@ -11,6 +11,7 @@ is in here: `handles` has public names for what others need of it, `inspection` 
 """
 
 from hpo.storage.artifacts import DEFAULT_ARTIFACT_DIR, ArtifactFolder, Attachment
+from hpo.storage.begun import BegunTrial
 from hpo.storage.bulk import BulkReadingStorage
 from hpo.storage.cache import TrialCache
 from hpo.storage.claims import RETRIES_ATTRIBUTE, Claim
@@ -26,7 +27,7 @@ from hpo.storage.handles import (
     trial_id,
 )
 from hpo.storage.leased import LeasedTrial
-from hpo.storage.leases import Lease, new_token
+from hpo.storage.leases import OWNER_LENGTH, Lease, new_token
 from hpo.storage.patience import Patience, passes, reason
 from hpo.storage.results import TrialResult
 from hpo.storage.storage import Storage, StudyRow
@@ -34,9 +35,11 @@ from hpo.storage.storage import Storage, StudyRow
 __all__ = [
     "DEFAULT_ARTIFACT_DIR",
     "DEFAULT_URL",
+    "OWNER_LENGTH",
     "RETRIES_ATTRIBUTE",
     "ArtifactFolder",
     "Attachment",
+    "BegunTrial",
     "BulkReadingStorage",
     "Claim",
     "Lease",

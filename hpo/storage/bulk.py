@@ -82,6 +82,17 @@ def _read(connection: sa.Connection, study_id: int, wanted: sa.Select[Any]) -> l
     return [_frozen(row, *(part.get(row.trial_id) for part in parts)) for row in trials]
 
 
+def read_configurations(connection: sa.Connection, trial_ids: Collection[int]) -> list[FrozenTrial]:
+    """Trials, by id, with their parameters and user attributes and nothing else of what they have."""
+    wanted = sa.select(models.TrialModel.trial_id).where(_is_among(trial_ids))
+    trials = connection.execute(_trials(wanted)).all()
+    params = _by_trial(connection, _param_rows(wanted), _params)
+    user = _by_trial(connection, _attribute_rows(models.TrialUserAttributeModel, wanted), _attributes)
+    return [
+        _frozen(row, None, params.get(row.trial_id), user.get(row.trial_id), None, None) for row in trials
+    ]
+
+
 def _wanted(
     study_id: int, states: Iterable[TrialState] | None, included: Collection[int], newer_than: int
 ) -> sa.Select[Any]:
@@ -91,9 +102,13 @@ def _wanted(
         wanted = wanted.where(trial.state.in_(list(states)))
     if newer_than < 0:
         return wanted
+    return wanted.where((trial.trial_id > newer_than) | _is_among(included))
+
+
+def _is_among(trial_ids: Collection[int]) -> sa.ColumnElement[bool]:
     # As literals: a database takes only so many parameters.
-    among: Any = sa.bindparam("among", list(included), expanding=True, literal_execute=True)
-    return wanted.where((trial.trial_id > newer_than) | trial.trial_id.in_(among))
+    among: Any = sa.bindparam("among", list(trial_ids), expanding=True, literal_execute=True)
+    return models.TrialModel.trial_id.in_(among)
 
 
 def _trials(wanted: sa.Select[Any]) -> sa.Select[Any]:
@@ -114,19 +129,24 @@ def _trials(wanted: sa.Select[Any]) -> sa.Select[Any]:
 def _tables(wanted: sa.Select[Any]) -> Iterator[tuple[sa.Select[Any], Gather]]:
     """What `_frozen` takes: rows of a table, sorted by trial, and what they make of those of one trial."""
     value, step = models.TrialValueModel, models.TrialIntermediateValueModel
-    param = models.TrialParamModel
     yield _rows(value, wanted, value.objective, value.value, _text(value.value_type)), _values
-    yield (
-        _rows(param, wanted, param.param_id, param.param_name, param.param_value, param.distribution_json),
-        _params,
-    )
+    yield _param_rows(wanted), _params
     for attribute in (models.TrialUserAttributeModel, models.TrialSystemAttributeModel):
-        key: Any = sa.inspect(attribute).primary_key[0]
-        yield _rows(attribute, wanted, key, attribute.key, attribute.value_json), _attributes
+        yield _attribute_rows(attribute, wanted), _attributes
     yield (
         _rows(step, wanted, step.step, step.intermediate_value, _text(step.intermediate_value_type)),
         _steps,
     )
+
+
+def _param_rows(wanted: sa.Select[Any]) -> sa.Select[Any]:
+    param = models.TrialParamModel
+    return _rows(param, wanted, param.param_id, param.param_name, param.param_value, param.distribution_json)
+
+
+def _attribute_rows(attribute: Any, wanted: sa.Select[Any]) -> sa.Select[Any]:
+    key: Any = sa.inspect(attribute).primary_key[0]
+    return _rows(attribute, wanted, key, attribute.key, attribute.value_json)
 
 
 def _rows(model: Any, wanted: sa.Select[Any], order: Any, *columns: Any) -> sa.Select[Any]:

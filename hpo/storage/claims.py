@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -171,10 +171,17 @@ class Claim:
 
 
 def claim_first(
-    engine: sa.Engine, studies: Sequence[int], *, owner: str, seconds: float, token: str
+    engine: sa.Engine,
+    studies: Sequence[int],
+    *,
+    owner: str,
+    seconds: float,
+    token: str,
+    deferred: Collection[int] = (),
 ) -> Claim | None:
     """Take the first trial of these studies that waits, or whose worker has lost it, and make it RUNNING.
 
+    Of a study, those that were lost come first, the waiting ones with `deferred` ids last.
     Doing it again with the same token, after its reply was lost, finds the same trial.
     """
     # The trial's row is locked first, then the lease's; who holds a lease and ends its trial locks them the
@@ -182,7 +189,7 @@ def claim_first(
     passed_over: list[int] = []
     while studies:
         with engine.begin() as connection:
-            found = connection.execute(_first_free(connection, studies, token, passed_over)).first()
+            found = connection.execute(_first_free(connection, studies, token, passed_over, deferred)).first()
             if found is None:
                 return None
             lease = Lease(engine, trial_key(found.trial_id), token, seconds)
@@ -215,7 +222,11 @@ def _begun(connection: sa.Connection, found: Any, lease: Lease) -> Claim:
 
 
 def _first_free(
-    connection: sa.Connection, studies: Sequence[int], token: str, passed_over: Sequence[int]
+    connection: sa.Connection,
+    studies: Sequence[int],
+    token: str,
+    passed_over: Sequence[int],
+    deferred: Collection[int],
 ) -> sa.Select[Any]:
     """The first trial that may be claimed, its row locked until the transaction ends."""
     trial = models.TrialModel
@@ -239,10 +250,21 @@ def _first_free(
         )
         .where(trial.study_id.in_(studies), waits | lost)
         .where(trial.trial_id.not_in(passed_over))
-        .order_by(~own_already, trial.study_id, trial.number)
+        .order_by(~own_already, trial.study_id, _turn(deferred), trial.number)
         .limit(1)
         .with_for_update(of=trial, skip_locked=True)
     )
+
+
+def _turn(deferred: Collection[int]) -> sa.ColumnElement[int]:
+    """Which trials of a study come first: 0 for what was lost, 2 for what waits and is deferred."""
+    trial = models.TrialModel
+    lost: Any = (trial.state == TrialState.RUNNING, 0)
+    if not deferred:
+        return sa.case(lost, else_=1)
+    # As literals: a database takes only so many parameters.
+    among: Any = sa.bindparam("deferred", list(deferred), expanding=True, literal_execute=True)
+    return sa.case(lost, (trial.trial_id.in_(among), 2), else_=1)
 
 
 def _attribute(model: Any, key: str) -> sa.ScalarSelect[Any]:

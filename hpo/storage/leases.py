@@ -108,6 +108,11 @@ def _is_locked(connection: sa.Connection, key: str) -> bool:
 
 def now(bind: sa.Engine | sa.Connection) -> sa.ColumnElement[float]:
     """Seconds since 1970 by the database's clock, the one clock that all workers share."""
-    if bind.dialect.name == "sqlite":
+    return clock(bind.dialect.name)
+
+
+def clock(dialect: str) -> sa.ColumnElement[float]:
+    """The same for a kind of database, in a statement that is kept."""
+    if dialect == "sqlite":
         return sa.literal_column("(julianday('now') - 2440587.5) * 86400.0", sa.Double)
     return sa.literal_column("extract(epoch from clock_timestamp())", sa.Double)

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.errors import StorageError
 from hpo.storage import planned
 from hpo.storage.artifacts import ArtifactFolder, artifact_path, artifacts_of
+from hpo.storage.begun import BegunTrial, begun_trials, configurations, waiting_trials
 from hpo.storage.bulk import READING, BulkReadingStorage
 from hpo.storage.cache import TrialCache
 from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, Claim, claim_first, held, leased, trial_key
@@ -188,14 +190,36 @@ class Storage:
         return self._trials(study_id, (models.TrialModel.state == TrialState.RUNNING) & ~leased())
 
     def claim(
-        self, studies: Sequence[int], *, owner: str, seconds: float, token: str | None = None
+        self,
+        studies: Sequence[int],
+        *,
+        owner: str,
+        seconds: float,
+        token: str | None = None,
+        deferred: Collection[int] = (),
     ) -> Claim | None:
         """Take the first trial of these studies that waits, or whose worker has lost it, and make it RUNNING.
 
+        Of a study, those that were lost come first, the waiting ones with `deferred` ids last.
         With the `token` of a claim whose reply was lost, the same trial is found.
         """
         token = token or new_token()
-        return claim_first(self.engine, studies, owner=owner, seconds=seconds, token=token)
+        return claim_first(self.engine, studies, owner=owner, seconds=seconds, token=token, deferred=deferred)
+
+    def begun(self, studies: Sequence[int], *, since: datetime) -> list[BegunTrial]:
+        """Of the first of these studies in which a trial waits, those that run, or have ended since then."""
+        with self.reading.connect() as connection:
+            return begun_trials(connection, studies, since=since)
+
+    def waiting(self, study_id: int, *, after: int, limit: int) -> list[FrozenTrial]:
+        """The next trials of a study that wait, after an id, at most `limit`, as configurations."""
+        with self.reading.connect() as connection:
+            return waiting_trials(connection, study_id, after=after, limit=limit)
+
+    def configurations(self, trial_ids: Collection[int]) -> list[FrozenTrial]:
+        """These trials, by id, with their parameters and user attributes and nothing else."""
+        with self.reading.connect() as connection:
+            return configurations(connection, trial_ids)
 
     def expire_leases(self, owner: str) -> None:
         """Let the leases of a worker that is known to have ended be over at once."""

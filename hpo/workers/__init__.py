@@ -6,10 +6,11 @@ runner of `trials` trains it. Its result is one transaction with the lease. Told
 checkpoint and puts the trial back; if the worker dies, the lease ends and the next worker goes on.
 
 `Serving` knows which studies a worker serves. It opens a study before anything of it is claimed, and passes
-over for a while what it cannot read or train: no study costs the others anything. A worker that finds
-nothing to claim plans. `run_workers` is the crew of `hpo run`: child processes of `hpo worker`, replaced when
-they die or grow, unless they end with the exit code that says that the study cannot be trained. Imports
-registry, trials, training and storage.
+over for a while what it cannot read or train: no study costs the others anything. `Shares` knows which
+compile keys other workers have begun: what waits with them is claimed last, so that one key is compiled by
+one worker as long as there is other work. A worker that finds nothing to claim plans. `run_workers` is the
+crew of `hpo run`: child processes of `hpo worker`, replaced when they die or grow, unless they end with the
+exit code that says that the study cannot be trained. Imports registry, trials, training and storage.
 """
 
 from hpo.workers.crew import cores, run_workers

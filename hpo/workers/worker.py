@@ -26,6 +26,7 @@ from hpo.registry import StoredStudy
 from hpo.search import hyperparameters_of, may_prune, suggest
 from hpo.spec import METRICS, Hyperparameters, SearchSpec
 from hpo.storage import (
+    OWNER_LENGTH,
     Attachment,
     Claim,
     LeasedTrial,
@@ -43,6 +44,7 @@ from hpo.trials.outcome import Outcome, StoppedError
 from hpo.versions import versions
 from hpo.workers.keeper import Keeper
 from hpo.workers.serving import CannotTrainError, Delay, Serving, UntrainableError, preparing
+from hpo.workers.shares import Shares
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +120,7 @@ class Worker:
         self._may_exit = False
         self._runner: tuple[int, Runner] | None = None
         self._serving = Serving(storage, studies, retry=self._retry)
+        self._shares = Shares(storage, self.name[:OWNER_LENGTH])
 
     @cached_property
     def _versions(self) -> dict[str, str]:
@@ -206,7 +209,14 @@ class Worker:
 
     def _claim(self, served: Sequence[int]) -> Claim | None:
         token, seconds = new_token(), self._lease_seconds
-        return self._retry(lambda: self._storage.claim(served, owner=self.name, seconds=seconds, token=token))
+        deferred = self._retry(
+            lambda: self._shares.left_to_others(served, lambda key: self._serving[key].spec)
+        )
+        return self._retry(
+            lambda: self._storage.claim(
+                served, owner=self.name, seconds=seconds, token=token, deferred=deferred
+            )
+        )
 
     def _is_done(self, planning: Delay, *, exit_when_idle: bool) -> bool:
         """Whether a worker that has found nothing to claim will find nothing later."""

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -491,6 +491,65 @@ def test_a_claim_whose_reply_was_lost_is_the_same_trial_whatever_is_free_by_then
     # Its own lease is no other's, for whose end it would wait.
     assert time.monotonic() - started < 30
     assert len(lease_rows(storage)) == 1
+
+
+def test_deferred_trials_are_claimed_last_lost_ones_first_and_studies_in_their_order(storage):
+    first, second = new_study(storage, trials=4), new_study(storage, trials=1, name="second")
+    studies, ids = [first._study_id, second._study_id], [trial._trial_id for trial in first.trials]
+    taken = []
+    for deferred in (ids[:2], ids[:2], ids[:2], ids[:2], ids[:2]):
+        found = storage.claim(studies, owner="test", seconds=60, deferred=deferred)
+        taken.append((found.study_id, found.number))
+    assert taken == [(studies[0], number) for number in (2, 3, 0, 1)] + [(studies[1], 0)]
+    expire(storage)
+    assert storage.claim(studies, owner="test", seconds=60, deferred=ids).number == 0
+
+
+def test_a_lost_trial_is_claimed_before_what_waits_with_a_smaller_number(storage):
+    study = new_study(storage, trials=3)
+    ids = [trial._trial_id for trial in study.trials]
+    lost = storage.claim([study._study_id], owner="dead", seconds=60, deferred=ids[:2])
+    expire(storage)
+    assert claim(storage, study).trial_id == lost.trial_id == ids[2]
+    assert claim(storage, study).trial_id == ids[0]
+
+
+def test_what_has_begun_is_told_of_the_first_study_in_which_a_trial_waits(storage):
+    done, study = new_study(storage, trials=1, name="done"), new_study(storage, trials=4)
+    studies, before = [done._study_id, study._study_id], datetime.now(UTC) - timedelta(minutes=1)
+    assert claim(storage, done).finish(TrialState.COMPLETE, value=1.0, attributes={"worker": "past"})
+    assert storage.begun(studies, since=before) == []
+    study.ask()  # another program's
+    finished, lost = claim(storage, study), claim(storage, study)
+    assert finished.finish(TrialState.COMPLETE, value=1.0, attributes={"worker": "a"})
+    expire(storage)
+    told = {trial.trial_id: trial for trial in storage.begun(studies, since=before)}
+    assert {key: (trial.worker, trial.held) for key, trial in told.items()} == {
+        finished.trial_id: ("a", False),
+        lost.trial_id: ("test", False),
+    }
+    assert told[finished.trial_id].ended > before
+    assert told[lost.trial_id].ended is None
+    assert claim(storage, study).trial_id == lost.trial_id
+    (held,) = storage.begun(studies, since=datetime.now(UTC) + timedelta(minutes=1))
+    assert (held.trial_id, held.held) == (lost.trial_id, True)
+
+
+def test_configurations_are_read_without_what_trials_have_reported(storage):
+    study = new_study(storage)
+    for rate in (0.1, 0.2, 0.3):
+        study.enqueue_trial({"rate": rate}, user_attrs={"arm": f"{rate}"})
+    begun = study.ask()
+    begun.suggest_float("rate", 0, 1)
+    begun.report(1.0, 1)
+    (read,) = storage.configurations([begun._trial_id])
+    assert (read.params, read.user_attrs) == ({"rate": 0.1}, {"arm": "0.1"})
+    assert (read.distributions, read.intermediate_values) == (begun.distributions, {})
+    assert storage.configurations([]) == []
+    waiting = storage.waiting(study._study_id, after=-1, limit=1)
+    assert [trial.number for trial in waiting] == [1]
+    more = storage.waiting(study._study_id, after=waiting[0]._trial_id, limit=5)
+    assert [trial.user_attrs for trial in more] == [{"arm": "0.3"}]
 
 
 def test_a_claim_passes_over_a_trial_whose_holder_is_writing_and_neither_waits(new_postgresql):
