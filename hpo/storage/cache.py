@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from optuna.distributions import BaseDistribution
 from optuna.storages import _CachedStorage
 from optuna.trial import FrozenTrial
 
@@ -21,6 +22,15 @@ class TrialCache(_CachedStorage):
                 now = self._studies[study_id].trials.get(trial.number)
                 if now is trial or (now is not None and now._trial_id != trial._trial_id):
                     self._forget(study_id, trial)
+
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        """See Optuna, whose cache knows only trials that it has made, or read with all of their study."""
+        if trial_id in self._trial_id_to_study_id_and_number:
+            super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
+        else:
+            self._backend.set_trial_param(trial_id, param_name, param_value_internal, distribution)
 
     def _unfinished(self, study_id: int) -> list[FrozenTrial]:
         with self._lock:

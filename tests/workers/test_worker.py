@@ -621,3 +621,18 @@ def test_what_was_interrupted_ends_with_the_same_results_bit_for_bit(battered, a
     assert battered["last code"] == 0
     assert states(battered["study"]) == ["complete"] * 4
     assert results(battered["study"]) == results(alone["long"])
+
+
+def test_a_trial_that_somebody_enqueued_with_some_of_its_hyperparameters_draws_the_others(create):
+    table = {
+        "name": "half", "kind": "search", "data": {"name": "digits"}, "trials": 1, "sampler": {"name": "random"},
+        "params": {"hidden_units": [4], "epochs": 1, "batch_size": 256},
+        "space": {"learning_rate": {"low": 0.01, "high": 0.1}, "momentum": {"low": 0.1, "high": 0.9}},
+    }  # fmt: skip
+    study = create(table)
+    optuna.load_study(study_name="half", storage=study.storage.optuna).enqueue_trial({"learning_rate": 0.05})
+    worker_of(study).run(exit_when_idle=True)
+    enqueued = study.all_trials[-1]
+    assert enqueued.state == "complete", enqueued.reason
+    assert enqueued.params["learning_rate"] == 0.05
+    assert 0.1 <= enqueued.params["momentum"] <= 0.9
