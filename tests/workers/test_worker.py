@@ -625,12 +625,15 @@ def test_what_was_interrupted_ends_with_the_same_results_bit_for_bit(battered, a
 
 def test_a_trial_that_somebody_enqueued_with_some_of_its_hyperparameters_draws_the_others(create):
     table = {
-        "name": "half", "kind": "search", "data": {"name": "digits"}, "trials": 1, "sampler": {"name": "random"},
+        "name": "half", "kind": "search", "data": {"name": "digits"},
+        "trials": 1, "sampler": {"name": "random"},
         "params": {"hidden_units": [4], "epochs": 1, "batch_size": 256},
         "space": {"learning_rate": {"low": 0.01, "high": 0.1}, "momentum": {"low": 0.1, "high": 0.9}},
     }  # fmt: skip
     study = create(table)
-    optuna.load_study(study_name="half", storage=study.storage.optuna).enqueue_trial({"learning_rate": 0.05})
+    # In another process: the worker's own cache of trials knows nothing of it.
+    elsewhere = optuna.load_study(study_name="half", storage=Storage(study.storage.given).optuna)
+    elsewhere.enqueue_trial({"learning_rate": 0.05})
     worker_of(study).run(exit_when_idle=True)
     enqueued = study.all_trials[-1]
     assert enqueued.state == "complete", enqueued.reason
