@@ -16,7 +16,7 @@ AUTO = "auto"
 layers = keras.layers
 # From how many steps on XLA is done sooner than the graph, compiling included; None: never.
 # The first row that fits any layer of a model decides; without one, the steps that pay for dense layers.
-# Measured by `python -m tests.benchmarks.training --only loop` on one thread of an AMD EPYC, batch 64 (32 of
+# Measured by `python -m tests.benchmarks.training --only loops` on one thread of an AMD EPYC, batch 64 (32 of
 # the smallest): ms a step as a graph and by XLA, and seconds that XLA compiles longer.
 #     two convolutions              10     170      in an XLA loop on a CPU they are not vectorized
 #     GRU 32 on 28 x 28              5.2     1.5    1.8

@@ -3,6 +3,7 @@
     python -m tests.benchmarks.training [--repeats N] [--only TEXT] [--long] [--against PATH] [--loop LOOP]
 
 `steps`: the reference networks, µs a step. `models`: people's own models by `hpo.fit`, seconds an epoch.
+`loops`: the same by XLA and as a graph, from which the rule that chooses one has its numbers.
 `searches`: whole commands, from the first import to the result, against scikit-learn and KerasTuner.
 `compiling`: what one compile key costs. What a row compares is measured in turns, each time in a process of
 its own, since TensorFlow's threads are fixed at import, and a slow minute of the machine hits all alike.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.benchmarks import training
 from tests.benchmarks.machine import machine
-from tests.benchmarks.training import compiling, models, searches, steps
+from tests.benchmarks.training import compiling, loops, models, searches, steps
 from tests.benchmarks.training.figures import Row, print_table
 from tests.benchmarks.training.processes import MeasurementError
 
@@ -62,6 +62,8 @@ def _rows(arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[int], 
         yield f"{steps.GROUP} {name}", partial(steps.row, name)
     for name in models.names():
         yield f"{models.GROUP} {name}", partial(models.row, name, loop=arguments.loop)
+    for name in loops.names():
+        yield f"{loops.GROUP} {name}", partial(loops.row, name)
     for name in searches.names(long=arguments.long):
         yield f"{searches.GROUP} {name}", partial(searches.row, name, against=arguments.against)
     for name in compiling.names():

@@ -119,12 +119,56 @@ def _mlp_with_batch_norm() -> tuple[np.ndarray, Layers]:
     return _images(flat=True), [keras.layers.Input((784,)), *hidden]
 
 
+def _gru() -> tuple[np.ndarray, Layers]:
+    return _images().reshape(SAMPLES, 28, 28), [keras.layers.Input((28, 28)), keras.layers.GRU(32)]
+
+
+class SelfAttention(keras.layers.Layer):
+    """Four heads of 8, with a residual connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.normalization = (
+            keras.layers.MultiHeadAttention(4, 8),
+            keras.layers.LayerNormalization(),
+        )
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Make the weights."""
+        self.heads.build(shape, shape)
+        self.normalization.build(shape)
+
+    def call(self, inputs: object) -> object:
+        """Attend."""
+        return self.normalization(inputs + self.heads(inputs, inputs))
+
+
+def _attention() -> tuple[np.ndarray, Layers]:
+    x = _images().reshape(SAMPLES, 28, 28)
+    pooled = keras.layers.GlobalAveragePooling1D()
+    return x, [
+        keras.layers.Input((28, 28)),
+        SelfAttention(),
+        keras.layers.Dense(64, activation="relu"),
+        pooled,
+    ]
+
+
+def _mlp(width: int) -> tuple[np.ndarray, Layers]:
+    hidden = [keras.layers.Dense(units, activation="relu") for units in (128, 64)]
+    return _images(flat=True)[:, :width], [keras.layers.Input((width,)), *hidden]
+
+
 MODELS = {
     "cnn": _cnn,
     "cnn with dropout": _cnn_with_dropout,
     "lstm": _lstm,
+    "gru": _gru,
+    "attention": _attention,
     "embedding": _embedding,
     "mlp with batch_norm": _mlp_with_batch_norm,
+    "mlp": lambda: _mlp(784),
+    "mlp, small": lambda: _mlp(64),
 }
 
 
