@@ -100,11 +100,9 @@ class WitnessedStorage(Storage):
         self._ledger = ledger
         self.claimed: WitnessedClaim
 
-    def claim(
-        self, studies: Sequence[int], *, owner: str, seconds: float, token: str | None = None
-    ) -> Claim | None:
+    def claim(self, studies: Sequence[int], **how: Any) -> Claim | None:
         """See Storage."""
-        found = super().claim(studies, owner=owner, seconds=seconds, token=token)
+        found = super().claim(studies, **how)
         if found is None:
             return None
         content = {field.name: getattr(found, field.name) for field in fields(found)}
