@@ -272,7 +272,7 @@ class _Crew:
             worker.join()
             self._workers.remove(worker)
             if unfinished:
-                if worker.is_full:
+                if worker.is_full and not worker.told:
                     self.log(f"worker {worker.name} is full of programs: another one takes its place")
                 else:
                     self._count_loss(worker, unfinished)

@@ -198,7 +198,7 @@ class Worker:
 
         XLA keeps what it has compiled for the life of the process, about 20 MiB a program.
         """
-        if self._max_memory is None or not self._is_near(self._max_memory):
+        if self._stopping.is_set() or self._max_memory is None or not self._is_near(self._max_memory):
             return False
         if self._runner is not None:
             self._runner[1].make_room()

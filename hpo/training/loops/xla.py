@@ -56,7 +56,11 @@ class XlaLoop(ProgramLoop):
         if any(spec.dtype == tf.string for spec in tf.nest.flatten(samples.specs) if spec is not None):
             # XLA would end the process.
             raise TypeError("strings are no data for it")
-        function = tf.function(lambda *arguments: graph.traced(*arguments), autograph=False, jit_compile=True)
+
+        def epoch(*arguments: Any) -> Any:
+            return graph.traced(*arguments)
+
+        function = tf.function(epoch, autograph=False, jit_compile=True)
         arguments = samples.data, batches, tf.constant(0), tf.constant(0)
 
         def trace() -> Any:

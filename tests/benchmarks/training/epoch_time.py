@@ -9,10 +9,9 @@ import time
 import keras
 import numpy as np
 
+from tests.benchmarks.training.models import BATCH, SAMPLES
 from tests.benchmarks.training.processes import begin, say
 
-SAMPLES = 6400
-BATCH = 64
 CLASSES = 10
 WORDS = 20_000
 # Epochs after the first: this many, then more until so many seconds are full; fewer if they are very slow.

@@ -9,8 +9,8 @@ import statistics
 from collections.abc import Iterator
 from functools import partial
 
-from tests.benchmarks.training.epoch_time import BATCH, SAMPLES
 from tests.benchmarks.training.figures import Row, in_turns
+from tests.benchmarks.training.models import BATCH, SAMPLES
 from tests.benchmarks.training.processes import measured
 
 GROUP = "loops"

@@ -14,6 +14,8 @@ from tests.benchmarks.training.figures import Row, in_turns
 from tests.benchmarks.training.processes import measured
 
 GROUP = "models"
+SAMPLES = 6400
+BATCH = 64
 NAMES = (
     "cnn",
     "cnn with dropout",

@@ -35,11 +35,10 @@ def _arrays(case: Case, samples: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _hpo(case: Case) -> float:
     """The network of a study, as a worker trains it."""
-    from hpo.training.epochs import Samples
-
     from hpo.models.mlp import build
     from hpo.spec import Hyperparameters
     from hpo.training.runs import Run
+    from hpo.training.samples import Samples
 
     hyperparameters = Hyperparameters(
         hidden_units=HIDDEN,
