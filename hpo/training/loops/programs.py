@@ -36,9 +36,9 @@ class Graph:
     To schedule the 400 operations of a small step over threads costs as much as they do: an epoch of a
     64-128-64-10 network takes 4.6 ms in place of 9.8 with SGD, 10.6 in place of 20.3 with Adam and dropout.
     An operation itself still takes all threads that it may. Not so a step with a branch inside, as
-    accumulated gradients and an LSTM have: that executor would wait for a thread that it holds itself. Nor one
-    with convolutions: TensorFlow rewrites them for oneDNN only in loops that are taken apart for its threads
-    (12.7 ms a step of a network of two, in place of 25).
+    accumulated gradients and an LSTM have: that executor would wait for a thread that it holds itself. Nor
+    one with convolutions: TensorFlow rewrites them for oneDNN only in loops that are taken apart for its
+    threads (12.7 ms a step of a network of two, in place of 25).
     """
 
     def __init__(self, identity: str, trace: Callable[[], Any]) -> None:
