@@ -27,7 +27,7 @@ def model_of(*parts: keras.layers.Layer, shape: tuple[int, ...], **compiling: bo
 MODELS: dict[str, tuple[Callable[[], keras.Model], int, str]] = {
     "dense, little work": (lambda: model_of(layers.Dense(3), shape=(4,)), STEPS_THAT_PAY - 1, "graph"),
     "dense, enough work": (lambda: model_of(layers.Dense(3), shape=(4,)), STEPS_THAT_PAY, "xla"),
-    "recurrent, some work": (lambda: model_of(layers.LSTM(2), shape=(4, 2)), 2_000, "xla"),
+    "recurrent, some work": (lambda: model_of(layers.LSTM(2), shape=(4, 2)), 1_000, "xla"),
     "recurrent, little work": (lambda: model_of(layers.LSTM(2), shape=(4, 2)), 500, "graph"),
     "convolution": (lambda: model_of(layers.Conv2D(2, 2), shape=(4, 4, 1)), MANY, "graph"),
     "convolution beside an LSTM": (
