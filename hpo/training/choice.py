@@ -17,7 +17,7 @@ layers = keras.layers
 # From how many steps on XLA is done sooner than the graph, compiling included; None: never.
 # The first row that fits any layer of a model decides; without one, the steps that pay for dense layers.
 # Measured by `python -m tests.benchmarks.training --only loops` on one thread of an AMD EPYC, Adam at batch
-# 64: ms a step as a graph and by XLA, seconds that XLA takes longer to prepare, the steps that this pays from.
+# 64: ms a step as a graph and by XLA, seconds that XLA takes longer to prepare, and the steps that pay.
 #     LSTM 32 on 28 x 28             3.3     1.5    1.6      900
 #     GRU 32 on 28 x 28              4.7     1.6    1.4      450
 #     attention, 4 heads of 8        3.9     2.7    1.1      950
