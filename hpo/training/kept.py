@@ -53,12 +53,14 @@ class _Same:
 @dataclass(frozen=True)
 class _Kept:
     trainer: Trainer
-    loop: str
+    asked: tuple[str, bool]
     step: list[Any]
 
 
 def trainer_for(model: keras.Model, samples: Samples, loop: str, *, fixed: bool) -> Trainer:
     """A built trainer of a model: the one that it keeps, unless something of the model's step has changed.
+
+    Or the loop that is asked for: one that was to be `fixed` has not given way to another.
 
     Raises:
         ValueError: the model is not compiled.
@@ -68,12 +70,12 @@ def trainer_for(model: keras.Model, samples: Samples, loop: str, *, fixed: bool)
     step, kept = _step_of(model), vars(model).get(PLACE)
     if (
         kept is not None
-        and (kept.step, kept.loop) == (step, loop)
+        and (kept.step, kept.asked) == (step, (loop, fixed))
         and kept.trainer.loop.compilations < MOST_PROGRAMS
     ):
         trainer = kept.trainer
     # Past Keras's __setattr__, which would look into it for layers and variables.
-    vars(model)[PLACE] = _Kept(trainer, loop, step)
+    vars(model)[PLACE] = _Kept(trainer, (loop, fixed), step)
     return trainer
 
 

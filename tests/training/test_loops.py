@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import hpo
+from hpo.training.kept import trainer_for
 from hpo.training.loops import LOOPS, GraphLoop, XlaLoop
 from hpo.training.runs import LoopError, Run, Trainer
 from hpo.training.samples import Samples
@@ -252,6 +253,15 @@ def test_a_loop_that_was_asked_for_and_cannot_train_the_model_says_so_in_a_line(
     for weights, kept in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weights, kept)
     assert hpo.fit(model, X_TRAIN, Y_TRAIN, loop="graph").history["loss"]
+
+
+def test_a_loop_that_gave_way_once_is_refused_when_it_is_asked_for(train: Samples) -> None:
+    model = mlp("sgd", Doubled())
+    trainer = trainer_for(model, train, "xla", fixed=False)
+    trainer.train(train, order_of(0), BATCH)
+    assert trainer.loop_name == "graph"
+    with pytest.raises(LoopError, match="'xla'"):
+        hpo.fit(model, X_TRAIN, Y_TRAIN, loop="xla")
 
 
 def test_a_model_that_cannot_be_traced_is_trained_by_keras(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
@@ -98,3 +99,17 @@ def test_a_model_that_says_nothing_of_itself_is_trained_too() -> None:
     trainer.build(samples)
     assert trainer.train(samples, samples.rows, 10)["loss"] > 0
     assert trainer.loop_name == "xla"
+
+
+def test_a_trace_that_fails_leaves_no_gradient_registered() -> None:
+    @tf.custom_gradient
+    def same(x: tf.Tensor) -> tuple[tf.Tensor, object]:
+        return tf.identity(x), lambda upstream: upstream
+
+    def failing(x: tf.Tensor) -> tf.Tensor:
+        raise ValueError(f"not {same(x)}")
+
+    traced, before = tf.function(failing, autograph=False), set(ops.gradient_registry._registry)
+    with pytest.raises(ValueError, match="not"):
+        traced_as("failing", lambda: traced.get_concrete_function(tf.TensorSpec((), tf.float32)))
+    assert set(ops.gradient_registry._registry) == before

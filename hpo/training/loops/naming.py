@@ -42,12 +42,14 @@ def traced_as(identity: str, trace: Callable[[], Any]) -> Any:
 def _numbered_from(identity: str) -> Iterator[None]:
     first = int(hashlib.sha256(identity.encode()).hexdigest()[:12], 16) * 10_000
     numbers = itertools.count(first)
-    with replaced(ops, "uid", lambda: next(numbers)):
-        yield
-    # The gradients that were defined inside have been used there. TensorFlow would keep them, and what they
-    # hold, for ever, and refuse others of their names.
-    for number in range(first, next(numbers)):
-        ops.gradient_registry._registry.pop(f"CustomGradient-{number}", None)
+    try:
+        with replaced(ops, "uid", lambda: next(numbers)):
+            yield
+    finally:
+        # The gradients that were defined inside have been used there, or are of no use. TensorFlow would keep
+        # them, and what they hold, for ever, and refuse others of their names.
+        for number in range(first, next(numbers)):
+            ops.gradient_registry._registry.pop(f"CustomGradient-{number}", None)
 
 
 def _content(traced: Any) -> str:
