@@ -22,7 +22,6 @@ from typing import Any
 
 from hpo import Comparison, Study, Trial, compare_studies, create_study
 from hpo.analysis import Verdict, compare
-from hpo.cli.progress import StudyProgress
 from hpo.spec import FinalSpec
 from hpo.studies.final import FinalSummary, create_final, summarise_final
 from hpo.tables.numbers import number, p_value, with_interval, with_spread
@@ -43,20 +42,14 @@ def main() -> None:
     reference = tomllib.loads((FOLDER / "reference" / "figures.toml").read_text())["studies"]
     studies = [create_study(FOLDER / f"{one['name']}.toml", storage=options.storage) for one in reference]
     for study in studies:
-        _train(study, options.workers)
+        study.run(workers=options.workers)
     mnist = [study for study in studies if study.name.startswith("mnist")]
     finals = [create_final(mnist), create_final([studies[-1]])]
     for final in finals:
-        _train(final, options.workers)
+        final.run(workers=options.workers)
     path = FOLDER / "RESULTS.md"
     path.write_text("\n".join(_page(reference, studies, mnist, finals)) + "\n")
     print(f"Wrote {path}.")
-
-
-def _train(study: Study, workers: int | None) -> None:
-    if study.plan():
-        with StudyProgress(study.spec) as progress:
-            study.run(workers=workers, watch=progress.watch, log=progress.log)
 
 
 def _page(
@@ -110,6 +103,7 @@ def _seconds_of_one_seed(study: Study, trials: Sequence[Trial]) -> float:
     created = study.summary.created
     ends = [trial.finished for trial in trials if trial.finished is not None and trial.seed in (0, None)]
     last: datetime = max(ends)
+    assert created is not None
     return last.astimezone().timestamp() - created.timestamp()
 
 
