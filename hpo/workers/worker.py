@@ -52,7 +52,7 @@ LEASE_SECONDS = 60.0
 IDLE_SECONDS = 0.5
 LONGEST_IDLE_SECONDS = 5.0
 # Of its memory: what the next trial may compile must fit in the rest.
-NEAR = 0.85
+NEAR = 0.75
 
 
 class Runner(Protocol):
