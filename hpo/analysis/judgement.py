@@ -108,7 +108,7 @@ def _design(spec: StudySpec, metric: str, *, alpha: float, margin: float, resolu
         alpha=alpha,
         maximize=METRICS[metric].direction == "maximize",
         overlap=1 / (folds - 1) if folds else 0.0,
-        runs_per_seed=folds or 1,
+        runs_per_seed=spec.data.splits or 1,
         resolution=resolution,
     )
 

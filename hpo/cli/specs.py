@@ -115,15 +115,19 @@ def validate(
 
 
 def _workload(path: Path, spec: StudySpec) -> dict[str, Any]:
-    from hpo.data import check_splits, training_labels
+    from hpo.data import training_labels
+    from hpo.registry import check_data, settled
     from hpo.search import workload
 
     try:
-        labels = training_labels(spec.data.name)
-        check_splits(labels, spec.data)
+        dataset = training_labels(spec.data, task=spec.task)
+        check_data(spec, dataset)
+        spec = settled(spec, dataset)
     except HpoError as error:
         raise error.inside(str(path)) from None
-    work = workload(spec, len(labels))
+    if dataset.said and spec.task is None:
+        say(f"{path}: {dataset.said}")
+    work = workload(spec, len(dataset))
     return {
         "file": str(path),
         "study": spec.name,

@@ -6,30 +6,46 @@ Both are private, as the files' formats are; `archive` reads and writes .npz fil
 what damaged files raise. May import `spec` and what stands below it.
 """
 
+from hpo.data.columns import Column, Layout
 from hpo.data.dataset import Dataset
 from hpo.data.known_sets import KnownSet, Progress, data_dir, known
-from hpo.data.library import check_name, digest_of_test, fetch, load_test, load_train, training_labels
+from hpo.data.library import (
+    check_keys,
+    check_name,
+    digest_of_test,
+    fetch,
+    load_test,
+    load_train,
+    training_labels,
+)
 from hpo.data.picture import samples_picture
 from hpo.data.pixels import as_pixels, is_image_shape
-from hpo.data.splits import Split, check_splits, is_corrected, stratified_folds, stratified_split
+from hpo.data.preparation import Statistics, fitted
+from hpo.data.splits import Split, check_splits, is_corrected, splits_of, stratified_folds, stratified_split
 
 __all__ = [
+    "Column",
     "Dataset",
     "KnownSet",
+    "Layout",
     "Progress",
     "Split",
+    "Statistics",
     "as_pixels",
+    "check_keys",
     "check_name",
     "check_splits",
     "data_dir",
     "digest_of_test",
     "fetch",
+    "fitted",
     "is_corrected",
     "is_image_shape",
     "known",
     "load_test",
     "load_train",
     "samples_picture",
+    "splits_of",
     "stratified_folds",
     "stratified_split",
     "training_labels",

@@ -3,62 +3,122 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from hpo.data.catalog import sha256
+from hpo.data.columns import Column
+from hpo.tasks import TASKS, Task
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """One part (training or test) of a data set; its arrays are read-only.
 
-    `x`: (samples, *sample shape), uint8 or float32. `y`: (samples,), int64 class indices 0..classes-1.
-    `scale`: what stored values are multiplied by before the model. `digest`: SHA-256 over shape, dtype
-    and bytes of `x` and `y`. `class_names` is empty if unknown.
+    `x`: (samples, *sample shape), uint8 or float32; of a table its columns as numbers, which `columns` says.
+    `y`: targets as the task has them: (samples,), int64 class indices, or (samples, targets), float32.
+    `classes`: how many classes, labels or quantities there are; `class_names` are their names, empty if
+    unknown. `scale`: what stored values are multiplied by before the model. `digest`: SHA-256 over shape,
+    dtype and bytes of the arrays, and of a table what its columns are. `weight`, `groups` and `times`,
+    (samples,), are None where there are none: how much each sample counts, which belong together, and when
+    they are of. `said`: why the targets were taken for this task.
     """
 
     name: str
-    x: np.ndarray
-    y: np.ndarray
+    x: Array
+    y: Array
     classes: int
     scale: float
     digest: str
     class_names: tuple[str, ...] = ()
+    task_name: str = "multi-class"
+    columns: tuple[Column, ...] = ()
+    weight: Array | None = None
+    groups: Array | None = None
+    times: Array | None = None
+    said: str = ""
+
+    @property
+    def task(self) -> Task:
+        """What is learned."""
+        return TASKS[self.task_name]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The classes' names, or their numbers."""
+        """The names of classes, labels or quantities, or their numbers."""
         return self.class_names or tuple(map(str, range(self.classes)))
 
     @property
     def class_counts(self) -> list[int]:
-        """Samples of each class."""
-        counts: list[int] = np.bincount(self.y, minlength=self.classes).tolist()
-        return counts
+        """Samples of each class; none of a task without classes."""
+        strata = self.task.strata(self.y)
+        counts = np.zeros(0, int) if strata is None else np.bincount(strata, minlength=self.classes)
+        found: list[int] = counts.tolist()
+        return found
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one sample."""
-        return self.x.shape[1:]
+        shape: tuple[int, ...] = self.x.shape[1:]
+        return shape
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def part(self, rows: Array) -> Dataset:
+        """These samples alone."""
+
+        def taken(array: Array | None) -> Array | None:
+            return None if array is None else array[rows]
+
+        return make_dataset(
+            self.name,
+            self.x[rows],
+            self.y[rows],
+            classes=self.classes,
+            scale=self.scale,
+            class_names=self.class_names,
+            task=self.task_name,
+            columns=self.columns,
+            weight=taken(self.weight),
+            groups=taken(self.groups),
+            times=taken(self.times),
+            said=self.said,
+        )
 
 
 def make_dataset(
     name: str,
-    x: np.ndarray,
-    y: np.ndarray,
+    x: Array,
+    y: Array,
     *,
     classes: int,
     scale: float,
     class_names: tuple[str, ...] = (),
     x_sha256: str = "",
+    task: str = "multi-class",
+    columns: tuple[Column, ...] = (),
+    weight: Array | None = None,
+    groups: Array | None = None,
+    times: Array | None = None,
+    said: str = "",
 ) -> Dataset:
     """A Dataset with its digest; `x_sha256` spares hashing an `x` whose bytes were just checked."""
-    x, y = np.ascontiguousarray(x), np.ascontiguousarray(y, dtype=np.int64)
-    parts = ((x, x_sha256 or sha256(x)), (y, sha256(y)))
+    x = np.ascontiguousarray(x)
+    y = np.ascontiguousarray(y, dtype=np.int64 if TASKS[task].strata(y) is not None else np.float32)
+    parts = [(x, x_sha256 or sha256(x)), (y, sha256(y))]
+    parts += [(array, sha256(array)) for array in (weight, groups, times) if array is not None]
     text = "".join(f"{array.dtype.str} {array.shape} {digest}\n" for array, digest in parts)
-    x.setflags(write=False)
-    y.setflags(write=False)
+    if columns:
+        text += json.dumps([asdict(column) for column in columns])
+    for array, _ in parts:
+        array.setflags(write=False)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return Dataset(name, x, y, classes, scale, digest, class_names)
+    return Dataset(
+        name, x, y, classes, scale, digest, class_names, task, columns, weight, groups, times, said
+    )

@@ -1,4 +1,4 @@
-"""Stratified splits and folds of a training set, each part of which has every class."""
+"""Splits and folds of a training set: stratified, each part with every class, at random, or by columns."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from hpo.errors import DataError
 
 if TYPE_CHECKING:
+    from hpo.data.dataset import Dataset
     from hpo.spec.parts import Data
 
 Split = tuple[np.ndarray, np.ndarray]
@@ -52,9 +53,105 @@ def stratified_folds(y: np.ndarray, *, folds: int, seed: int) -> list[Split]:
     return [(train.astype(np.int32), test.astype(np.int32)) for train, test in splitter.split(y, y)]
 
 
-def check_splits(y: np.ndarray, data: Data) -> None:
-    """Raises DataError if the labels cannot be split as a study declares; splits nothing."""
-    if data.folds is not None:
+def splits_of(dataset: Dataset, data: Data) -> list[Split]:
+    """(training indices, validation indices) of each fold that a study declares, or of its one split.
+
+    Raises:
+        DataError: it cannot be split so.
+    """
+    if data.folds is None:
+        assert data.validation is not None
+        return [held_out(dataset, data, fraction=data.validation)]
+    found: list[Split] = []
+    for seed in range(data.seed, data.seed + data.repeats):
+        found += _folds(dataset, data, folds=data.folds, seed=seed)
+    return found
+
+
+def held_out(dataset: Dataset, data: Data, *, fraction: float) -> Split:
+    """One split, of which `fraction` of the samples, rounded up, or of the groups, is held out."""
+    from sklearn.model_selection import GroupShuffleSplit
+
+    y, count = _strata(dataset, data), len(dataset)
+    if data.split_by_column == "time":
+        order = _by_time(dataset, data)
+        end = count - _held_out(np.arange(count), fraction)
+        return _whole(np.sort(order[:end]), np.sort(order[end:]), dataset)
+    if data.split_by_column == "group":
+        groups = _groups(dataset, data, least=2)
+        splitter = GroupShuffleSplit(n_splits=1, test_size=fraction, random_state=data.seed)
+        train, validation = next(splitter.split(groups, groups=groups))
+        return _whole(train, validation, dataset)
+    if y is None:
+        order = np.random.default_rng(data.seed).permutation(count)
+        end = count - _held_out(order, fraction)
+        return _whole(np.sort(order[:end]), np.sort(order[end:]), dataset)
+    return stratified_split(y, fraction=fraction, seed=data.seed)
+
+
+def _folds(dataset: Dataset, data: Data, *, folds: int, seed: int) -> list[Split]:
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, TimeSeriesSplit
+
+    y, rows = _strata(dataset, data), np.arange(len(dataset))
+    if data.split_by_column == "group":
+        groups = _groups(dataset, data, least=folds)
+        kind = GroupKFold if y is None else StratifiedGroupKFold
+        splitter = kind(n_splits=folds, shuffle=True, random_state=seed)
+        return [_whole(a, b, dataset) for a, b in splitter.split(rows, y, groups)]
+    if y is not None and data.split_by_column is None:
+        return stratified_folds(y, folds=folds, seed=seed)
+    if len(rows) < folds + (data.split_by_column == "time"):
+        raise DataError("folds", "must be fewer than there are rows", got=folds, remedy="Use fewer folds.")
+    if data.split_by_column == "time":
+        order = _by_time(dataset, data)
+        parts = TimeSeriesSplit(n_splits=folds).split(rows)
+        return [_whole(np.sort(order[train]), np.sort(order[later]), dataset) for train, later in parts]
+    splitter = KFold(n_splits=folds, shuffle=True, random_state=seed)
+    return [_whole(a, b, dataset) for a, b in splitter.split(rows)]
+
+
+def _strata(dataset: Dataset, data: Data) -> np.ndarray | None:
+    strata = dataset.task.strata(dataset.y)
+    if data.split == "stratified" and strata is None:
+        rule = f"must be random, group or time for task {dataset.task_name!r}, which has not one class a row"
+        raise DataError("data.split", rule, got=data.split)
+    return None if data.split == "random" else strata
+
+
+def _groups(dataset: Dataset, data: Data, *, least: int) -> np.ndarray:
+    if dataset.groups is None:
+        raise DataError("data.group", "needs a table with such a column", got=data.group)
+    if (count := len(np.unique(dataset.groups))) < least:
+        rule = f"must have at least {least} groups to be split by them"
+        raise DataError(f"data.group: column {data.group!r}", rule, got=count)
+    return dataset.groups
+
+
+def _by_time(dataset: Dataset, data: Data) -> np.ndarray:
+    if dataset.times is None:
+        raise DataError("data.time", "needs a table with such a column", got=data.time)
+    return np.argsort(dataset.times, kind="stable")
+
+
+def _whole(train: np.ndarray, validation: np.ndarray, dataset: Dataset) -> Split:
+    """The split, if both parts have samples, and the training part every class."""
+    for part, rows in (("training", train), ("validation", validation)):
+        if not len(rows):
+            raise DataError("data", f"the {part} part must have samples", got=0, remedy="Split it otherwise.")
+    strata = dataset.task.strata(dataset.y)
+    if strata is not None and (absent := np.setdiff1d(strata, strata[train])).size:
+        rule = "the training part must have every class"
+        remedy = "Split it otherwise, or leave the class out."
+        raise DataError("data.split", rule, got=f"none of {dataset.names[absent[0]]}", remedy=remedy)
+    return train.astype(np.int32), validation.astype(np.int32)
+
+
+def check_splits(dataset: Dataset, data: Data) -> None:
+    """Raises DataError if a data set cannot be split as a study declares."""
+    y = _strata(dataset, data)
+    if y is None or data.split_by_column is not None:
+        splits_of(dataset, data)
+    elif data.folds is not None:
         check_folds(y, folds=data.folds)
     elif data.validation is not None:
         check_split(y, fraction=data.validation)

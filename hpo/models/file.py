@@ -13,10 +13,12 @@ import keras
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hpo.data import Column
 from hpo.errors import HpoError
 
 SUFFIX = ".keras"
-FORMAT = 1  # of a card
+# Of a card; what an earlier version wrote lacks the task and the columns, and is of classes and arrays.
+FORMAT = 2
 CARD_MEMBER = "hpo.json"
 MAX_CARD_BYTES = 2**20
 BATCH = 256
@@ -29,13 +31,14 @@ class Card(BaseModel):
     """What a model is: the training run it comes from, and the samples it takes.
 
     `scale` is what the model multiplies stored values by; `metrics` are those of its weights. `arm` and
-    `fold` are None where there are none.
+    `fold` are None where there are none. `class_names` are of classes, labels or quantities, as `task` has
+    them; `columns` are a table's, which the model takes as they are.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     # Version 0.1 wrote none, and the same.
-    format: int = FORMAT
+    format: int = 1
     study: str
     trial: int
     arm: str | None
@@ -49,6 +52,8 @@ class Card(BaseModel):
     sample_shape: tuple[int, ...]
     dtype: Literal["uint8", "float32"]
     scale: float = Field(gt=0, allow_inf_nan=False)
+    task: str = "multi-class"
+    columns: tuple[Column, ...] = ()
     versions: dict[str, str]
 
 

@@ -20,6 +20,10 @@ def network_key(hyperparameters: Hyperparameters) -> Hashable:
         h.momentum if h.optimizer == "rmsprop" else h.momentum > 0,
         tuple(rate > 0 for rate in h.per_layer("dropout")),
         tuple(strength > 0 for strength in h.per_layer("l2")),
+        # Of tables alone.
+        h.scaling,
+        h.one_hot_levels,
+        h.embedding_width,
     )
 
 

@@ -102,3 +102,19 @@ class MomentumSGD(keras.optimizers.SGD):
         step = keras.ops.multiply(gradient, keras.ops.cast(learning_rate, variable.dtype))
         self.assign(velocity, velocity * self.strength - step)
         self.assign_add(variable, velocity * self.strength - step if self.nesterov else velocity)
+
+
+class TargetUnits(keras.layers.Layer):
+    """Outputs in the targets' own units: times their spread, plus their centre, of the training samples."""
+
+    def build(self, input_shape: Any) -> None:
+        shape = (input_shape[-1],)
+        self.centre = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="centre")
+        self.spread = self.add_weight(shape=shape, initializer="ones", trainable=False, name="spread")
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs * self.spread + self.centre
+
+    def scaled_error(self, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """The mean squared error over the targets, each in its spread: (samples,)."""
+        return tf.reduce_mean(tf.square((targets - outputs) / self.spread), axis=-1)

@@ -6,8 +6,11 @@ from typing import Any
 
 import keras
 
-from hpo.models.layers import Dropout, Schedule
+from hpo.models.layers import Dropout, Schedule, TargetUnits
+from hpo.models.mlp import Network, metrics_of
+from hpo.models.preparation import Preparation, raw_inputs
 from hpo.spec import Hyperparameters
+from hpo.tasks import Task
 
 OPTIMIZERS = {
     "sgd": keras.optimizers.SGD,
@@ -19,31 +22,44 @@ OPTIMIZERS = {
 }
 
 
-def stock_model(trained: keras.Model, hyperparameters: Hyperparameters) -> keras.Model:
-    """A compiled model of Keras's own layers with the weights of one that `hpo.models.mlp` built.
+def stock_model(network: Network, hyperparameters: Hyperparameters, task: Task) -> keras.Model:
+    """A compiled model of Keras's own layers with the weights that a network has now.
 
-    The optimizer begins anew: its slots are not copied.
+    Of a table it takes the raw columns, by name. The optimizer begins anew: its slots are not copied.
     """
-    h = hyperparameters
+    h, trained, preparation = hyperparameters, network.trainer.model, network.preparation
     rates = iter([rate for rate in h.per_layer("dropout") if rate > 0])
     strengths = iter([*h.per_layer("l2"), 0.0])  # the output layer has none
-    layers: list[keras.layers.Layer] = [keras.layers.Input(trained.input_shape[1:])]
+    layers: list[keras.layers.Layer] = []
+    originals = []
     for layer in trained.layers:
+        if isinstance(layer, Preparation):
+            continue
+        originals.append(layer)
         if isinstance(layer, Dropout):
             layers.append(keras.layers.Dropout(next(rates)))
+        elif isinstance(layer, TargetUnits):
+            layers.append(
+                keras.layers.Rescaling(layer.spread.numpy().tolist(), layer.centre.numpy().tolist())
+            )
         elif isinstance(layer, keras.layers.Dense):
             strength = next(strengths)
             penalty = keras.regularizers.L2(strength) if strength > 0 else None
             layers.append(keras.layers.Dense(layer.units, kernel_regularizer=penalty))
         else:
             layers.append(type(layer).from_config(layer.get_config()))
-    model = keras.Sequential(layers, name=trained.name)
-    for ours, theirs in zip(model.layers, trained.layers, strict=True):
-        if not isinstance(theirs, Dropout):
+    if preparation is None:
+        model = keras.Sequential([keras.layers.Input(trained.input_shape[1:]), *layers], name=trained.name)
+    else:
+        raw = raw_inputs(preparation.form, preparation.fitted, preparation.embedding_values)
+        outputs = raw.outputs
+        for layer in layers:
+            outputs = layer(outputs)
+        model = keras.Model(raw.inputs, outputs, name=trained.name)
+    for ours, theirs in zip(layers, originals, strict=True):
+        if not isinstance(theirs, Dropout | TargetUnits):
             ours.set_weights(theirs.get_weights())
-    model.compile(
-        optimizer=_optimizer(trained, h), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
-    )
+    model.compile(optimizer=_optimizer(trained, h), loss=task.loss, **metrics_of(task))
     model.optimizer.build(model.trainable_variables)
     return model
 

@@ -15,7 +15,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 Curve = Sequence[Mapping[str, float]]
 Point = tuple[int, float]
 
-PANELS = (("loss", "loss", "val_loss"), ("accuracy", "accuracy", "val_accuracy"))
 # Pixels of a panel's inner part, of a cell, and of what is around them.
 WIDTH, HEIGHT, CELL, MARGIN, TOP = 340, 220, 34, 60, 50
 TICKS = 5
@@ -54,7 +53,7 @@ class Scale:
 
 
 def curves_svg(curves: Sequence[Curve], title: str) -> str:
-    """Loss and accuracy by epoch, training and validation; the mean over the runs that come to an epoch.
+    """Loss and first metric by epoch, training and validation; the mean over the runs that come to it.
 
     `curves` has for each run its epochs' metrics, from epoch 1. Values that are not finite leave a gap.
     """
@@ -63,7 +62,7 @@ def curves_svg(curves: Sequence[Curve], title: str) -> str:
     return _render(
         "curves.svg.jinja",
         title=_written(title),
-        panels=[_panel(curves, name, keys, x) for name, *keys in PANELS],
+        panels=[_panel(curves, name, (name, f"val_{name}"), x) for name in _drawn(curves)],
         x=x,
         width=WIDTH,
         height=HEIGHT,
@@ -90,6 +89,12 @@ def confusion_svg(counts: np.ndarray[Any, Any], names: Sequence[str], title: str
         margin=max(MARGIN, 30 + 7 * max(map(len, map(_short, names)), default=0)),
         top=TOP,
     )
+
+
+def _drawn(curves: Sequence[Curve]) -> list[str]:
+    """What the panels are of."""
+    reported = next((list(curve[0]) for curve in curves if curve), ["loss", "accuracy"])
+    return ["loss", *(name for name in reported if name != "loss" and not name.startswith("val_"))][:2]
 
 
 def _panel(curves: Sequence[Curve], name: str, keys: Sequence[str], x: Scale) -> dict[str, Any]:

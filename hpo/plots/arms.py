@@ -41,6 +41,8 @@ CURVES = {
     "val_loss": "validation loss",
     "accuracy": "training accuracy",
     "val_accuracy": "validation accuracy",
+    "rmse": "training RMSE",
+    "val_rmse": "validation RMSE",
 }
 MOST_POINTS = 200  # of a line: more cannot be told apart
 WARM_UP = 10  # the part of the epochs, a tenth, that axes of learning curves need not hold
@@ -59,21 +61,22 @@ class Result:
 
 
 def learning_curves(curves: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figure:
-    """Loss and accuracy, training and validation: the mean over an arm's runs, and one sd to either side.
+    """Loss and accuracy or RMSE, training and validation: the mean over an arm's runs, and one sd around it.
 
-    `curves` has a row an epoch of a run: arm, run, epoch (from 1) and the four metrics. Where some of an
+    `curves` has a row an epoch of a run: arm, run, epoch (from 1) and the metrics. Where some of an
     arm's runs have stopped, the mean of those left is dotted and has no band. Axes are as the better half
     of the arms needs them; a note says which arms go beyond.
     """
-    figure = framed(panels(len(CURVES), columns=2), panels(len(CURVES), columns=1))
+    drawn = [metric for metric in CURVES if metric in curves]
+    figure = framed(panels(len(drawn), columns=2), panels(len(drawn), columns=1))
     by_arm = dict(iter(curves.groupby("arm")))
-    for panel, (metric, name) in enumerate(CURVES.items()):
+    for panel, metric in enumerate(drawn):
         means = dict[str, Floats]()
         for arm, look in looks.items():
             if arm in by_arm:
                 table = by_arm[arm].pivot(index="run", columns="epoch", values=metric)
                 means[arm] = _add_curve(figure, table, arm, look, panel)
-        figure.update_layout({axis("x", panel): titled("epoch"), axis("y", panel): titled(name)})
+        figure.update_layout({axis("x", panel): titled("epoch"), axis("y", panel): titled(CURVES[metric])})
         _cut_curves(figure, panel, means, is_low=metric.endswith("accuracy"))
     return figure
 

@@ -5,7 +5,15 @@ lacks, workers train them, `stop` and `go_on` say whether they may. Imports stor
 nothing and draws no conclusion.
 """
 
-from hpo.registry.registration import checked_data, find, register, served_studies, summaries
+from hpo.registry.registration import (
+    check_data,
+    checked_data,
+    find,
+    register,
+    served_studies,
+    settled,
+    summaries,
+)
 from hpo.registry.stored import (
     CREATED_ATTRIBUTE,
     SPEC_ATTRIBUTE,
@@ -24,12 +32,14 @@ __all__ = [
     "STOPPED_ATTRIBUTE",
     "StoredStudy",
     "StudySummary",
+    "check_data",
     "checked_data",
     "find",
     "is_ours",
     "place_of",
     "register",
     "served_studies",
+    "settled",
     "sources_of",
     "summaries",
     "summarise",

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import optuna
 
 from hpo.data import Dataset, check_splits, load_train
-from hpo.errors import StudyError
+from hpo.errors import DataError, StudyError
 from hpo.registry.stored import (
     ATTRIBUTES,
     CREATED_ATTRIBUTE,
@@ -23,8 +23,11 @@ from hpo.registry.stored import (
     place_of,
     summarise,
 )
-from hpo.spec import StudySpec, changes, to_json
+from hpo.spec import StudySpec, changes, parse, to_json, to_table
 from hpo.storage import Storage
+
+# Hyperparameters that say how the columns of a table are prepared.
+OF_COLUMNS = ("one_hot_levels", "embedding_width", "min_level_count")
 
 
 def checked_data(spec: StudySpec) -> Dataset:
@@ -33,9 +36,28 @@ def checked_data(spec: StudySpec) -> Dataset:
     Raises:
         DataError: it cannot be had, or cannot be split as declared.
     """
-    dataset = load_train(spec.data.name)
-    check_splits(dataset.y, spec.data)
+    dataset = load_train(spec.data, task=spec.task)
+    check_data(spec, dataset)
     return dataset
+
+
+def check_data(spec: StudySpec, dataset: Dataset) -> None:
+    """Raises DataError if a study cannot be made of these data."""
+    check_splits(dataset, spec.data)
+    for name in ("scaling", *OF_COLUMNS):
+        is_scaled = name == "scaling" and len(dataset.sample_shape) == 1
+        if not dataset.columns and not is_scaled and spec.sets(name):
+            raise DataError(name, f"has no effect on {dataset.name}, which is no table")
+
+
+def settled(spec: StudySpec, dataset: Dataset) -> StudySpec:
+    """The specification with what follows from the task of its data, unless it is one of several classes.
+
+    Raises:
+        SpecError: it asks for metrics that the task has not.
+    """
+    told = parse(to_table(spec) | {"task": dataset.task_name})
+    return spec if spec.task is None and dataset.task_name == "multi-class" else told
 
 
 def register(spec: StudySpec, dataset: Dataset, storage: Storage, *, test_digest: str | None) -> optuna.Study:

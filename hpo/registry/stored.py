@@ -198,7 +198,7 @@ class StoredStudy:
         Raises:
             DataError: it cannot be had, or is not the data that the study began with.
         """
-        dataset = load_train(self.spec.data.name)
+        dataset = load_train(self.spec.data, task=self.spec.task)
         self.check_data(dataset)
         return dataset
 
@@ -210,7 +210,7 @@ class StoredStudy:
         """
         if not isinstance(self.spec, FinalSpec):
             return None
-        dataset = load_test(self.spec.data.name)
+        dataset = load_test(self.spec.data, task=self.spec.task)
         self.check_test(dataset.digest)
         return dataset
 
@@ -222,7 +222,7 @@ class StoredStudy:
         """
         self.load_data()
         try:
-            digest = digest_of_test(self.spec.data.name)
+            digest = digest_of_test(self.spec.data, task=self.spec.task)
         except DataError:
             # Nothing depends yet on a test part that is not right: a final evaluation will refuse it.
             if self.test_digest is not None:
@@ -247,6 +247,7 @@ class StoredStudy:
         if (
             self._has_older_split
             and data.validation is not None
+            and not dataset.columns
             and is_corrected(dataset.y, fraction=data.validation, seed=data.seed)
         ):
             rule = (

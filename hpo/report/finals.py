@@ -20,7 +20,6 @@ from hpo.studies import Study
 from hpo.studies.final import FinalArm, FinalSummary, finals_of, summarise_final
 from hpo.studies.tables import gaps_table
 from hpo.tables.numbers import counted
-from hpo.trials.metrics import confusion_counts
 
 NO_PICTURES = "No confusion matrix and no examples"
 SHOWN_ARMS = 3
@@ -113,7 +112,8 @@ def _stored(final: Study, arm: FinalArm, test: Dataset) -> list[tuple[int, Array
             found.append((number, final.predictions(number)))
         except (StudyError, *DAMAGE):
             continue
-    return [(n, p) for n, p in found if p.shape == (len(test.y), test.classes)]
+    units = test.task.units(test.classes)
+    return [(n, outputs) for n, outputs in found if outputs.shape == (len(test.y), units)]
 
 
 def _predictions(final: Study, arm: FinalArm, test: Dataset, *, key: str) -> list[Block]:
@@ -122,16 +122,20 @@ def _predictions(final: Study, arm: FinalArm, test: Dataset, *, key: str) -> lis
     if not found:
         return [Paragraph(f"{arm.arm}: there are no predictions for this test set.")]
     names = test.names
-    counts = sum(confusion_counts(test.y, probabilities) for _, probabilities in found)
+    counts = [c for _, outputs in found if (c := test.task.confusion(test.y, outputs)) is not None]
+    first, outputs = found[0]
+    probabilities = test.task.probabilities(outputs)
+    if probabilities is None:
+        return []
     caption = (
         f"Confusion matrix of {arm.arm} on the test set, {counted(len(found), 'seed')} together: per cent of"
         " each true class."
     )
-    first, probabilities = found[0]
+    matrix = plots.confusion(np.sum(counts, axis=0), names)
     right, wrong = examples(test, probabilities)
     which = f"{arm.arm}, trial #{first} of {final.name}"
     return [
-        Picture(plots.confusion(np.asarray(counts), names), caption, key, name="confusion" if key else ""),
+        Picture(matrix, caption, key, name="confusion" if key else ""),
         *_examples(f"The worst mistakes, wrong with the highest probability: {which}", wrong),
         *_examples(f"Right: {which}", right),
     ]

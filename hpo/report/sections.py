@@ -16,7 +16,7 @@ from hpo.analysis import Comparison
 from hpo.analysis.tables import arms_table, verdicts_table
 from hpo.report.document import Block, Bullets, Heading, Paragraph, Picture, tables
 from hpo.report.sentences import conclusions, margin
-from hpo.spec import EPOCH_METRICS, METRICS, ComparisonSpec, StudySpec
+from hpo.spec import METRICS, ComparisonSpec, StudySpec
 from hpo.studies import Study
 from hpo.tables import Column, Table
 from hpo.tables.kinds import PROSE
@@ -113,7 +113,7 @@ def comparison_pictures(subject: Subject) -> list[Block]:
         figure = plots.differences(comparison, subject.looks)
         small = plots.differences(comparison, subject.looks, most=SMALL_METRICS)
         blocks.append(Picture(figure, caption, "hpo-differences", small, name="differences"))
-    metric = comparison.metric if not METRICS[comparison.metric].is_ratio else "val_accuracy"
+    metric = comparison.metric if not METRICS[comparison.metric].is_of_run else spec.learned.objective
     if found := _results(subject.trials, metric):
         caption = f"Seconds of training against {metric}: a point a run, a diamond the mean of an arm."
         figure = plots.times(found, metric, subject.looks)
@@ -157,7 +157,8 @@ def read_curves(study: Study, arms: dict[int, Any]) -> tuple[pd.DataFrame, list[
             frame = pd.read_csv(path)
             # Each run of a trial counts its epochs from 1.
             run = (frame["epoch"] == 1).cumsum() + MOST_RUNS * frozen.number
-            frames.append(frame[["epoch", *EPOCH_METRICS]].assign(arm=arms[frozen.number], run=run))
+            reported = [name for name in frame.columns if name not in ("seed", "fold")]
+            frames.append(frame[reported].assign(arm=arms[frozen.number], run=run))
         except (OSError, ValueError, KeyError):
             missing.append(frozen.number)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(), missing

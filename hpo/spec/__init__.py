@@ -7,14 +7,13 @@ from hpo.spec.final import FinalSpec
 from hpo.spec.formats import from_json, json_schema, load, loads, to_json, to_table, to_toml
 from hpo.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters, without_idle
 from hpo.spec.kinds import parse
-from hpo.spec.metrics import EPOCH_METRICS, METRICS, Metric
+from hpo.spec.metrics import METRICS, Metric
 from hpo.spec.parts import Data, Objective, Pruner, Sampler
 from hpo.spec.search import SearchSpec
 from hpo.spec.space import Dimension, Range
 from hpo.spec.study import StudySpec
 
 __all__ = [
-    "EPOCH_METRICS",
     "HYPERPARAMETERS",
     "METRICS",
     "Arm",

@@ -166,9 +166,12 @@ class ComparisonSpec(StudySpec):
         """The seeds that each arm is trained with."""
         return range(self.first_seed, self.first_seed + self.seeds)
 
+    def sets(self, name: str) -> bool:
+        return name in self.params or any(name in arm.params for arm in self.arms)
+
     @property
     def replicates(self) -> int:
-        return self.data.folds or 1
+        return self.data.splits or 1
 
     @property
     def planned(self) -> int:

@@ -47,8 +47,9 @@ class FinalSpec(ComparisonSpec):
     @property
     def table_metrics(self) -> tuple[str, ...]:
         # The others are shown of a study that is ranked by their like on validation data.
-        own = f"test_{self.objective.metric}"
-        tested = ["test_accuracy", "test_loss", *([own] if own in METRICS else [])]
+        own = f"test_{self.objective.metric.removeprefix('val_')}"
+        always = [f"test_{name}" for name in (*self.learned.epoch, "loss")]
+        tested = dict.fromkeys([*always, *([own] if own in METRICS else [])])
         return (*tested, *super().table_metrics)
 
     def _check_declared(self, values: Mapping[str, Any]) -> None:

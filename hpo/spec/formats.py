@@ -29,17 +29,25 @@ FORMAT_KEY = "format"
 def load(path: str | Path) -> StudySpec:
     """The spec in a TOML file. Raises SpecError.
 
-    In the name of the data `~` and `$VARIABLE` are what a shell makes of them, `$$` is a dollar sign; a
-    relative path is taken from the file's folder.
+    In the data's `name` and `test` `~` and `$VARIABLE` are what a shell makes of them, `$$` is a dollar sign;
+    a relative path is taken from the file's folder.
     """
     path = Path(path)
     spec = loads(_read(path), source=str(path))
-    name = _expanded(spec.data.name, source=str(path))
-    if Path(name).suffix == ".npz" and not Path(name).is_absolute():
-        name = str((path.parent / name).resolve())
-    if name == spec.data.name:
+    data = spec.data
+    found = {"name": _located(data.name, path, key="name")}
+    if isinstance(data.test, str):
+        found["test"] = _located(data.test, path, key="test")
+    if all(getattr(data, key) == place for key, place in found.items()):
         return spec
-    return spec.model_copy(update={"data": spec.data.model_copy(update={"name": name})})
+    return spec.model_copy(update={"data": data.model_copy(update=found)})
+
+
+def _located(name: str, file: Path, *, key: str) -> str:
+    """Where a study file's data are: a path as seen from the file, or a name as it is."""
+    name = _expanded(name, source=f"{file}: data.{key}")
+    is_path = Path(name).suffix or "/" in name or os.sep in name
+    return str((file.parent / name).resolve()) if is_path and not Path(name).is_absolute() else name
 
 
 def loads(text: str, *, source: str = "study") -> StudySpec:
@@ -96,15 +104,14 @@ def to_table(spec: StudySpec) -> dict[str, Any]:
 
 
 def _expanded(name: str, *, source: str) -> str:
-    place = f"{source}: data.name"
     try:
         return os.path.expanduser(Template(name).substitute(os.environ))  # noqa: PTH111
     except KeyError as missing:
         rule = f"names the environment variable {missing.args[0]}, which is not set"
-        raise SpecError(place, rule, got=Shown(name), remedy="Set it, or write the path.") from None
+        raise SpecError(source, rule, got=Shown(name), remedy="Set it, or write the path.") from None
     except ValueError:
         rule = "has a dollar sign that begins no name of a variable"
-        raise SpecError(place, rule, got=Shown(name), remedy="Write $$ for a dollar sign.") from None
+        raise SpecError(source, rule, got=Shown(name), remedy="Write $$ for a dollar sign.") from None
 
 
 def _read(path: Path) -> str:

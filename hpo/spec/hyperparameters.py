@@ -32,6 +32,8 @@ Optimizer = Annotated[
     Literal["sgd", "adam", "adamax", "nadam", "adagrad", "rmsprop"], OneOf(others=OTHER_OPTIMIZERS)
 ]
 Schedule = Annotated[Literal["constant", "inverse_time", "exponential", "cosine"], OneOf()]
+Scaling = Annotated[Literal["standard", "robust", "quantile", "none"], OneOf()]
+Levels = Annotated[int, Field(strict=True, ge=0, le=1000), Must("an integer from 0 to 1000")]
 BatchSize = Annotated[Count | Literal["full"], Must(f'an integer from 1 to {MAX_COUNT}, or "full"')]
 Dropout = Annotated[
     Rate | tuple[Rate, ...],
@@ -112,6 +114,22 @@ class HyperparameterTable(Model):
         default_factory=lambda given: DECAY_STEPS.get(given["schedule"]),
         description="Steps of the schedule. Default: 1 for inverse_time, 1000 for exponential, all the run's "
         "steps for cosine.",
+    )
+    scaling: Scaling | None = Field(
+        default=None,
+        description="Numbers of a table: standard (mean 0, standard deviation 1), robust (median and "
+        "quartiles, outliers drawn in: x / sqrt(1 + (x / 3) ** 2)), quantile (a normal distribution), none. "
+        "Default: standard; of arrays and images none.",
+    )
+    one_hot_levels: Levels = Field(
+        default=9, description="Categories of a table with up to this many levels are one-hot columns."
+    )
+    embedding_width: Count = Field(
+        default=8, description="Numbers that a level of any other category is embedded in."
+    )
+    min_level_count: Count = Field(
+        default=2,
+        description="Levels of a category with fewer training rows than this are taken for unknown.",
     )
     batch_size: BatchSize = Field(
         default=32, description='Samples a step; "full" is batch gradient descent, one step an epoch.'

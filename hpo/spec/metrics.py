@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Direction = Literal["maximize", "minimize"]
@@ -16,7 +16,8 @@ class Metric:
     a share, a hundredth of a loss, a tenth of a time (`is_ratio`: differences are those of the logarithm, a
     tenth is a factor of 1.1). `is_judged`: verdicts are passed on it. `is_epoch`: every epoch reports it too.
     `is_objective`: trials may be ranked by it. `is_test`: measured in a final evaluation alone. `is_of_run`:
-    of the run as a whole, and not of the weights that it ends with.
+    of the run as a whole, and not of the weights that it ends with. `reported`: the epoch metric that stands
+    for it while a trial is trained, itself if it is one. Which task measures which: `hpo.tasks`.
     """
 
     direction: Direction
@@ -27,6 +28,16 @@ class Metric:
     is_objective: bool = True
     is_test: bool = False
     is_of_run: bool = False
+    reported: str = "val_accuracy"
+
+
+def _share() -> Metric:
+    return Metric("maximize", 0.005)
+
+
+# Errors in the targets' own units: a fiftieth of them.
+def _error(*, is_epoch: bool = False) -> Metric:
+    return Metric("minimize", 0.02, is_ratio=True, reported="val_rmse", is_epoch=is_epoch)
 
 
 METRICS: dict[str, Metric] = {
@@ -48,11 +59,39 @@ METRICS: dict[str, Metric] = {
         "minimize", 0.1, is_ratio=True, is_judged=False, is_objective=False, is_of_run=True
     ),
     "epochs_run": Metric("minimize", 1.0, is_objective=False, is_of_run=True),
-    "test_accuracy": Metric("maximize", 0.005, is_objective=False, is_test=True),
-    "test_loss": Metric("minimize", 0.01, is_objective=False, is_test=True),
-    "test_precision": Metric("maximize", 0.005, is_objective=False, is_test=True),
-    "test_recall": Metric("maximize", 0.005, is_objective=False, is_test=True),
-    "test_f1": Metric("maximize", 0.005, is_objective=False, is_test=True),
+    # Of classes and labels.
+    "balanced_accuracy": _share(),
+    "roc_auc": _share(),
+    "average_precision": _share(),
+    "log_loss": Metric("minimize", 0.01),
+    "brier": Metric("minimize", 0.005),
+    # Of quantities.
+    "val_rmse": _error(is_epoch=True),
+    "val_mae": _error(is_epoch=True),
+    "r2": Metric("maximize", 0.01, reported="val_rmse"),
+    "train_rmse": _error(),
+    "train_mae": _error(),
+    "best_val_rmse": Metric("minimize", 0.02, is_ratio=True, is_objective=False, is_of_run=True),
+    "best_val_mae": Metric("minimize", 0.02, is_ratio=True, is_objective=False, is_of_run=True),
 }
-# What every epoch reports of the training samples and of the validation samples.
-EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
+# On the test set, which chooses nothing.
+METRICS |= {
+    f"test_{name.removeprefix('val_')}": replace(
+        METRICS[name], is_epoch=False, is_objective=False, is_test=True
+    )
+    for name in (
+        "val_accuracy",
+        "val_loss",
+        "precision",
+        "recall",
+        "f1",
+        "balanced_accuracy",
+        "roc_auc",
+        "average_precision",
+        "log_loss",
+        "brier",
+        "val_rmse",
+        "val_mae",
+        "r2",
+    )
+}

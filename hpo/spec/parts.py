@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hpo.spec.base import Model, Must, OneOf, RuleError
 from hpo.spec.hyperparameters import MAX_COUNT, Count, Seed
@@ -19,31 +19,104 @@ AtLeastTwo = Annotated[int, Field(strict=True, ge=2, le=MAX_COUNT), Must(f"an in
 Share = Annotated[float, Field(strict=True, gt=0, lt=1), Must("a number between 0 and 1, both excluded")]
 
 
+ColumnName = Annotated[str, Field(strict=True, min_length=1), Must("a column's name")]
+Columns = Annotated[
+    tuple[ColumnName, ...],
+    BeforeValidator(
+        lambda names: (names,) if isinstance(names, str) else names,
+        json_schema_input_type=ColumnName | list[ColumnName],
+    ),
+    Must("a column's name, or a list of them"),
+]
+Pixels = Annotated[int, Field(strict=True, ge=1, le=4096), Must("an integer from 1 to 4096")]
+
+
 class Data(Model):
     """The data set, and how it is split into training and validation data."""
 
-    name: Annotated[
-        str, Field(strict=True, min_length=1), Must("a data set's name or a path that ends in .npz")
-    ] = Field(
-        description="A data set's name, or a path that ends in .npz, relative to the study file; ~ and "
-        "$VARIABLE are what a shell makes of them."
+    name: Annotated[str, Field(strict=True, min_length=1), Must("a data set's name or a path")] = Field(
+        description="A data set's name, openml:ID, or the path of a table (.csv .tsv .parquet, .gz too), of "
+        "arrays (.npz .npy) or of a folder of images by class, relative to the study file; ~ and $VARIABLE "
+        "are what a shell makes of them."
+    )
+    target: Columns | None = Field(
+        default=None, description="Of a table: the column to predict, or a list of several."
+    )
+    features: Columns | None = Field(
+        default=None, description="Of a table: the columns to predict from. Default: all others."
+    )
+    drop: Columns | None = Field(default=None, description="Of a table: columns to leave out.")
+    categories: Columns | None = Field(
+        default=None, description="Of a table: columns of numbers that are names, as postal codes are."
+    )
+    weight: ColumnName | None = Field(
+        default=None, description="Of a table: the column that says how much each row counts."
+    )
+    group: ColumnName | None = Field(
+        default=None, description="Of a table: rows of one group never stand in two parts."
+    )
+    time: ColumnName | None = Field(
+        default=None, description="Of a table: what validates is later by this column than what trains."
+    )
+    test: Share | Annotated[str, Field(strict=True, min_length=1)] | None = Field(
+        default=None,
+        description="Of a table: the file of the test part, or the share of the rows to set aside for it.",
+    )
+    image_size: tuple[Pixels, Pixels] | None = Field(
+        default=None, description="Of a folder of images: height and width. Default: their own, if all alike."
+    )
+    separator: Annotated[str, Field(strict=True, min_length=1, max_length=1)] | None = Field(
+        default=None, description="Of a CSV file: what stands between values. Default: told from the file."
+    )
+    decimal: Annotated[Literal[".", ","], OneOf()] | None = Field(
+        default=None, description="Of a CSV file: the decimal mark. Default: told from the file."
+    )
+    encoding: Annotated[str, Field(strict=True, min_length=1)] | None = Field(
+        default=None, description="Of a CSV file: its encoding. Default: told from the file."
     )
     folds: AtLeastTwo | None = Field(
         default=None, description="Cross-validation folds, in place of one validation set."
     )
+    repeats: Count = Field(default=1, description="How often the folds are drawn anew.")
     validation: Share | None = Field(
         default_factory=lambda given: None if given["folds"] else 0.2,
         description="Share of the training data used for validation. Default: 0.2, unless there are folds.",
     )
+    split: Annotated[Literal["stratified", "random", "group", "time"], OneOf()] | None = Field(
+        default=None,
+        description="stratified: every part has the classes' shares. group and time: by those columns. "
+        "Default: by group or time if they are given, stratified for one class a row, else random.",
+    )
     seed: Seed = Field(default=0, description="Seed of the split.")
 
     @model_validator(mode="after")
-    def _one_split(self) -> Self:
-        if self.folds is not None and self.validation is not None:
-            raise RuleError(
-                "cannot be set with folds", "validation", got=self.validation, remedy="Remove one of them."
-            )
+    def _consistent(self) -> Self:
+        for key, other in (("validation", "folds"), ("drop", "features")):
+            if getattr(self, key) is not None and getattr(self, other) is not None:
+                got, remedy = getattr(self, key), "Remove one of them."
+                raise RuleError(f"cannot be set with {other}", key, got=got, remedy=remedy)
+        if self.repeats > 1 and (self.folds is None or self.split_by_column == "time"):
+            rule = "must be 1 without folds" if self.folds is None else "must be 1 in order of time"
+            raise RuleError(rule, "repeats", got=self.repeats)
+        for key in ("group", "time"):
+            if self.split == key and getattr(self, key) is None:
+                raise RuleError(f"needs the column {key}", "split", got=self.split, remedy=f"Set data.{key}.")
+        if self.split is None and self.group is not None and self.time is not None:
+            remedy = 'Say split = "group" or split = "time".'
+            raise RuleError("cannot be set with group, unless split says by which", "time", remedy=remedy)
         return self
+
+    @property
+    def split_by_column(self) -> Literal["group", "time"] | None:
+        """Whether it is split by the groups or the times of its rows."""
+        if self.split is None:
+            return "group" if self.group is not None else "time" if self.time is not None else None
+        return self.split if self.split in ("group", "time") else None
+
+    @property
+    def splits(self) -> int | None:
+        """How many folds there are in all; None with one validation set."""
+        return self.folds and self.folds * self.repeats
 
 
 class Objective(Model):
@@ -60,8 +133,8 @@ class Objective(Model):
         default="last",
         description="last: of the weights that training ends with, the last epoch's or, with early stopping "
         "and restore_best, those that it goes back to. best: of the epoch with the best value of the metric "
-        "(the mean over replicates; val_loss and val_accuracy only). A trial's metrics and its model are "
-        "of the same weights as its value.",
+        "(the mean over replicates; epoch metrics only, val_loss and the like). A trial's metrics and its "
+        "model are of the same weights as its value.",
     )
 
     @model_validator(mode="after")
@@ -75,8 +148,8 @@ class Objective(Model):
 
     @property
     def reported(self) -> str:
-        """The epoch metric that trials report as they train: the objective's, or else val_accuracy."""
-        return self.metric if self.metric in EPOCH_OBJECTIVES else "val_accuracy"
+        """The epoch metric that trials report as they train: the objective's, or what stands for it."""
+        return self.metric if self.metric in EPOCH_OBJECTIVES else METRICS[self.metric].reported
 
     def check_epoch_metric(self, reason: str) -> None:
         """Raises RuleError unless every epoch reports the metric."""

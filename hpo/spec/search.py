@@ -125,9 +125,12 @@ class SearchSpec(StudySpec):
             for values in islice(ends, MAX_CHECKED):
                 _check_combination(fixed, dict(zip(varied, values, strict=True)))
 
+    def sets(self, name: str) -> bool:
+        return name in self.params or name in self.space
+
     @property
     def replicates(self) -> int:
-        return self.data.folds or self.seeds
+        return self.data.splits or self.seeds
 
     @property
     def planned(self) -> int:

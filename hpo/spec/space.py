@@ -26,6 +26,7 @@ from hpo.spec.hyperparameters import (
     Count,
     Flag,
     HyperparameterTable,
+    Levels,
     Positive,
     Rate,
     Strength,
@@ -40,6 +41,9 @@ RANGED = {
     "momentum": Rate,
     "decay_rate": Positive,
     "decay_steps": Count,
+    "one_hot_levels": Levels,
+    "embedding_width": Count,
+    "min_level_count": Count,
     "batch_size": Count,
     "early_stopping_patience": Count,
 }
@@ -135,7 +139,8 @@ def _distinct(name: str, choices: tuple[Any, ...]) -> tuple[Any, ...]:
 def _choices_type(name: str) -> Any:
     """The type of a list of choices for a hyperparameter; None, which only means absent, is none of them."""
     hint = get_type_hints(HyperparameterTable, include_extras=True)[name]
-    choice: Any = RANGED[name] if type(None) in get_args(hint) else hint
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+    choice: Any = kinds[0] if type(None) in get_args(hint) else hint
     return Annotated[tuple[choice, ...], AfterValidator(partial(_distinct, name)), Tag("choices")]
 
 

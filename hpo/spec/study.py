@@ -11,6 +11,7 @@ from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, within
 from hpo.spec.hyperparameters import HYPERPARAMETERS, Count, Hyperparameters, Params, Positive
 from hpo.spec.metrics import METRICS
 from hpo.spec.parts import Data, FinalMetric, Objective, Text
+from hpo.tasks import TASKS, Task
 
 StudyName = Annotated[
     str,
@@ -47,7 +48,7 @@ class StudySpec(Model):
     >>> type(comparison).__name__, comparison.planned
     ('ComparisonSpec', 10)
 
-    Keys of both kinds: name kind description data objective metrics seeds max_retries trial_timeout loop
+    Keys of both kinds: name kind description data task objective metrics seeds max_retries trial_timeout loop
     params. Of a search: space trials sampler pruner. Of a comparison: first_seed arms baseline min_effect
     alpha.
     `hpo init` writes an example with comments, `hpo schema` says what each key takes.
@@ -60,10 +61,18 @@ class StudySpec(Model):
     kind: Literal["search", "comparison", "final"]
     description: Text = Field(default="", description="What the study is for.")
     data: Data = Field(description="The data set, and how it is split.")
-    objective: Objective = Field(default=Objective(), description="What a trial's value is.")
+    task: Annotated[Literal["multi-class", "binary", "multi-label", "regression"], OneOf()] | None = Field(
+        default=None,
+        description="What is learned: one class of several, one of two, any of several, or quantities. "
+        "Default: told from the targets.",
+    )
+    objective: Objective = Field(
+        default=Objective(),
+        description="What a trial's value is. Default: val_accuracy; of a regression val_rmse.",
+    )
     metrics: Annotated[tuple[FinalMetric, ...], AfterValidator(_distinct)] = Field(
-        default=("val_accuracy", "val_loss", "train_seconds"),
-        description="The final metrics that tables show.",
+        default=TASKS["multi-class"].shown,
+        description="The final metrics that tables show. Default: as suits the task.",
     )
     seeds: Count
     max_retries: Retries = Field(
@@ -102,6 +111,34 @@ class StudySpec(Model):
 
     @model_validator(mode="before")
     @classmethod
+    def _task_defaults(cls, study: Any) -> Any:
+        """What is ranked by and shown of a task that is given."""
+        name = study.get("task") if isinstance(study, Mapping) else None
+        task = TASKS.get(name) if isinstance(name, str) else None
+        if task is None or task is TASKS["multi-class"]:
+            return study
+        objective = study.get("objective", {})
+        if isinstance(objective, Mapping) and "metric" not in objective:
+            study = {**study, "objective": {"metric": task.objective, **objective}}
+        return {"metrics": task.shown, **study}
+
+    @model_validator(mode="after")
+    def _check_metrics(self) -> Self:
+        """The metrics are of the task, if that is known."""
+        if self.task is None:
+            return self
+        possible = self.learned.metrics
+        places: dict[tuple[str | int, ...], str] = {("objective", "metric"): self.objective.metric}
+        places |= {("metrics", index): name for index, name in enumerate(self.metrics)}
+        for place, name in places.items():
+            if name not in possible and any(name in task.metrics for task in TASKS.values()):
+                rule = f"must be one of task {self.task!r}"
+                remedy = f"It has {', '.join(possible)}."
+                raise RuleError(rule, *place, got=name, remedy=remedy)
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
     def _check_misplaced(cls, study: Any) -> Any:
         """A key written below a table's header belongs to that table, which is seldom what was meant."""
         if not isinstance(study, Mapping):
@@ -136,6 +173,15 @@ class StudySpec(Model):
     def planned(self) -> int:
         """Trials that the study asks for."""
         raise NotImplementedError
+
+    @property
+    def learned(self) -> Task:
+        """The task; of one that is to be told from the targets that of one class of several."""
+        return TASKS[self.task or "multi-class"]
+
+    def sets(self, name: str) -> bool:
+        """Whether a hyperparameter is given, in any place where it can be."""
+        return name in self.params
 
     @property
     def table_metrics(self) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from hpo.data import Dataset
 from hpo.files import new_file
 from hpo.models.file import save
-from hpo.models.stock import stock_model
 from hpo.spec import Hyperparameters, StudySpec
 from hpo.trials import Trial
 from hpo.trials.card import card_of
@@ -17,7 +16,6 @@ from hpo.trials.runner import TrialRunner
 
 logger = logging.getLogger(__name__)
 
-CHECKED = ("val_loss", "val_accuracy")
 TOLERANCE = 1e-3
 
 
@@ -34,17 +32,18 @@ def export(spec: StudySpec, trial: Trial, dataset: Dataset, path: Path, *, force
     epochs = trial.best_epoch if spec.objective.at == "best" else None
     # Version 0.1 had one loop, and named none.
     loop = trial.loop or "xla"
-    training = TrialRunner(spec, dataset).train(hyperparameters, loop, seed=trial.seed, epochs=epochs)
+    runner = TrialRunner(spec, dataset)
+    training = runner.train(hyperparameters, loop, seed=trial.seed, epochs=epochs)
     _compare(_recorded(spec, trial), training.metrics, f"study {spec.name!r} trial {trial.number}")
     card = card_of(spec, dataset, trial.number, trial.arm, hyperparameters, training)
     with new_file(path, force=force) as draft:
-        save(stock_model(training.run.model, hyperparameters), card, draft)
+        save(runner.stock_model(training, hyperparameters), card, draft)
 
 
 def _recorded(spec: StudySpec, trial: Trial) -> dict[str, float]:
     """What the trial recorded of the weights that are exported."""
     if trial.has_metrics_of_value(spec):
-        return {name: trial.replicates[0].get(name, math.nan) for name in CHECKED}
+        return {name: trial.replicates[0].get(name, math.nan) for name in spec.learned.checked}
     # Version 0.1 measured the last epoch of every trial; of a single run the value itself is of the best.
     known = trial.value if len(trial.replicates) == 1 else None
     return {} if known is None else {spec.objective.metric: known}

@@ -12,7 +12,7 @@ from hpo.analysis.verdicts import mean_interval
 from hpo.data import load_test
 from hpo.errors import SpecError, StudyError
 from hpo.registry import place_of, sources_of
-from hpo.spec import ComparisonSpec, FinalSpec, parse
+from hpo.spec import METRICS, ComparisonSpec, FinalSpec, parse
 from hpo.storage import Storage
 from hpo.studies import Study, create_study, open_study
 from hpo.studies.candidates import Candidate, candidates, candidates_of
@@ -22,16 +22,6 @@ from hpo.trials.record import Trial
 SEEDS = 5
 # Far from the seeds of comparisons, which count from 0.
 SEED_STEP = 1000
-# What of the test set stands against what of the validation data. The last three are shown of a study that is
-# ranked by them; version 0.1 did not measure them on the test set.
-PAIRS = {
-    "accuracy": ("val_accuracy", "test_accuracy"),
-    "loss": ("val_loss", "test_loss"),
-    "precision": ("precision", "test_precision"),
-    "recall": ("recall", "test_recall"),
-    "f1": ("f1", "test_f1"),
-}
-ALWAYS = ("accuracy", "loss")
 
 
 @dataclass(frozen=True)
@@ -105,7 +95,8 @@ def create_final(
         return same[-1]
     for study in studies:
         study.load_data()
-    test = load_test(studies[0].spec.data.name)
+    first = studies[0].spec
+    test = load_test(first.data, task=first.task)
     for study in studies:
         study.check_test(test.digest)
     evaluation = 1 + max((_final(final).evaluation for final in before), default=0)
@@ -158,6 +149,7 @@ def _spec(studies: Sequence[Study], chosen: Sequence[Candidate], *, seeds: int, 
     if folds := data.pop("folds", None):
         # As much data to train on as each fold had.
         data["validation"] = 1 / folds
+        data.pop("repeats", None)
     used = [spec.seed_range.stop for study in studies if isinstance(spec := study.spec, ComparisonSpec)]
     names = [study.name for study in studies]
     spec = parse(
@@ -166,6 +158,7 @@ def _spec(studies: Sequence[Study], chosen: Sequence[Candidate], *, seeds: int, 
             "kind": "final",
             "description": f"The best of {', '.join(names)} on the test set.",
             "data": data,
+            **({} if first.task is None else {"task": first.task}),
             "objective": first.objective,
             "metrics": first.metrics,
             "seeds": seeds,
@@ -212,9 +205,11 @@ def _arm(
 ) -> FinalArm:
     runs = [trial.metrics for trial in trials if trial.state == "complete"]
     gaps = {}
-    own = [metric for metric, (validation, _) in PAIRS.items() if validation == spec.objective.metric]
-    for metric in dict.fromkeys((*own, *ALWAYS)):
-        validation, test = PAIRS[metric]
+    # The objective's goes first; what is not measured on the test set has no pair.
+    own = spec.objective.metric.removeprefix("val_")
+    for metric in dict.fromkeys((own, *spec.learned.epoch, "loss")):
+        validation = f"val_{metric}" if f"val_{metric}" in METRICS else metric
+        test = f"test_{metric}"
         differences = [run[validation] - run[test] for run in runs if validation in run and test in run]
         if differences:
             interval = mean_interval(differences, alpha=spec.alpha, overlap=0.0)

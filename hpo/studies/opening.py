@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 from hpo.data import digest_of_test
 from hpo.errors import SpecError
 from hpo.files import expanded
-from hpo.registry import checked_data, find, register, summaries
+from hpo.registry import checked_data, find, register, settled, summaries
 from hpo.spec import StudySpec, load, parse
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN
 from hpo.storage import Storage
 from hpo.studies.lists import StudyList
 from hpo.studies.study import Study
+
+logger = logging.getLogger(__name__)
 
 
 def create_study(
@@ -43,7 +46,10 @@ def create_study(
     """
     spec = _spec_of(spec)
     # First: a study that cannot be trained creates no database.
-    dataset, test_digest = checked_data(spec), digest_of_test(spec.data.name)
+    dataset, test_digest = checked_data(spec), digest_of_test(spec.data, task=spec.task)
+    if dataset.said and spec.task is None:
+        logger.warning("%s: %s", spec.data.name, dataset.said)
+    spec = settled(spec, dataset)
     opened = (
         storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir, create=True)
     )

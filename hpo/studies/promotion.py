@@ -10,8 +10,6 @@ from hpo.studies.names import promoted_name
 from hpo.studies.study import Study
 
 TOP, SEEDS = 3, 5
-# Beside what the search was ranked by.
-METRICS = ("val_accuracy", "val_loss", "train_seconds")
 
 
 def promoted(study: Study, *, top: int = TOP, seeds: int = SEEDS) -> ComparisonSpec:
@@ -40,7 +38,8 @@ def promoted(study: Study, *, top: int = TOP, seeds: int = SEEDS) -> ComparisonS
             "description": f"The best of {study.name} on seeds that it has not used.",
             "data": spec.data,
             "objective": spec.objective,
-            "metrics": list(dict.fromkeys((spec.objective.metric, *METRICS))),
+            **({} if spec.task is None else {"task": spec.task}),
+            "metrics": list(dict.fromkeys((spec.objective.metric, *spec.learned.shown))),
             "seeds": seeds,
             "first_seed": spec.seeds,
             "baseline": chosen[0].name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpo.data import Dataset
-from hpo.models.file import Card
+from hpo.models.file import FORMAT, Card
 from hpo.spec import METRICS, Hyperparameters, StudySpec
 from hpo.trials.outcome import Replicate
 from hpo.versions import versions
@@ -19,6 +19,7 @@ def card_of(
 ) -> Card:
     """The card of the model of a replicate of trial `number`."""
     return Card(
+        format=FORMAT,
         study=spec.name,
         trial=number,
         arm=arm,
@@ -33,5 +34,7 @@ def card_of(
         sample_shape=dataset.sample_shape,
         dtype=str(dataset.x.dtype),  # type: ignore[arg-type]
         scale=dataset.scale,
+        task=dataset.task_name,
+        columns=dataset.columns,
         versions=versions("keras", "tensorflow"),
     )

@@ -19,7 +19,7 @@ class Replicate:
     """One training run of a trial: its seed, its fold (None without folds), its curve and final metrics.
 
     `confusion`: (classes, classes) counts of validation samples by true and predicted class.
-    `test_probabilities`: (test samples, classes), float32, of a final evaluation.
+    `test_outputs`: the model's, (test samples, outputs), float32, of a final evaluation.
     """
 
     seed: int
@@ -27,7 +27,7 @@ class Replicate:
     curve: list[dict[str, float]] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
     confusion: np.ndarray[Any, Any] | None = None
-    test_probabilities: np.ndarray[Any, Any] | None = None
+    test_outputs: np.ndarray[Any, Any] | None = None
 
 
 @dataclass(frozen=True)

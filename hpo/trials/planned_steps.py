@@ -25,7 +25,7 @@ def planned_steps(spec: StudySpec, hyperparameters: Hyperparameters, *, samples:
         alike = [spec.hyperparameters_for(arm.params) for arm in spec.arms]
         key = compile_key(hyperparameters)
         runs = [arm for arm in alike if compile_key(arm) == key]
-        return sum(_steps(run, samples) for run in runs) * spec.seeds * (spec.data.folds or 1)
+        return sum(_steps(run, samples) for run in runs) * spec.seeds * (spec.data.splits or 1)
     assert isinstance(spec, SearchSpec)
     programs = math.prod(_programs(spec, hyperparameters, name) for name in spec.space)
     trials = max(1, spec.trials // programs)

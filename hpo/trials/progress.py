@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import optuna
 
-from hpo.spec import Objective
+from hpo.spec import METRICS, Objective
 from hpo.storage import last_step
 from hpo.training.samples import Logs
 
@@ -41,7 +41,7 @@ class TrialProgress:
     @property
     def best_epoch(self) -> int:
         """The epoch, from 1, of the best report, the first one of equals; 0 without any."""
-        best = max if self._objective.direction == "maximize" else min
+        best = max if METRICS[self._objective.reported].direction == "maximize" else min
         return self.reported.index(best(self.reported)) + 1 if self.reported else 0
 
     @property

@@ -9,20 +9,19 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any
 
 import keras
 import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from hpo.data import Dataset, stratified_folds, stratified_split
+from hpo.data import Column, Dataset, Statistics, fitted, splits_of
 from hpo.models.file import model_bytes
 from hpo.models.keys import compile_key, network_key
-from hpo.models.mlp import Network, build
+from hpo.models.mlp import Fit, Network, build
 from hpo.models.stock import stock_model
 from hpo.pictures import confusion_svg, curves_svg
-from hpo.spec import Hyperparameters, Objective, StudySpec
+from hpo.spec import METRICS, Hyperparameters, Objective, StudySpec
 from hpo.training.choice import AUTO, by_work
 from hpo.training.runs import Run
 from hpo.training.samples import Samples
@@ -30,7 +29,6 @@ from hpo.trials.attachments import MODEL_FILE
 from hpo.trials.card import card_of
 from hpo.trials.checkpoints import Checkpoints
 from hpo.trials.lockstep import Lockstep, ReplicateRun, loop_of_checkpoint
-from hpo.trials.metrics import classification_metrics, confusion_counts
 from hpo.trials.outcome import Outcome, StoppedError
 from hpo.trials.planned_steps import planned_steps
 from hpo.trials.progress import EarlyStopping, PruningCallback, TrialProgress
@@ -50,9 +48,11 @@ class TrialRunner:
 
     def __init__(self, spec: StudySpec, dataset: Dataset, *, test: Dataset | None = None) -> None:
         self.spec, self.dataset = spec, dataset
-        self._test = None if test is None else Samples.of(test.x, test.y)
-        self.splits = _splits(spec, dataset)
-        self._device = Samples.of(dataset.x, dataset.y)
+        self._test_set, self._test = test, None if test is None else Samples.of(test.x, test.y, test.weight)
+        self.splits = splits_of(dataset, spec.data)
+        self._columns = columns_of(dataset, spec)
+        self._statistics: dict[Hashable, Statistics] = {}
+        self._device = Samples.of(dataset.x, dataset.y, dataset.weight)
         self._networks: OrderedDict[Hashable, Network] = OrderedDict()
         self._begun: set[Hashable] = set()
 
@@ -173,23 +173,33 @@ class TrialRunner:
         if arm is not None:
             title += f", arm {arm}, seed {first.seed}"
         found = {"curves.svg": curves_svg([r.curve for r in replicates], title)}
-        counts = np.sum([r.confusion for r in replicates if r.confusion is not None], axis=0)
-        if confusion := confusion_svg(counts, self.dataset.names, f"{title}: validation samples"):
+        counts = [r.confusion for r in replicates if r.confusion is not None]
+        title = f"{title}: validation samples"
+        if counts and (confusion := confusion_svg(np.sum(counts, axis=0), self.dataset.names, title)):
             found["confusion.svg"] = confusion
         card = card_of(self.spec, self.dataset, trial.number, arm, hyperparameters, first)
-        model = model_bytes(stock_model(first.run.model, hyperparameters), card)
+        model = model_bytes(self.stock_model(first, hyperparameters), card)
         return {name: text.encode() for name, text in found.items()} | {MODEL_FILE: model}
+
+    def stock_model(self, replicate: ReplicateRun, hyperparameters: Hyperparameters) -> keras.Model:
+        """A model of Keras's own layers with a run's present weights."""
+        network = self._network(hyperparameters, replicate.run.trainer.loop_name)
+        assert replicate.run.model is network.trainer.model
+        return stock_model(network, hyperparameters, self.dataset.task)
 
     def _network(self, hyperparameters: Hyperparameters, loop: str) -> Network:
         key = network_key(hyperparameters), loop
         if key not in self._networks:
             data = self.dataset
             network = build(
-                hyperparameters,
+                hyperparameters.model_copy(update={"scaling": self._scaling(hyperparameters)}),
                 sample_shape=data.sample_shape,
                 classes=data.classes,
                 scale=data.scale,
                 loop=loop,
+                task=data.task,
+                columns=self._columns,
+                weighted=data.weight is not None,
             )
             network.trainer.build(self._device)
             self._networks[key] = network
@@ -204,7 +214,7 @@ class TrialRunner:
     def _pairs(self, seed: int | None) -> list[tuple[int, int | None]]:
         """Seed and fold of each replicate; a comparison's trial comes with its seed."""
         seeds = range(self.spec.seeds) if seed is None else [seed]
-        folds = range(len(self.splits)) if self.spec.data.folds else [None]
+        folds = range(len(self.splits)) if self.spec.data.splits else [None]
         return [(seed, fold) for seed in seeds for fold in folds]
 
     def _replicates(
@@ -218,8 +228,10 @@ class TrialRunner:
         training = [self._samples(fold, 0) for _, fold in pairs]
         # All states first: they are made in the model that the runs then take turns on.
         states = [
-            network.initial_state(h, seed=seed, steps=h.epochs * h.steps_per_epoch(len(samples)))
-            for (seed, _), samples in zip(pairs, training, strict=True)
+            network.initial_state(
+                h, seed=seed, steps=h.epochs * h.steps_per_epoch(len(samples)), fit=self._fit(h, fold)
+            )
+            for (seed, fold), samples in zip(pairs, training, strict=True)
         ]
         return [
             ReplicateRun(
@@ -243,31 +255,49 @@ class TrialRunner:
         ]
 
     def _samples(self, fold: int | None, part: int) -> Samples:
-        return Samples(self._device.x, self._device.y, self.splits[fold or 0][part])
+        return Samples(self._device.x, self._device.y, self.splits[fold or 0][part], self._device.weight)
+
+    def _scaling(self, h: Hyperparameters) -> str:
+        return h.scaling or ("standard" if self.dataset.columns else "none")
+
+    def _fit(self, h: Hyperparameters, fold: int | None) -> Fit:
+        """What the training samples of a fold say."""
+        rows, statistics = self.splits[fold or 0][0], None
+        if self._columns:
+            scaling, least = self._scaling(h), h.min_level_count
+            if (key := (fold, scaling, least)) not in self._statistics:
+                self._statistics[key] = fitted(
+                    self.dataset.x[rows], self._columns, scaling=scaling, min_level_count=least
+                )
+            statistics = self._statistics[key]
+        if not self.dataset.task.scales_targets:
+            return Fit(statistics, np.zeros(1), np.ones(1))
+        y = self.dataset.y[rows].astype(np.float64)
+        spread = y.std(axis=0)
+        return Fit(statistics, y.mean(axis=0), np.where(spread > 0, spread, 1.0))
 
     def _measure(self, replicates: list[ReplicateRun]) -> str | None:
         """The final metrics of every replicate, by the weights that its training ended with.
 
         Returns what is not finite, if anything is.
         """
+        task = self.dataset.task
         for replicate in replicates:
             training, validation = self._samples(replicate.fold, 0), self._samples(replicate.fold, 1)
-            by_name = replicate.run.evaluate(validation)
-            probabilities = replicate.run.predict(validation)
+            y, weight = self.dataset.y[validation.rows], self.dataset.weight
+            outputs = replicate.run.predict(validation)
             measured = {
-                "val_loss": by_name["loss"],
-                "val_accuracy": by_name["accuracy"],
-                **classification_metrics(self.dataset.y[validation.rows], probabilities),
+                **{f"val_{name}": value for name, value in replicate.run.evaluate(validation).items()},
+                **task.measured(y, outputs, None if weight is None else weight[validation.rows]),
                 **{f"train_{name}": value for name, value in replicate.run.evaluate(training).items()},
             }
             if self._test is not None:
-                predicted = replicate.run.predict(self._test)
-                of_test = replicate.run.evaluate(self._test) | classification_metrics(
-                    self._test.y.numpy(), predicted
-                )
+                assert self._test_set is not None
+                replicate.test_outputs = predicted = replicate.run.predict(self._test)
+                of_test = replicate.run.evaluate(self._test)
+                of_test |= task.measured(self._test_set.y, predicted, self._test_set.weight)
                 measured |= {f"test_{name}": value for name, value in of_test.items()}
-                replicate.test_probabilities = predicted
-            replicate.confusion = confusion_counts(self.dataset.y[validation.rows], probabilities)
+            replicate.confusion = task.confusion(y, outputs)
             replicate.metrics = {name: value for name, value in measured.items() if math.isfinite(value)}
             for name, value in measured.items():
                 if not math.isfinite(value):
@@ -275,12 +305,12 @@ class TrialRunner:
         return None
 
 
-def _splits(spec: StudySpec, dataset: Dataset) -> list[tuple[Any, Any]]:
-    data = spec.data
-    if data.folds is not None:
-        return list(stratified_folds(dataset.y, folds=data.folds, seed=data.seed))
-    assert data.validation is not None
-    return [stratified_split(dataset.y, fraction=data.validation, seed=data.seed)]
+def columns_of(dataset: Dataset, spec: StudySpec) -> tuple[Column, ...]:
+    """The columns that are prepared: a table's or, of rows of numbers, those to be scaled."""
+    if dataset.columns or not spec.sets("scaling"):
+        return dataset.columns
+    (count,) = dataset.sample_shape
+    return tuple(Column(str(index), "number") for index in range(count))
 
 
 def _check_time(training: Lockstep, limit: float | None) -> None:
@@ -313,10 +343,13 @@ def _mean_metrics(replicates: list[ReplicateRun], best_epoch: int) -> dict[str, 
             "epochs_run": float(replicate.run.epoch),
         }
         if best_epoch:
+            reported = {name: METRICS[name] for name in replicate.curve[0] if name in METRICS}
             replicate.metrics |= {
-                "best_val_accuracy": max(logs["val_accuracy"] for logs in replicate.curve),
-                "best_val_loss": min(logs["val_loss"] for logs in replicate.curve),
-                "best_epoch": float(best_epoch),
+                f"best_{name}": (max if metric.direction == "maximize" else min)(
+                    logs[name] for logs in replicate.curve
+                )
+                for name, metric in reported.items()
             }
+            replicate.metrics["best_epoch"] = float(best_epoch)
     shared = [name for name in replicates[0].metrics if all(name in r.metrics for r in replicates)]
     return {name: float(np.mean([replicate.metrics[name] for replicate in replicates])) for name in shared}

@@ -382,8 +382,8 @@ class Worker:
             curves = curves_file(outcome.curves)
             attachments.append(self._retry(lambda: self._storage.artifacts.attach(CURVES_FILE, curves)))
         for replicate in outcome.replicates:
-            if replicate.test_probabilities is not None:
-                content = predictions_file(replicate.test_probabilities)
+            if replicate.test_outputs is not None:
+                content = predictions_file(replicate.test_outputs)
                 attach = partial(self._storage.artifacts.attach, PREDICTIONS_FILE, content)
                 attachments.append(self._retry(attach))
         attachments += self._keepsakes(study, outcome)

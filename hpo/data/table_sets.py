@@ -1,0 +1,156 @@
+"""A table as a data set: its columns chosen, its targets told, its test part set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from hpo.data.columns import Array, Column, as_text, columns_of, days, encoded, in_row, is_number, listed
+from hpo.data.dataset import Dataset, make_dataset
+from hpo.data.splits import held_out
+from hpo.data.targets import Targets, like, targets_of
+from hpo.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpo.spec.parts import Data
+
+Part = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class TableSet:
+    """A table that a study names: `read()` gives its rows, `read_test()` those of a test part in a file.
+
+    `place` names it to people. One of several of a kind is the table of a file, others come with packages.
+    """
+
+    place: str
+    read: Callable[[], pd.DataFrame]
+    read_test: Callable[[], pd.DataFrame] | None = None
+
+    def load(self, data: Data, *, task: str | None, part: Part) -> Dataset:
+        """A part of the table as a study declares it.
+
+        Raises:
+            DataError: a column that is named is not there, or holds what it must not.
+        """
+        frame = self.read()
+        targets = _chosen(frame, data.target or (), self.place, "target")
+        if not data.target:
+            rule = "needs the name of the column to predict"
+            remedy = f"Its columns are {listed(list(map(str, frame.columns)))}."
+            raise DataError(f"{self.place}: data.target", rule, remedy=remedy)
+        learned = targets_of(targets, task=task, place=self.place)
+        features = _features(frame, data, self.place)
+        columns = columns_of(features, categories=data.categories or (), place=self.place)
+        if part == "test" and self.read_test is not None:
+            rows = self.read_test()
+            place = f"{self.place}: test part"
+            target = _chosen(rows, data.target, place, "target")
+            x, y = encoded(rows, columns, place=place), like(target, learned, place=place)
+            return self._made(x, learned, data, rows, columns, y=y)
+        x = encoded(features, columns, place=self.place)
+        whole = self._made(x, learned, data, frame, columns)
+        if not isinstance(data.test, float):
+            return whole
+        kept, aside = held_out(whole, data, fraction=data.test)
+        return whole.part(kept if part == "train" else aside)
+
+    def _made(
+        self,
+        x: Array,
+        learned: Targets,
+        data: Data,
+        rows: pd.DataFrame,
+        columns: tuple[Column, ...],
+        *,
+        y: Array | None = None,
+    ) -> Dataset:
+        return make_dataset(
+            data.name,
+            x,
+            learned.y if y is None else y,
+            classes=len(learned.names),
+            scale=1.0,
+            class_names=learned.names,
+            task=learned.task,
+            columns=columns,
+            weight=_weight(rows, data.weight, self.place),
+            groups=_groups(rows, data.group, self.place),
+            times=_times(rows, data.time, self.place),
+            said=learned.said,
+        )
+
+
+def _features(frame: pd.DataFrame, data: Data, place: str) -> pd.DataFrame:
+    """The columns to learn from, in the order of the table."""
+    apart = {*(data.target or ()), data.weight, data.group}
+    for key in ("features", "drop", "categories"):
+        _chosen(frame, getattr(data, key) or (), place, key)
+    if data.features is not None:
+        if both := [name for name in data.features if name in apart]:
+            rule = "must be no target, weight or group"
+            raise DataError(f"{place}: data.features", rule, got=both[0])
+        chosen = [name for name in frame.columns if name in data.features]
+    else:
+        chosen = [name for name in frame.columns if name not in {*apart, *(data.drop or ())}]
+    if not chosen:
+        raise DataError(place, "must have columns besides its target", got=listed(list(frame.columns)))
+    return frame[chosen]
+
+
+def _chosen(frame: pd.DataFrame, names: Sequence[str], place: str, key: str) -> pd.DataFrame:
+    """These columns. Raises DataError for one that is not there."""
+    import difflib
+
+    for name in names:
+        if name not in frame.columns:
+            close = difflib.get_close_matches(name, map(str, frame.columns), n=1)
+            others = f"Its columns are {listed(list(map(str, frame.columns)))}."
+            remedy = f"Did you mean {close[0]!r}?" if close else others
+            raise DataError(f"{place}: data.{key}", "must be a column", got=name, remedy=remedy)
+    return frame[list(names)]
+
+
+def _weight(frame: pd.DataFrame, name: str | None, place: str) -> Array | None:
+    if name is None:
+        return None
+    (series,) = (_chosen(frame, [name], place, "weight")[name],)
+    if not is_number(series):
+        raise DataError(f"{place}: weight {name!r}", "must be numbers", got=str(series.iloc[0]))
+    weight = series.to_numpy(np.float32, na_value=np.nan)
+    if (wrong := ~(np.isfinite(weight) & (weight >= 0))).any():
+        got = in_row(series, wrong)
+        raise DataError(f"{place}: weight {name!r}", "must be finite and at least 0", got=got)
+    if not weight.any():
+        raise DataError(f"{place}: weight {name!r}", "must be greater than 0 somewhere", got=0)
+    return weight
+
+
+def _groups(frame: pd.DataFrame, name: str | None, place: str) -> Array | None:
+    """A number for each group, of a row without one a group of its own."""
+    if name is None:
+        return None
+    import pandas as pd
+
+    text = as_text(_chosen(frame, [name], place, "group")[name])
+    codes = pd.factorize(text, sort=True)[0].astype(np.int64)
+    alone = codes < 0
+    codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
+    return codes
+
+
+def _times(frame: pd.DataFrame, name: str | None, place: str) -> Array | None:
+    if name is None:
+        return None
+    series = _chosen(frame, [name], place, "time")[name]
+    place = f"{place}: time {name!r}"
+    times = series.to_numpy(np.float64, na_value=np.nan) if is_number(series) else days(series, place)
+    if (missing := ~np.isfinite(times)).any():
+        raise DataError(place, "must have a value in every row", got=in_row(series, missing))
+    return times

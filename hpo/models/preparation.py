@@ -1,0 +1,233 @@
+"""What stands before a network that learns from a table: its numbers scaled, its categories spread out.
+
+What the training rows say (`hpo.data.Statistics`) are values of variables in training and constants in the
+model for others; the same operations use both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from hpo.data import Column, Layout, Statistics
+from hpo.data.preparation import QUANTILES
+from hpo.spec import Hyperparameters
+
+# Where numbers are drawn in: x / sqrt(1 + (x / 3)^2) stays below 3.
+SMOOTH_CLIP = 3.0
+SECONDS_A_DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a table's columns become numbers: what shapes the program, and not what is fitted."""
+
+    columns: tuple[Column, ...]
+    scaling: str
+    one_hot_levels: int
+    embedding_width: int
+
+    @classmethod
+    def of(cls, columns: Sequence[Column], h: Hyperparameters) -> Form:
+        """The form of columns that these hyperparameters ask for."""
+        return cls(tuple(columns), h.scaling or "standard", h.one_hot_levels, h.embedding_width)
+
+    @property
+    def layout(self) -> Layout:
+        """Where numbers and categories stand."""
+        return Layout.of(self.columns)
+
+    @property
+    def one_hot(self) -> tuple[int, ...]:
+        """The categories, by their place among them, that become a column for each level."""
+        return tuple(i for i, levels in enumerate(self.layout.levels) if levels <= self.one_hot_levels)
+
+    @property
+    def embedded(self) -> tuple[int, ...]:
+        """The other ones."""
+        return tuple(i for i, levels in enumerate(self.layout.levels) if levels > self.one_hot_levels)
+
+    @property
+    def embedding_rows(self) -> int:
+        """Rows of the one array that all embedded levels share, each category's unknown level among them."""
+        return sum(self.layout.levels[i] + 1 for i in self.embedded)
+
+    @property
+    def width(self) -> int:
+        """How many numbers a row becomes."""
+        layout = self.layout
+        hot = sum(layout.levels[i] for i in self.one_hot)
+        return len(layout.numbers) + len(layout.gaps) + hot + len(self.embedded) * self.embedding_width
+
+
+class Preparation(keras.layers.Layer):
+    """A table's rows, (rows, widths of the columns), to the numbers that a network learns from.
+
+    The statistics of the training rows are variables that training leaves alone; the embeddings are weights.
+    """
+
+    def __init__(self, form: Form, **options: Any) -> None:
+        super().__init__(**options)
+        self.form = form
+
+    def build(self, input_shape: Any) -> None:
+        """Create the variables, with statistics of no rows at all."""
+        form, layout = self.form, self.form.layout
+        count = len(layout.numbers)
+        slots = sum(levels + 1 for levels in layout.levels)
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("fill", "centre", "scale"), (count,))
+        shapes |= dict.fromkeys(("knots", "heights"), (count, QUANTILES))
+        self.statistics = [
+            self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name)
+            for name, shape in shapes.items()
+        ]
+        self.statistics.append(
+            self.add_weight(shape=(slots,), initializer="zeros", trainable=False, dtype="int32", name="slots")
+        )
+        self.embeddings = None
+        if form.embedded:
+            self.embeddings = self.add_weight(
+                shape=(form.embedding_rows, form.embedding_width), initializer="zeros", name="embeddings"
+            )
+
+    def call(self, inputs: Any) -> Any:
+        """See the class."""
+        layout = self.form.layout
+        numbers = _columns(inputs, layout.numbers)
+        codes = _columns(inputs, layout.categories)
+        # Each category's levels come after the one that is not known, which is -1.
+        places = None
+        if codes is not None:
+            places = ops.cast(codes, "int32") + np.array(layout.starts, np.int32) + 1
+        return prepared(numbers, places, self.form, Statistics(*self.statistics), self.embeddings)
+
+    def fit(self, statistics: Statistics) -> None:
+        """Take these statistics."""
+        for variable, value in zip(self.statistics, statistics.arrays, strict=True):
+            variable.assign(value)
+
+    @property
+    def fitted(self) -> Statistics:
+        """The statistics as they are now, as arrays."""
+        return Statistics(*(np.array(variable.numpy()) for variable in self.statistics))
+
+    @property
+    def embedding_values(self) -> Any:
+        """The embeddings as they are now; None without."""
+        return None if self.embeddings is None else np.array(self.embeddings.numpy())
+
+
+def _columns(inputs: Any, positions: Sequence[int]) -> Any:
+    if not positions:
+        return None
+    if list(positions) == list(range(inputs.shape[-1])):
+        return inputs
+    return ops.take(inputs, np.array(positions, np.int32), axis=1)
+
+
+def prepared(numbers: Any, places: Any, form: Form, statistics: Statistics, embeddings: Any) -> Any:
+    """Scaled numbers, marks of gaps, one-hot columns and embeddings, side by side.
+
+    `numbers`: (rows, numbers), NaN where there is none; `places`: (rows, categories), where the level stands
+    in `statistics.slots`; either is None if there are none. A level that is not known, or rare, is 0
+    everywhere.
+    """
+    layout, parts = form.layout, []
+    if numbers is not None:
+        is_gap = ops.isnan(numbers)
+        parts.append(_scaled(ops.where(is_gap, statistics.fill, numbers), form.scaling, statistics))
+        if layout.gaps:
+            parts.append(ops.cast(_columns(is_gap, layout.gaps), "float32"))
+    if places is not None:
+        slots = ops.take(statistics.slots, places, axis=0)
+        for index in form.one_hot:
+            levels = np.arange(1, layout.levels[index] + 1, dtype=np.int32)
+            parts.append(ops.cast(ops.equal(slots[:, index : index + 1], levels), "float32"))
+        if form.embedded:
+            parts.append(_embedded(_columns(slots, form.embedded), form, embeddings))
+    return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
+
+
+def _scaled(numbers: Any, scaling: str, statistics: Statistics) -> Any:
+    if scaling == "quantile":
+        return _to_normal(numbers, statistics.knots, statistics.heights)
+    scaled = (numbers - statistics.centre) * statistics.scale
+    if scaling == "robust":
+        return scaled / ops.sqrt(1.0 + ops.square(scaled / SMOOTH_CLIP))
+    return scaled
+
+
+def _to_normal(numbers: Any, knots: Any, heights: Any) -> Any:
+    """Piece by piece linear from (knot, height) to the next; beyond the ends as the ends."""
+    low, high = knots[:, :-1], knots[:, 1:]
+    # Where two knots are one, so are their heights.
+    widths = ops.where(ops.equal(high, low), 1.0, high - low)
+    climbed = ops.clip((ops.expand_dims(numbers, -1) - low) / widths, 0.0, 1.0)
+    return heights[:, 0] + ops.sum(climbed * (heights[:, 1:] - heights[:, :-1]), axis=-1)
+
+
+def _embedded(slots: Any, form: Form, embeddings: Any) -> Any:
+    layout = form.layout
+    starts = np.cumsum([0, *(layout.levels[i] + 1 for i in form.embedded)])[:-1].astype(np.int32)
+    rows = ops.take(embeddings, slots + starts, axis=0)
+    known = ops.cast(ops.expand_dims(slots > 0, -1), "float32")
+    return ops.reshape(rows * known, (-1, len(form.embedded) * form.embedding_width))
+
+
+@dataclass(frozen=True, eq=False)
+class RawInputs:
+    """A table's columns as inputs of a model of Keras's own operations, and the numbers they become.
+
+    `inputs` by column: numbers as float32, dates as float64 seconds since 1970, categories as text, each of
+    shape (rows, 1).
+    """
+
+    inputs: dict[str, Any]
+    outputs: Any
+
+
+def raw_inputs(form: Form, statistics: Statistics, embeddings: Any) -> RawInputs:
+    """Inputs for raw columns, prepared by what was fitted; nothing in it is of hpo."""
+    inputs, numbers, places = {}, [], []
+    starts = iter(form.layout.starts)
+    for column in form.columns:
+        name = input_name(column.name)
+        if column.kind == "category":
+            inputs[name] = given = keras.Input((1,), dtype="string", name=name)
+            # One for what is not known comes before the levels.
+            lookup = keras.layers.StringLookup(
+                vocabulary=list(column.levels), num_oov_indices=1, mask_token=None
+            )
+            places.append(ops.cast(lookup(given), "int32") + next(starts))
+        elif column.kind == "date":
+            inputs[name] = given = keras.Input((1,), dtype="float64", name=name)
+            numbers += _date_parts(given / SECONDS_A_DAY, column.periods)
+        else:
+            inputs[name] = given = keras.Input((1,), dtype="float32", name=name)
+            numbers.append(given)
+    constants = Statistics(*(np.asarray(array) for array in statistics.arrays))
+    outputs = prepared(_beside(numbers), _beside(places), form, constants, embeddings)
+    return RawInputs(inputs, outputs)
+
+
+def input_name(column: str) -> str:
+    """The name of a column's input: Keras's may have no slash."""
+    return column.replace("/", "_") or "_"
+
+
+def _beside(parts: Sequence[Any]) -> Any:
+    return None if not parts else parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
+
+
+def _date_parts(days: Any, periods: Sequence[float]) -> list[Any]:
+    """As `hpo.data.columns.date_parts`."""
+    parts = [ops.cast(days, "float32")]
+    for period in periods:
+        angle = 2 * np.pi * ops.mod(days, period) / period
+        parts += [ops.cast(ops.sin(angle), "float32"), ops.cast(ops.cos(angle), "float32")]
+    return parts

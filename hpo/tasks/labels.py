@@ -1,0 +1,68 @@
+"""Any of several labels: targets are 0 or 1 for each, float32 of shape (samples, labels)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from hpo.tasks.task import Array, Task
+
+THRESHOLD = 0.5
+
+
+class MultiLabel(Task):
+    """Any of several labels; outputs are the probability of each, (samples, labels).
+
+    A label is predicted from a probability of 0.5 on. Accuracy is the share of all labels of all samples that
+    are right; precision, recall, F1, ROC AUC and average precision are means over the labels, the last two
+    over those that some samples have and others do not.
+    """
+
+    name = "multi-label"
+    objective = "val_accuracy"
+    shown = ("val_accuracy", "f1", "val_loss", "train_seconds")
+    epoch: ClassVar = {"accuracy": "BinaryAccuracy"}
+    final = ("precision", "recall", "f1", "roc_auc", "average_precision", "log_loss", "brier")
+    activation = "sigmoid"
+    loss = "binary_crossentropy"
+
+    def units(self, names: int) -> int:
+        """One for each label."""
+        return names
+
+    def strata(self, y: Array) -> None:
+        """None: a sample has many classes."""
+
+    def measured(self, y: Array, outputs: Array, weight: Array | None = None) -> dict[str, float]:
+        """See the class."""
+        from sklearn import metrics
+
+        truth, shares = y.astype(np.int64), outputs.astype(np.float64)
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+            truth, shares >= THRESHOLD, average="macro", zero_division=0.0, sample_weight=weight
+        )
+        certain = np.clip(np.where(truth == 1, shares, 1 - shares), 1e-7, 1.0)
+        found = {
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+            "log_loss": np.average(-np.log(certain).mean(axis=1), weights=weight),
+            "brier": np.average(np.square(shares - truth).mean(axis=1), weights=weight),
+        }
+        mixed = np.flatnonzero(truth.min(axis=0) < truth.max(axis=0))
+        if mixed.size:
+            ranked = truth[:, mixed], shares[:, mixed]
+            found["roc_auc"] = metrics.roc_auc_score(*ranked, average="macro", sample_weight=weight)
+            found["average_precision"] = metrics.average_precision_score(*ranked, sample_weight=weight)
+        return {name: float(value) for name, value in found.items()}
+
+    def described(self, outputs: Array, names: Sequence[str]) -> dict[str, Array]:
+        """The labels that are predicted, and the probability of each."""
+        chosen = [
+            ", ".join(name for name, share in zip(names, row, strict=True) if share >= THRESHOLD)
+            for row in outputs
+        ]
+        by_label = {f"probabilities.{name}": outputs[:, index] for index, name in enumerate(names)}
+        return {"labels": np.array(chosen, dtype=object), **by_label}
