@@ -2,14 +2,15 @@
 
 A task owns what a model's outputs are, the loss, the metrics of epochs and results, how a split is stratified
 and what a prediction says; nothing outside asks which one it is. `classes`, `labels` and `quantities` have
-them, `TASKS` by name. TensorFlow is not imported: layers and losses are named as Keras names them.
+them, `TASKS` by name. Nothing heavy is imported: layers and losses are named as
+Keras names them.
 """
 
 from hpo.tasks.classes import Binary, MultiClass
 from hpo.tasks.labels import MultiLabel
 from hpo.tasks.quantities import Regression
-from hpo.tasks.task import Array, Task
+from hpo.tasks.task import Task
 
 TASKS: dict[str, Task] = {task.name: task for task in (MultiClass(), Binary(), MultiLabel(), Regression())}
 
-__all__ = ["TASKS", "Array", "Task"]
+__all__ = ["TASKS", "Task"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
+from hpo.tasks.task import Task
 
-from hpo.tasks.task import Array, Task
+if TYPE_CHECKING:
+    from hpo.tasks.task import Array
 
 
 class MultiClass(Task):
@@ -19,6 +20,7 @@ class MultiClass(Task):
     against the others, and are there if every class occurs. Brier (1950): the squared distance to what came
     true, from 0 to 2, of two classes half of it.
 
+    >>> import numpy as np
     >>> two = MultiClass().measured(np.array([0, 1]), np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]]))
     >>> two["precision"], two["recall"], two["f1"], "roc_auc" in two
     (1.0, 1.0, 1.0, False)
@@ -51,6 +53,7 @@ class MultiClass(Task):
 
     def measured(self, y: Array, outputs: Array, weight: Array | None = None) -> dict[str, float]:
         """See the class."""
+        import numpy as np
         from sklearn import metrics
 
         shares = self.probabilities(outputs)
@@ -75,6 +78,7 @@ class MultiClass(Task):
 
     def _ranked(self, y: Array, shares: Array, weight: Array | None) -> dict[str, float]:
         """What depends on the order of the samples by probability alone."""
+        import numpy as np
         from sklearn import metrics
 
         truth = np.eye(shares.shape[1])[y]
@@ -97,6 +101,8 @@ class MultiClass(Task):
 
     def described(self, outputs: Array, names: Sequence[str]) -> dict[str, Array]:
         """The most probable class, its probability, and all probabilities by class."""
+        import numpy as np
+
         shares = self.probabilities(outputs)
         best = shares.argmax(axis=1)
         by_class = {f"probabilities.{name}": shares[:, index] for index, name in enumerate(names)}
@@ -121,6 +127,8 @@ class Binary(MultiClass):
 
     def probabilities(self, outputs: Array) -> Array:
         """Of both classes."""
+        import numpy as np
+
         return np.hstack([1 - outputs, outputs])
 
     def _ranked(self, y: Array, shares: Array, weight: Array | None) -> dict[str, float]:
@@ -134,6 +142,8 @@ class Binary(MultiClass):
 
 def _balanced(y: Array, predicted: Array, weight: Array | None) -> float:
     """The mean over the classes that are targets of the share that is found."""
+    import numpy as np
+
     counts = np.ones(len(y)) if weight is None else weight
     total = np.bincount(y, counts)
     found = np.bincount(y, counts * (predicted == y), minlength=len(total))

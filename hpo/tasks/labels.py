@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
+from hpo.tasks.task import Task
 
-from hpo.tasks.task import Array, Task
+if TYPE_CHECKING:
+    from hpo.tasks.task import Array
 
 THRESHOLD = 0.5
 
@@ -37,6 +38,7 @@ class MultiLabel(Task):
 
     def measured(self, y: Array, outputs: Array, weight: Array | None = None) -> dict[str, float]:
         """See the class."""
+        import numpy as np
         from sklearn import metrics
 
         truth, shares = y.astype(np.int64), outputs.astype(np.float64)
@@ -60,6 +62,8 @@ class MultiLabel(Task):
 
     def described(self, outputs: Array, names: Sequence[str]) -> dict[str, Array]:
         """The labels that are predicted, and the probability of each."""
+        import numpy as np
+
         chosen = [
             ", ".join(name for name, share in zip(names, row, strict=True) if share >= THRESHOLD)
             for row in outputs

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
+from hpo.tasks.task import Task
 
-from hpo.tasks.task import Array, Task
+if TYPE_CHECKING:
+    from hpo.tasks.task import Array
 
 
 class Regression(Task):
@@ -36,6 +37,7 @@ class Regression(Task):
 
     def measured(self, y: Array, outputs: Array, weight: Array | None = None) -> dict[str, float]:
         """R2, of at least two samples."""
+        import numpy as np
         from sklearn.metrics import r2_score
 
         if len(y) < 2:

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from hpo.trials.metrics import classification_metrics
+from hpo.tasks import TASKS
+
+SHARES = ("precision", "recall", "f1")
+
+
+def classification_metrics(targets: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    measured = TASKS["multi-class"].measured(targets.astype(np.int64), probabilities)
+    return {name: measured[name] for name in SHARES}
 
 
 def probabilities_of(predicted: np.ndarray, classes: int) -> np.ndarray:
