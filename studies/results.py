@@ -15,7 +15,6 @@ import platform
 import statistics
 import tomllib
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -74,15 +73,15 @@ def _page(
 
 def _times(reference: Sequence[dict[str, Any]], studies: Sequence[Study]) -> Iterator[str]:
     yield from ("", "## Time", "")
-    yield "Seconds from the creation of a study to the end of its trials, compilation and start of workers"
-    yield "included: of one seed, as the report ran it, and of training alone, summed over all runs."
+    yield "Seconds of one worker, which has one core: of one seed, as the report ran it, from claiming a trial"
+    yield "to recording its result, compiling included; and of training alone, summed over all runs."
     yield ""
     rows, total = [], 0.0
     reported: set[tuple[str, float]] = set()
     for one, study in zip(reference, studies, strict=True):
         theirs = [arm["train_seconds"] for arm in one.get("arms", {}).values() if "train_seconds" in arm]
         trials = study.all_trials
-        seconds = _seconds_of_one_seed(study, trials)
+        seconds = _seconds_of_one_seed(trials)
         total += seconds
         reported.update((name, arm.get("train_seconds", 0.0)) for name, arm in one.get("arms", {}).items())
         trained = sum(run.get("train_seconds", 0.0) for trial in trials for run in trial.replicates)
@@ -95,16 +94,14 @@ def _times(reference: Sequence[dict[str, Any]], studies: Sequence[Study]) -> Ite
     head = ["study", "the report, training", "one seed", "runs in all", "training in all"]
     yield from _table(head, rows)
     yield ""
-    yield f"All eight studies at one seed took {total / 60:.0f} minutes. The report's runs of the first three"
-    yield f"alone took {hours:.1f} hours, each counted once."
+    yield f"All eight studies at one seed took a worker {total / 60:.0f} minutes. The report's runs of the"
+    yield f"first three alone took {hours:.1f} hours, each counted once."
 
 
-def _seconds_of_one_seed(study: Study, trials: Sequence[Trial]) -> float:
-    created = study.summary.created
-    ends = [trial.finished for trial in trials if trial.finished is not None and trial.seed in (0, None)]
-    last: datetime = max(ends)
-    assert created is not None
-    return last.astimezone().timestamp() - created.timestamp()
+def _seconds_of_one_seed(trials: Sequence[Trial]) -> float:
+    """From claim to result of every trial of the first seed, summed over the workers."""
+    ends = [(t.started, t.finished) for t in trials if t.seed in (0, None)]
+    return sum((end - begin).total_seconds() for begin, end in ends if begin is not None and end is not None)
 
 
 def _section(one: dict[str, Any], study: Study) -> Iterator[str]:
