@@ -73,8 +73,8 @@ def _page(
 
 def _times(reference: Sequence[dict[str, Any]], studies: Sequence[Study]) -> Iterator[str]:
     yield from ("", "## Time", "")
-    yield "Seconds of one worker, which has one core: of one seed, as the report ran it, from claiming a trial"
-    yield "to recording its result, compiling included; and of training alone, summed over all runs."
+    yield "Seconds of one worker, which has one core: of one seed, as the report ran it, from claiming a"
+    yield "trial to recording its result, compiling included; and of training alone, summed over all runs."
     yield ""
     rows, total = [], 0.0
     reported: set[tuple[str, float]] = set()
