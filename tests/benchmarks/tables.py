@@ -1,4 +1,4 @@
-"""A table of a million rows: how soon a study trains on it, with what memory, and how fast beside Keras's fit.
+"""A table of a million rows: how soon a study trains on it, with what memory, and how fast beside Keras.
 
     python -m tests.benchmarks.tables [--rows N] [--repeats N]
 
@@ -56,9 +56,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "table.csv"
         write(file, options.rows)
-        print(
-            f"{options.rows:,} rows x {NUMBERS + CATEGORIES + 1} columns, {file.stat().st_size / 2**20:,.0f} MiB"
-        )
+        size = file.stat().st_size / 2**20
+        print(f"{options.rows:,} rows x {NUMBERS + CATEGORIES + 1} columns, {size:,.0f} MiB")
         starts = [started(Path(folder), file, turn) for turn in range(options.repeats)]
         _say("seconds from the command to the first trial", [seconds for seconds, _ in starts])
         _say("MiB that all processes hold together, at most", [memory / 2**20 for _, memory in starts])
@@ -154,7 +153,7 @@ def rows_by_fit(file: Path) -> float:
     y = run.samples.y.numpy()[rows]
     layers = [keras.Input((x.shape[1],)), *(keras.layers.Dense(units, activation="relu") for units in HIDDEN)]
     model = keras.Sequential([*layers, keras.layers.Dense(1, activation="sigmoid")])
-    model.compile("sgd", "binary_crossentropy", ["accuracy"])
+    model.compile("sgd", "binary_crossentropy", metrics=["accuracy"])
     model.fit(x, y, batch_size=BATCH, verbose=0)
     begun = time.perf_counter()
     model.fit(x, y, batch_size=BATCH, verbose=0)
