@@ -88,7 +88,9 @@ def fetch(name: str, *, data_dir: Path | None = None, progress: Progress | None 
 
 
 def _checked(data: Data | str) -> Data:
-    data = Data(name=data) if isinstance(data, str) else data
+    if isinstance(data, str):
+        check_name(data)
+        return Data(name=data)
     check_keys(data)
     return data
 

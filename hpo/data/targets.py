@@ -90,7 +90,7 @@ def indices(series: pd.Series, names: Sequence[str], *, place: str) -> Array:
     import pandas as pd
 
     text = as_text(series)
-    codes = pd.Categorical(text, categories=list(names)).codes.astype(np.int64)
+    codes = pd.Index(list(names)).get_indexer(text).astype(np.int64)
     if (unknown := codes < 0).any():
         rule = f"must be among the training part's classes, {listed(list(names))}"
         remedy = "Add training rows of that class, or leave out its test rows."
@@ -152,7 +152,8 @@ def _quantities(columns: Sequence[pd.Series], place: str) -> Array:
             raise DataError(
                 _place(place, series), "must be numbers for task 'regression'", got=got, remedy=remedy
             )
-        y[:, index] = series.to_numpy(np.float64)
+        with np.errstate(over="ignore"):
+            y[:, index] = series.to_numpy(np.float64)
         if (wrong := ~np.isfinite(y[:, index])).any():
             raise DataError(_place(place, series), "must be finite in float32", got=in_row(series, wrong))
     return y
