@@ -239,7 +239,7 @@ def _numbers(series: pd.Series[Any], column: Column, place: str) -> Array:
 
     place = f"{place}: column {column.name!r}"
     if column.kind == "category":
-        codes = pd.Index(list(column.levels)).get_indexer(as_text(series).fillna(GAP))
+        codes: Array = pd.Index(column.levels).get_indexer(pd.Index(as_text(series).fillna(GAP)))
         return codes.astype(np.float32)[:, np.newaxis]
     if column.kind == "date":
         return date_parts(days(series, place), column.periods)

@@ -288,7 +288,10 @@ def _as_task(dataset: Dataset, task: str | None) -> Dataset:
 
 
 def _check_file(name: str, kind: str) -> None:
-    if not _is_file(path := found(name)):
+    path = found(name)
+    if _is_folder(path):
+        raise DataError(name, "must be a file, but is a folder", remedy=_standing(name, path))
+    if not _is_file(path):
         raise DataError("data set", f"must be an existing {kind}", got=name, remedy=_standing(name, path))
 
 

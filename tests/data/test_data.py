@@ -22,6 +22,7 @@ import pytest
 
 from hpo import data
 from hpo.data import formats, sources
+from hpo.data.readers import READERS
 from hpo.errors import DataError
 from tests.data.files import LABELS, error_of, save, spoil
 
@@ -116,6 +117,26 @@ def test_an_unknown_name_is_refused_by_every_door(name, fragments, tmp_path):
         message = error_of(door, name, **options)
         assert all(fragment in message for fragment in fragments), message
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "digits",
+        "wine",
+        "openml:61",
+        "x.npz",
+        "x.npy",
+        "x.csv",
+        "x.tsv.gz",
+        "x.parquet",
+        "x.pq",
+        "flowers/",
+        ".",
+    ],
+)
+def test_a_name_is_of_one_kind(name):
+    assert sum(reader.matches(name) for reader in READERS) == 1
 
 
 def test_known_sets_and_the_folder_they_are_in(tmp_path, monkeypatch):
