@@ -84,8 +84,7 @@ def learn(y: Array, *, task: str | None, place: str, key: str) -> Learned:
     frame = _frame(y.argmax(axis=1) if is_one_hot else y, key)
     targets = targets_of(frame, task=told, place=place)
     if targets.task in (REGRESSION, MULTI_LABEL):
-        letter = key[0]
-        names = tuple(f"{letter}{index}" for index in range(width)) if width else (letter,)
+        names = tuple(f"y{index}" for index in range(width)) if width else ("y",)
         targets = replace(targets, names=names)
     return Learned(replace(targets, said=said or targets.said), width, is_one_hot=is_one_hot)
 

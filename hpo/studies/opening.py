@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.data import digest_of_test
-from hpo.errors import DataError, SpecError
+from hpo.errors import DataError, SpecError, StudyError
 from hpo.files import expanded
 from hpo.registry import checked_data, find, register, settled, summaries
 from hpo.spec import StudySpec, load, parse, to_table, with_data
@@ -42,7 +42,7 @@ def create_study(
         artifact_dir: by default `HPO_ARTIFACT_DIR`, then `hpo-artifacts`.
         data: in place of the specification's `data.name`, (x, y) of numpy arrays or of pandas or polars
             frames, or one frame with `data.target` in the specification. It is kept in the artifact folder,
-            in `data/`, by its digest.
+            in `data/`, by its digest. A file or a dict may leave `data.name` out.
 
     Raises:
         SpecError: the file or the dict breaks a rule.
@@ -83,7 +83,8 @@ def _kept(data: object, folder: Path) -> Iterator[Kept]:
     kept = keep(data, folder)
     try:
         yield kept
-    except BaseException as error:
+    except (DataError, SpecError, StudyError) as error:
+        # After any other error, of the database for one, a study may be there.
         if kept.is_new:
             kept.path.unlink(missing_ok=True)
         if isinstance(error, DataError):

@@ -58,7 +58,7 @@ def test_arrays_are_kept_by_their_digest_and_trained_by_workers(folder):
     # Other processes, elsewhere, which know the database and the artifacts alone.
     (elsewhere := folder / "elsewhere").mkdir()
     url, artifacts = f"sqlite:///{folder}/hpo.db", str(folder / "hpo-artifacts")
-    done = command("resume", "own", folder=elsewhere, HPO_STORAGE=url, HPO_ARTIFACT_DIR=artifacts)
+    done = command("resume", "own", "--workers", "1", folder=elsewhere, HPO_STORAGE=url, HPO_ARTIFACT_DIR=artifacts)
     assert done.returncode == 0, done.stderr
     assert study.summary.counts["complete"] == 2
 
