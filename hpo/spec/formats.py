@@ -15,6 +15,7 @@ import tomli_w
 from hpo.errors import SpecError
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN, parse
+from hpo.spec.parts import Data
 from hpo.spec.study import StudySpec
 
 # A list of strings, numbers and short lists, as tomli_w writes it: an item a line.
@@ -65,7 +66,10 @@ def with_data(
     table: Mapping[str, Any], data: Mapping[str, Any] | None, *, source: str = "study"
 ) -> Mapping[str, Any]:
     """A study's table with keys of its data table set. Raises SpecError if it says otherwise."""
-    if data is None or not isinstance(held := table.get("data", {}), Mapping):
+    held = table.get("data", {})
+    if isinstance(held, Data):
+        held = held.model_dump(mode="json", exclude_unset=True)
+    if data is None or not isinstance(held, Mapping):
         return table
     for key, value in data.items():
         said = [held[key]] if key == "target" and isinstance(held.get(key), str) else held.get(key, value)

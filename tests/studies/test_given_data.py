@@ -16,7 +16,7 @@ import pytest
 import hpo
 from hpo.doctor import examine
 from hpo.errors import HpoError
-from hpo.spec import StudySpec
+from hpo.spec import Data, StudySpec
 from hpo.storage import Storage
 from tests.command import hpo as command
 
@@ -58,7 +58,9 @@ def test_arrays_are_kept_by_their_digest_and_trained_by_workers(folder):
     # Other processes, elsewhere, which know the database and the artifacts alone.
     (elsewhere := folder / "elsewhere").mkdir()
     url, artifacts = f"sqlite:///{folder}/hpo.db", str(folder / "hpo-artifacts")
-    done = command("resume", "own", "--workers", "1", folder=elsewhere, HPO_STORAGE=url, HPO_ARTIFACT_DIR=artifacts)
+    done = command(
+        "resume", "own", "--workers", "1", folder=elsewhere, HPO_STORAGE=url, HPO_ARTIFACT_DIR=artifacts
+    )
     assert done.returncode == 0, done.stderr
     assert study.summary.counts["complete"] == 2
 
@@ -219,6 +221,7 @@ def test_what_cannot_be_learned_from_is_told_in_one_line_and_nothing_is_left(giv
 def test_a_specification_that_says_otherwise_is_refused(folder):
     for keys, said in {
         "name": ({"name": "digits"}, "data.name: must be left out or '"),
+        "name in a model": (Data(name="digits"), "data.name: must be left out or '"),
         "target": ({"target": "a"}, "data.target: must be left out or ['price'], as the data are given"),
         "other": ({"fold": 3}, "data: unknown key 'fold'"),
     }.values():
