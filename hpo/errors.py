@@ -30,6 +30,11 @@ class HpoError(Exception):
         inner = type(self)(f"{place}: {self.place}", self.rule, got=self.got, remedy=self.remedy)
         return inner.with_further([error.inside(place) for error in self.further])
 
+    def elsewhere(self, place: str, other: str) -> Self:
+        """The same error, of which people know a place by another name."""
+        inner = type(self)(self.place.replace(place, other), self.rule, got=self.got, remedy=self.remedy)
+        return inner.with_further([error.elsewhere(place, other) for error in self.further])
+
     def with_further(self, errors: Sequence[HpoError]) -> Self:
         """This error, the first of several that were found at once."""
         self.further = tuple(errors)

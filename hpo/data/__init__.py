@@ -1,9 +1,10 @@
 """Data sets by name or path, as arrays with a digest; stratified splits and folds of them; samples as pixels.
 
-A name goes to one of two readers: `known_sets` has those that are fetched (`sources` says from where) and
-recognised by their digests (`catalog`), `own_files` has people's .npz files, their rules and the remedies.
-Both are private, as the files' formats are; `archive` reads and writes .npz files, and its `DAMAGE` lists
-what damaged files raise. May import `spec` and what stands below it.
+A name goes to one of the `readers`, an entry for each kind of data: `known_sets` has those that are fetched
+(`sources` says from where) and recognised by their digests (`catalog`), `own_files` people's arrays, with
+`labels` what their targets mean, `table_sets` tables of files and packages, `image_folders` images by class,
+`openml` what OpenML delivers. All are private, as the files' formats are; `archive` reads and writes .npz
+files, and its `DAMAGE` lists what damaged files raise. May import `spec` and what stands below it.
 """
 
 from hpo.data.columns import Column, Layout

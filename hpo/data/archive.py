@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -66,9 +67,19 @@ def member_names(path: Path) -> list[str]:
 def read_header(path: Path, key: str) -> Header:
     """Shape and dtype of an array, which is not read. Raises one of `DAMAGE`."""
     with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
-        old = np.lib.format.read_magic(member) == (1, 0)
-        read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(member)
+        return _header(member)
+
+
+def read_npy_header(path: Path) -> Header:
+    """The same of an .npy file. Raises one of `DAMAGE`."""
+    with path.open("rb") as file:
+        return _header(file)
+
+
+def _header(file: IO[bytes]) -> Header:
+    old = np.lib.format.read_magic(file) == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
     return shape, dtype
 
 

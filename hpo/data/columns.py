@@ -44,6 +44,7 @@ DATE_FORMATS = (
 SECONDS_A_DAY = 86_400
 # Parts of a date: days since 1970, then where it stands in its year, its week and, with hours, its day.
 YEAR, WEEK, DAY = 365.2425, 7.0, 1.0
+GREATEST_WHOLE = 2**53
 SHOWN = 12  # names of columns in a message
 
 
@@ -136,11 +137,20 @@ def as_text(series: pd.Series[Any]) -> pd.Series[Any]:
     """Values as the names of levels and classes: whole numbers without a point, None where there is none."""
     import pandas as pd
 
-    if pd.api.types.is_float_dtype(series) and (known := series.dropna()).eq(known.round()).all():
+    if pd.api.types.is_float_dtype(series) and are_whole(series.dropna()):
         series = series.astype("Int64")
     if isinstance(series.dtype, pd.CategoricalDtype):
         series = series.astype(series.dtype.categories.dtype)
     return series.astype("str").where(series.notna(), None)
+
+
+def are_whole(series: pd.Series[Any]) -> bool:
+    """Whether numbers are whole, and such that floats tell them apart."""
+    import pandas as pd
+
+    if not pd.api.types.is_float_dtype(series):
+        return True
+    return bool((series.eq(series.round()) & (series.abs() <= GREATEST_WHOLE)).all())
 
 
 def listed(names: Sequence[str]) -> str:

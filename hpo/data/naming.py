@@ -12,6 +12,19 @@ SAMPLES = {"x", "data", "image", "images", "features", "inputs", "samples"}
 LABELS = {"y", "target", "targets", "label", "labels"}
 
 
+def keys_of(names: Sequence[str]) -> dict[str, str]:
+    """The names of a file's arrays by `KEYS`: x and y alone are the training part, in capitals or not.
+
+    >>> keys_of(["X", "x_test", "y", "y_test"])
+    {'x_train': 'X', 'y_train': 'y', 'x_test': 'x_test', 'y_test': 'y_test'}
+    """
+    small = {name.lower(): name for name in reversed(names)} | {name: name for name in names}
+    found = {key: small[key] for key in KEYS if key in small}
+    if not {"x_train", "y_train"} & found.keys():
+        found = {f"{letter}_train": small[letter] for letter in "xy" if letter in small} | found
+    return found
+
+
 def saving(path: Path, names: Sequence[str]) -> str:
     """How to save a file's arrays under the names that are asked for; `names` are those that it holds."""
     known = {key: name for name in names if (key := _key(name))} | {key: key for key in KEYS if key in names}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpo.data.columns import Array, as_text, in_row, is_number, listed
+from hpo.data.columns import Array, are_whole, as_text, in_row, is_number, listed
 from hpo.errors import DataError
 from hpo.tasks import TASKS
 
@@ -44,16 +44,14 @@ def targets_of(frame: pd.DataFrame, *, task: str | None, place: str) -> Targets:
     columns = [frame[name] for name in frame.columns]
     names = tuple(map(str, frame.columns))
     for series in columns:
-        if (missing := series.isna().to_numpy()).any():
-            first, count = int(np.flatnonzero(missing)[0]) + 1, int(missing.sum())
-            more = f" and {count - 1} more" if count > 1 else ""
-            rule, got = "must have a value in every row", f"none in row {first}{more}"
-            raise DataError(_place(place, series), rule, got=got, remedy="Leave those rows out.")
+        _check_known(series, place)
     told, why = (task, "") if task else _told(columns, place)
     shown = f"target {names[0]!r}" if len(names) == 1 else f"targets {listed(names)}"
     said = "" if task else f"task: {told}, since {shown} {why}.{_otherwise(told, columns)}"
     if told == REGRESSION:
-        return Targets(told, _quantities(columns, place), names, said)
+        y = _quantities(columns, place)
+        _check_varying(columns, y, place)
+        return Targets(told, y, names, said)
     if told == MULTI_LABEL:
         return Targets(told, np.stack([_label(series, place) for series in columns], axis=1), names, said)
     if len(columns) > 1:
@@ -68,13 +66,14 @@ def targets_of(frame: pd.DataFrame, *, task: str | None, place: str) -> Targets:
 
 def like(frame: pd.DataFrame, targets: Targets, *, place: str) -> Array:
     """The targets of other rows, by the names of those that are known. Raises DataError for a new class."""
-    if targets.task in (REGRESSION, MULTI_LABEL):
-        return targets_of(frame, task=targets.task, place=place).y
-    (name,) = frame.columns
-    series = frame[name]
-    if (missing := series.isna().to_numpy()).any():
-        got = f"none in row {int(np.flatnonzero(missing)[0]) + 1}"
-        raise DataError(_place(place, series), "must have a value in every row", got=got)
+    columns = [frame[name] for name in frame.columns]
+    for series in columns:
+        _check_known(series, place)
+    if targets.task == REGRESSION:
+        return _quantities(columns, place)
+    if targets.task == MULTI_LABEL:
+        return np.stack([_label(series, place) for series in columns], axis=1)
+    (series,) = columns
     return indices(series, targets.names, place=_place(place, series))
 
 
@@ -113,7 +112,7 @@ def _told(columns: Sequence[pd.Series], place: str) -> tuple[str, str]:
     count = series.nunique()
     if not is_number(series):
         return (BINARY if count == 2 else MULTI_CLASS), _counted(series, count)
-    is_whole = bool((series == series.round()).all())
+    is_whole = are_whole(series)
     if is_whole and count <= MOST_CLASSES and (count <= 2 or count <= len(series) / 5):
         return (BINARY if count == 2 else MULTI_CLASS), _counted(series, count)
     return REGRESSION, f"has {count} different numbers"
@@ -153,13 +152,25 @@ def _quantities(columns: Sequence[pd.Series], place: str) -> Array:
             raise DataError(
                 _place(place, series), "must be numbers for task 'regression'", got=got, remedy=remedy
             )
-        y[:, index] = series.to_numpy(np.float64)
+        with np.errstate(over="ignore"):
+            y[:, index] = series.to_numpy(np.float64)
         if (wrong := ~np.isfinite(y[:, index])).any():
             raise DataError(_place(place, series), "must be finite in float32", got=in_row(series, wrong))
+    return y
+
+
+def _check_known(series: pd.Series, place: str) -> None:
+    if (missing := series.isna().to_numpy()).any():
+        first, count = int(np.flatnonzero(missing)[0]) + 1, int(missing.sum())
+        more = f" and {count - 1} more" if count > 1 else ""
+        rule, got = "must have a value in every row", f"none in row {first}{more}"
+        raise DataError(_place(place, series), rule, got=got, remedy="Leave those rows out.")
+
+
+def _check_varying(columns: Sequence[pd.Series], y: Array, place: str) -> None:
     if (constant := y.min(axis=0) == y.max(axis=0)).any():
         series = columns[int(np.flatnonzero(constant)[0])]
         raise DataError(_place(place, series), "must vary", got=f"{series.iloc[0]} in every row")
-    return y
 
 
 def _is_label(series: pd.Series) -> bool:

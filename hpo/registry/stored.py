@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -13,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.data import Dataset, digest_of_test, is_corrected, load_test, load_train
 from hpo.errors import DataError, SpecError, StudyError
 from hpo.search import first_withdrawn, make_pruner, make_sampler, plan
-from hpo.spec import FinalSpec, from_json
+from hpo.spec import Data, FinalSpec, from_json
 from hpo.storage import Storage, StudyRow, study_id, trial_id
 from hpo.tables.kinds import COUNTS
 from hpo.tables.numbers import counted, number
@@ -192,13 +193,23 @@ class StoredStudy:
         if self.is_stopped:
             self.optuna.set_user_attr(STOPPED_ATTRIBUTE, None)
 
+    @property
+    def data(self) -> Data:
+        """The data as this machine has them: those given in Python may be in another artifact folder."""
+        data = self.spec.data
+        path = Path(data.name)
+        kept = self.storage.artifacts.data / path.name
+        if path.parent.name != kept.parent.name or path.exists() or not kept.is_file():
+            return data
+        return data.model_copy(update={"name": str(kept.resolve())})
+
     def load_data(self) -> Dataset:
         """The training part of the study's data set.
 
         Raises:
             DataError: it cannot be had, or is not the data that the study began with.
         """
-        dataset = load_train(self.spec.data, task=self.spec.task)
+        dataset = load_train(self.data, task=self.spec.task)
         self.check_data(dataset)
         return dataset
 
@@ -210,7 +221,7 @@ class StoredStudy:
         """
         if not isinstance(self.spec, FinalSpec):
             return None
-        dataset = load_test(self.spec.data, task=self.spec.task)
+        dataset = load_test(self.data, task=self.spec.task)
         self.check_test(dataset.digest)
         return dataset
 
@@ -222,7 +233,7 @@ class StoredStudy:
         """
         self.load_data()
         try:
-            digest = digest_of_test(self.spec.data, task=self.spec.task)
+            digest = digest_of_test(self.data, task=self.spec.task)
         except DataError:
             # Nothing depends yet on a test part that is not right: a final evaluation will refuse it.
             if self.test_digest is not None:

@@ -4,7 +4,7 @@ from hpo.spec.changes import Change, changes
 from hpo.spec.comparison import Arm, ComparisonSpec
 from hpo.spec.example import example, example_comparison
 from hpo.spec.final import FinalSpec
-from hpo.spec.formats import from_json, json_schema, load, loads, to_json, to_table, to_toml
+from hpo.spec.formats import from_json, json_schema, load, loads, to_json, to_table, to_toml, with_data
 from hpo.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters, without_idle
 from hpo.spec.kinds import parse
 from hpo.spec.metrics import METRICS, Metric
@@ -41,5 +41,6 @@ __all__ = [
     "to_json",
     "to_table",
     "to_toml",
+    "with_data",
     "without_idle",
 ]

@@ -15,6 +15,7 @@ import tomli_w
 from hpo.errors import SpecError
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN, parse
+from hpo.spec.parts import Data
 from hpo.spec.study import StudySpec
 
 # A list of strings, numbers and short lists, as tomli_w writes it: an item a line.
@@ -26,21 +27,20 @@ FORMAT = 1
 FORMAT_KEY = "format"
 
 
-def load(path: str | Path) -> StudySpec:
-    """The spec in a TOML file. Raises SpecError.
+def load(path: str | Path, *, data: Mapping[str, Any] | None = None) -> StudySpec:
+    """The spec in a TOML file, of which `data` are keys of the data table that are set. Raises SpecError.
 
     In the data's `name` and `test` `~` and `$VARIABLE` are what a shell makes of them, `$$` is a dollar sign;
     a relative path is taken from the file's folder.
     """
     path = Path(path)
-    spec = loads(_read(path), source=str(path))
-    data = spec.data
-    found = {"name": _located(data.name, path, key="name")}
-    if isinstance(data.test, str):
-        found["test"] = _located(data.test, path, key="test")
-    if all(getattr(data, key) == place for key, place in found.items()):
+    spec = loads(_read(path), source=str(path), data=data)
+    written = [key for key in ("name", "test") if key not in (data or {})]
+    said = {key: value for key in written if isinstance(value := getattr(spec.data, key), str)}
+    found = {key: _located(value, path, key=key) for key, value in said.items()}
+    if found == said:
         return spec
-    return spec.model_copy(update={"data": data.model_copy(update=found)})
+    return spec.model_copy(update={"data": spec.data.model_copy(update=found)})
 
 
 def _located(name: str, file: Path, *, key: str) -> str:
@@ -50,8 +50,8 @@ def _located(name: str, file: Path, *, key: str) -> str:
     return str((file.parent / name).resolve()) if is_path and not Path(name).is_absolute() else name
 
 
-def loads(text: str, *, source: str = "study") -> StudySpec:
-    """The spec in TOML text. `source` opens the line of a SpecError."""
+def loads(text: str, *, source: str = "study", data: Mapping[str, Any] | None = None) -> StudySpec:
+    """The spec in TOML text. `source` opens the line of a SpecError; `data` as in `load`."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -59,7 +59,24 @@ def loads(text: str, *, source: str = "study") -> StudySpec:
         raise SpecError(f"{source}: {position}", f"not valid TOML: {reason}") from None
     except (ValueError, RecursionError):  # a number of thousands of digits; lists thousands deep
         raise SpecError(source, "not valid TOML: a number is too long or a list too deep") from None
-    return parse(table, source=source, kinds=WRITTEN)
+    return parse(with_data(table, data, source=source), source=source, kinds=WRITTEN)
+
+
+def with_data(
+    table: Mapping[str, Any], data: Mapping[str, Any] | None, *, source: str = "study"
+) -> Mapping[str, Any]:
+    """A study's table with keys of its data table set. Raises SpecError if it says otherwise."""
+    held = table.get("data", {})
+    if isinstance(held, Data):
+        held = held.model_dump(mode="json", exclude_unset=True)
+    if data is None or not isinstance(held, Mapping):
+        return table
+    for key, value in data.items():
+        said = [held[key]] if key == "target" and isinstance(held.get(key), str) else held.get(key, value)
+        if (list(said) if isinstance(said, tuple) else said) != value:
+            rule = f"must be left out or {value!r}, as the data are given"
+            raise SpecError(f"{source}: data.{key}", rule, got=Shown(held[key]))
+    return {**table, "data": {**held, **data}}
 
 
 def to_toml(spec: StudySpec) -> str:

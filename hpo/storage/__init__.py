@@ -10,7 +10,13 @@ Imports `files` and `errors`. All that goes around Optuna's public calls, or dep
 is in here: `handles` has public names for what others need of it, `inspection` and `schema` are the doctor's.
 """
 
-from hpo.storage.artifacts import DEFAULT_ARTIFACT_DIR, ArtifactFolder, Attachment
+from hpo.storage.artifacts import (
+    DEFAULT_ARTIFACT_DIR,
+    ArtifactFolder,
+    Attachment,
+    artifact_path,
+    data_path,
+)
 from hpo.storage.begun import BegunTrial
 from hpo.storage.bulk import BulkReadingStorage
 from hpo.storage.cache import TrialCache
@@ -50,6 +56,8 @@ __all__ = [
     "StudyRow",
     "TrialCache",
     "TrialResult",
+    "artifact_path",
+    "data_path",
     "last_step",
     "new_token",
     "passes",

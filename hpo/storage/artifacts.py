@@ -51,6 +51,11 @@ class ArtifactFolder:
     def __init__(self, path: Path, identity: Callable[[], str]) -> None:
         self.path, self._identity = path, identity
 
+    @property
+    def data(self) -> Path:
+        """The folder of the data that people have given in Python, each file named by its digest."""
+        return data_path(self.path)
+
     def attach(self, filename: str, content: bytes) -> Attachment:
         """Keep a file. It is on the disk when this returns, so a row written after it never dangles."""
         artifact_id = f"{hashlib.sha256(content).hexdigest()}-{self._own_name()}"
@@ -88,6 +93,11 @@ class ArtifactFolder:
 def artifact_path(path: Path | str | None) -> Path:
     """The folder at `path`, by default `HPO_ARTIFACT_DIR`, then `hpo-artifacts`."""
     return Path(path or os.environ.get("HPO_ARTIFACT_DIR") or DEFAULT_ARTIFACT_DIR)
+
+
+def data_path(folder: Path) -> Path:
+    """Where an artifact folder has given data: beside the artifacts, where nobody takes them for one."""
+    return folder / "data"
 
 
 def has_digest(path: Path, artifact_id: str) -> bool:

@@ -96,7 +96,7 @@ def create_final(
     for study in studies:
         study.load_data()
     first = studies[0].spec
-    test = load_test(first.data, task=first.task)
+    test = load_test(studies[0].data, task=first.task)
     for study in studies:
         study.check_test(test.digest)
     evaluation = 1 + max((_final(final).evaluation for final in before), default=0)

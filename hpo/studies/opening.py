@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hpo.data import digest_of_test
-from hpo.errors import SpecError
+from hpo.errors import DataError, SpecError, StudyError
 from hpo.files import expanded
 from hpo.registry import checked_data, find, register, settled, summaries
-from hpo.spec import StudySpec, load, parse
+from hpo.spec import StudySpec, load, parse, to_table, with_data
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN
-from hpo.storage import Storage
+from hpo.storage import Storage, artifact_path, data_path
+from hpo.studies.given import PLACE, Kept, keep
 from hpo.studies.lists import StudyList
 from hpo.studies.study import Study
 
@@ -27,6 +29,7 @@ def create_study(
     *,
     storage: Storage | str | None = None,
     artifact_dir: str | Path | None = None,
+    data: object = None,
 ) -> Study:
     """Register a study and plan its trials, or open the one that is there.
 
@@ -37,6 +40,9 @@ def create_study(
         spec: the path of a study file, a dict of what such a file says, or a specification.
         storage: a database URL; by default `HPO_STORAGE`, then `sqlite:///hpo.db`.
         artifact_dir: by default `HPO_ARTIFACT_DIR`, then `hpo-artifacts`.
+        data: in place of the specification's `data.name`, (x, y) of numpy arrays or of pandas or polars
+            frames, or one frame with `data.target` in the specification. It is kept in the artifact folder,
+            in `data/`, by its digest. A file or a dict may leave `data.name` out.
 
     Raises:
         SpecError: the file or the dict breaks a rule.
@@ -44,28 +50,61 @@ def create_study(
         StorageError: the database cannot be opened.
         StudyError: the name is taken by a study with another specification.
     """
-    spec = _spec_of(spec)
-    # First: a study that cannot be trained creates no database.
-    dataset, test_digest = checked_data(spec), digest_of_test(spec.data, task=spec.task)
-    if dataset.said and spec.task is None:
-        logger.warning("%s: %s", spec.data.name, dataset.said)
-    spec = settled(spec, dataset)
-    opened = (
-        storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir, create=True)
-    )
-    study = Study(opened, register(spec, dataset, opened, test_digest=test_digest))
+    if data is None:
+        spec = _spec_of(spec)
+        study = _created(spec, storage, artifact_dir, place=spec.data.name)
+    else:
+        folder = storage.artifacts.path if isinstance(storage, Storage) else artifact_path(artifact_dir)
+        with _kept(data, data_path(folder)) as kept:
+            study = _created(_spec_of(spec, kept.keys), storage, artifact_dir, place=PLACE)
     study.go_on()
     study.plan()
     return study
 
 
-def _spec_of(given: object) -> StudySpec:
+def _created(
+    spec: StudySpec, storage: Storage | str | None, artifact_dir: str | Path | None, *, place: str
+) -> Study:
+    """The study, registered; `place` names its data to people."""
+    # First: a study that cannot be trained creates no database.
+    dataset, test_digest = checked_data(spec), digest_of_test(spec.data, task=spec.task)
+    if dataset.said and spec.task is None:
+        logger.warning("%s: %s", place, dataset.said)
+    spec = settled(spec, dataset)
+    opened = (
+        storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir, create=True)
+    )
+    return Study(opened, register(spec, dataset, opened, test_digest=test_digest))
+
+
+@contextmanager
+def _kept(data: object, folder: Path) -> Iterator[Kept]:
+    """A file of given data, which is gone again, if it is new, when no study comes of it."""
+    kept = keep(data, folder)
+    try:
+        yield kept
+    except (DataError, SpecError, StudyError) as error:
+        # After any other error, of the database for one, a study may be there.
+        if kept.is_new:
+            kept.path.unlink(missing_ok=True)
+        if isinstance(error, DataError):
+            # People know it as what they gave, and not as a file.
+            raise error.elsewhere(str(kept.path), PLACE) from None
+        raise
+
+
+def _spec_of(given: object, data: Mapping[str, Any] | None = None) -> StudySpec:
+    """The specification, with keys of its data table set."""
     if isinstance(given, StudySpec):
-        return given
+        if data is None:
+            return given
+        # It had to name something.
+        named = given.model_copy(update={"data": given.data.model_copy(update={"name": data["name"]})})
+        return parse(with_data(to_table(named), data), kinds=WRITTEN)
     if isinstance(given, str | os.PathLike):
-        return load(expanded(os.fspath(given)))
+        return load(expanded(os.fspath(given)), data=data)
     if isinstance(given, Mapping):
-        return parse(given, kinds=WRITTEN)
+        return parse(with_data(given, data), kinds=WRITTEN)
     rule = "must be the path of a study file, a dict of what such a file says, or an hpo.StudySpec"
     raise SpecError("create_study: spec", rule, got=Shown(given))
 

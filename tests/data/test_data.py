@@ -22,6 +22,7 @@ import pytest
 
 from hpo import data
 from hpo.data import formats, sources
+from hpo.data.readers import READERS
 from hpo.errors import DataError
 from tests.data.files import LABELS, error_of, save, spoil
 
@@ -96,14 +97,18 @@ def test_importing_and_checking_a_name_loads_nothing_heavy():
         ("mnst", ["Did you mean 'mnist'?"]),
         ("CIFAR-10", ["Did you mean 'cifar10'?"]),
         ("fashion", ["Did you mean 'fashion_mnist'?"]),
-        ("zzz", ["'zzz'", "Known sets: digits, mnist, fashion_mnist, cifar10."]),
-        ("", ["''", "Known sets"]),
+        ("zzz", ["'zzz'", "Known sets: digits, mnist, fashion_mnist, cifar10, breast_cancer"]),
+        ("", ["''", "Known sets", "In a path ~ and $VARIABLE are replaced."]),
         ("there-is-none.npz", ["must be an existing .npz file", "'there-is-none.npz'"]),
         ("x" * 5000 + ".npz", ["must be an existing .npz file"]),
         ("~nobody-has-this-name/x.npz", ["must be an existing .npz file"]),
         ("~/there-is-none.npz", ["'~/there-is-none.npz'", f"It stands for {Path.home()}/there-is-none.npz."]),
         ("$HOME/none.npz", ["'$HOME/none.npz'", f"It stands for {Path.home()}/none.npz."]),
-        ("~/x.csv", ["In a path ~ and $VARIABLE are replaced."]),
+        ("~/x.csv", ["must be an existing table", f"It stands for {Path.home()}/x.csv."]),
+        ("there-is-none.npy", ["must be an existing .npy file"]),
+        ("there-is-none/", ["must be an existing folder", "'there-is-none/'"]),
+        ("openml:", ["must be openml: and the number of a set", "https://www.openml.org/d/61 is openml:61."]),
+        ("openml:iris", ["must be openml: and the number of a set"]),
     ],
 )
 def test_an_unknown_name_is_refused_by_every_door(name, fragments, tmp_path):
@@ -112,6 +117,26 @@ def test_an_unknown_name_is_refused_by_every_door(name, fragments, tmp_path):
         message = error_of(door, name, **options)
         assert all(fragment in message for fragment in fragments), message
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "digits",
+        "wine",
+        "openml:61",
+        "x.npz",
+        "x.npy",
+        "x.csv",
+        "x.tsv.gz",
+        "x.parquet",
+        "x.pq",
+        "flowers/",
+        ".",
+    ],
+)
+def test_a_name_is_of_one_kind(name):
+    assert sum(reader.matches(name) for reader in READERS) == 1
 
 
 def test_known_sets_and_the_folder_they_are_in(tmp_path, monkeypatch):

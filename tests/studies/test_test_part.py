@@ -228,7 +228,7 @@ def test_a_study_of_version_0_1_goes_on_though_its_test_part_is_not_right(tmp_pa
     study = as_version_0_1(searched(tmp_path))
     write(tmp_path, y_test=Y[30:] + 2)
     study.confirm_data()
-    with pytest.raises(DataError, match="labels must be among the training part's"):
+    with pytest.raises(DataError, match="must be among the training part's classes"):
         create_final([study])
 
 
@@ -276,8 +276,8 @@ def test_a_class_of_one_member_is_found_before_the_search(tmp_path: Path) -> Non
 def test_a_class_that_only_the_test_part_has_is_found_before_the_search(tmp_path: Path) -> None:
     arrays = {"x_train": X[:20], "y_train": Y[:20], "x_test": X[20:], "y_test": Y[20:] * 2}
     said = [line.replace(f"{tmp_path}/", "") for line in found(tmp_path, **arrays)]
-    line = "own.npz y_test: labels must be among the training part's, 0..1, but got 2."
-    assert said == [f"{line} Add training samples of that class, or leave out its test samples."] * 3
+    line = "own.npz y_test: must be among the training part's classes, 0, 1, but got '2 in row 2 and 9 more'."
+    assert said == [f"{line} Add training rows of that class, or leave out its test rows."] * 3
 
 
 @pytest.mark.parametrize(("validation", "range_"), [("0.01", "0.034 to 0.933"), ("0.99", "0.034 to 0.933")])
