@@ -45,6 +45,7 @@ TENSORFLOW = {
     "hpo.training.kept",
     "hpo.models.layers",
     "hpo.models.mlp",
+    "hpo.models.preparation",
     "hpo.models.file",
     "hpo.models.stock",
     "hpo.trials.progress",
