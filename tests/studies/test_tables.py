@@ -1,0 +1,62 @@
+"""The examples of tables under `studies/tables`, from the command to the result, as README says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.command import Done, hpo, quick
+
+TABLES = Path(__file__).parents[2] / "studies" / "tables"
+# What each must reach, by its own objective's metric.
+REACHED = {
+    "breast-cancer": ("breast-cancer", "val_accuracy", 0.965),
+    "wine": ("wine", "val_accuracy", 0.95),
+    "diabetes": ("diabetes", "r2", 0.45),
+    "deliveries_by_driver": ("delivery-minutes", "r2", 0.8),
+}
+
+
+def succeeded(done: Done) -> Done:
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_the_examples_are_valid(tmp_path: Path) -> None:
+    files = sorted(TABLES.glob("*.toml"))
+    assert {file.stem for file in files} == {*REACHED, "deliveries"}
+    done = succeeded(quick("validate", *files, folder=tmp_path))
+    assert "all valid. Nothing has been created." in done.stderr.replace("\n", " ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", REACHED)
+def test_an_example_reaches_what_it_is_for(tmp_path: Path, file: str) -> None:
+    name, metric, least = REACHED[file]
+    succeeded(hpo("run", TABLES / f"{file}.toml", folder=tmp_path))
+    best = json.loads(quick("best", name, "--format", "json", folder=tmp_path).stdout)
+    assert best["metrics"][metric] >= least
+
+
+@pytest.mark.slow
+def test_a_table_with_gaps_dates_and_a_test_part_goes_from_the_file_to_the_final_evaluation(
+    tmp_path: Path,
+) -> None:
+    run = succeeded(hpo("run", TABLES / "deliveries.toml", folder=tmp_path))
+    assert "task: binary, since target 'late' has 2 values: no, yes." in run.stderr
+    assert "By roc_auc, against standard" in run.stdout
+    final = succeeded(hpo("final", "deliveries", "--seeds", "2", folder=tmp_path))
+    assert "roc_auc" in final.stdout
+    succeeded(quick("report", "deliveries", "--out", "report", folder=tmp_path))
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "roc_auc" in page
+
+
+def test_the_generated_table_is_the_one_that_its_script_writes() -> None:
+    frame = pd.read_csv(TABLES / "deliveries.csv")
+    assert len(frame) == 2000
+    assert frame["weight_kg"].isna().mean() == pytest.approx(0.12, abs=0.03)
+    assert set(frame["late"]) == {"yes", "no"}
