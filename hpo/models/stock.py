@@ -8,7 +8,7 @@ import keras
 
 from hpo.models.layers import Dropout, Schedule, TargetUnits
 from hpo.models.mlp import Network, metrics_of
-from hpo.models.preparation import Preparation, raw_inputs
+from hpo.models.preparation import Preparation, array_input, raw_inputs
 from hpo.spec import Hyperparameters
 from hpo.tasks import Task
 
@@ -22,10 +22,13 @@ OPTIMIZERS = {
 }
 
 
-def stock_model(network: Network, hyperparameters: Hyperparameters, task: Task) -> keras.Model:
+def stock_model(
+    network: Network, hyperparameters: Hyperparameters, task: Task, *, by_column: bool = False
+) -> keras.Model:
     """A compiled model of Keras's own layers with the weights that a network has now.
 
-    Of a table it takes the raw columns, by name. The optimizer begins anew: its slots are not copied.
+    `by_column`: it takes a table's raw columns by name, and not an array of samples. The optimizer begins
+    anew: its slots are not copied.
     """
     h, trained, preparation = hyperparameters, network.trainer.model, network.preparation
     rates = iter([rate for rate in h.per_layer("dropout") if rate > 0])
@@ -51,11 +54,16 @@ def stock_model(network: Network, hyperparameters: Hyperparameters, task: Task) 
     if preparation is None:
         model = keras.Sequential([keras.layers.Input(trained.input_shape[1:]), *layers], name=trained.name)
     else:
-        raw = raw_inputs(preparation.form, preparation.fitted, preparation.embedding_values)
+        form, fitted = preparation.form, preparation.fitted
+        if by_column:
+            raw = raw_inputs(form, fitted, preparation.embedding_values)
+        else:
+            raw = array_input(form, fitted)
         outputs = raw.outputs
         for layer in layers:
             outputs = layer(outputs)
-        model = keras.Model(raw.inputs, outputs, name=trained.name)
+        inputs = raw.inputs if by_column else raw.inputs["samples"]
+        model = keras.Model(inputs, outputs, name=trained.name)
     for ours, theirs in zip(layers, originals, strict=True):
         if not isinstance(theirs, Dropout | TargetUnits):
             ours.set_weights(theirs.get_weights())
