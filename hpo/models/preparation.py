@@ -24,6 +24,9 @@ from hpo.spec import Hyperparameters
 SMOOTH_CLIP = 3.0
 # Of what is no date, the seconds, as pandas has them, are the least integer.
 SECONDS_A_DAY, LEAST_DAYS = 86_400.0, -1e12
+# 2 pi as two numbers. Keras makes float32 of each number that a model is written with, which must not change
+# it: as do the seconds of a year, a week and a day.
+TURN = (float(np.float32(2 * np.pi)), 2 * np.pi - float(np.float32(2 * np.pi)))
 # What a category's level of no name is called in Keras.
 UNKNOWN_NAME = "[UNK]"
 
@@ -265,8 +268,9 @@ def _date_parts(days: Any, periods: Sequence[float]) -> list[Any]:
     """As `hpo.data.columns.date_parts`."""
     parts = [ops.cast(days, "float32")]
     for period in periods:
-        angle = 2 * np.pi * ops.mod(days, period) / period
+        turns = ops.mod(days * SECONDS_A_DAY, period * SECONDS_A_DAY) / (period * SECONDS_A_DAY)
+        angle = turns * TURN[0] + turns * TURN[1]
         parts += [
-            ops.cast(ops.round(turn(angle), DATE_DECIMALS), "float32") for turn in (ops.sin, ops.cos)
+            ops.cast(ops.round(of(angle), DATE_DECIMALS), "float32") for of in (ops.sin, ops.cos)
         ]
     return parts
