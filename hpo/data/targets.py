@@ -69,13 +69,22 @@ def targets_of(frame: pd.DataFrame, *, task: str | None, place: str) -> Targets:
 def like(frame: pd.DataFrame, targets: Targets, *, place: str) -> Array:
     """The targets of other rows, by the names of those that are known. Raises DataError for a new class."""
     if targets.task in (REGRESSION, MULTI_LABEL):
-        return targets_of(frame, task=targets.task, place=place).y
+        columns = [frame[name] for name in frame.columns]
+        for series in columns:
+            _check_there(series, place)
+        if targets.task == REGRESSION:
+            return _quantities(columns, place, vary=False)
+        return np.stack([_label(series, place) for series in columns], axis=1)
     (name,) = frame.columns
     series = frame[name]
+    _check_there(series, place)
+    return indices(series, targets.names, place=_place(place, series))
+
+
+def _check_there(series: pd.Series, place: str) -> None:
     if (missing := series.isna().to_numpy()).any():
         got = f"none in row {int(np.flatnonzero(missing)[0]) + 1}"
         raise DataError(_place(place, series), "must have a value in every row", got=got)
-    return indices(series, targets.names, place=_place(place, series))
 
 
 def class_names(series: pd.Series) -> tuple[str, ...]:
@@ -144,7 +153,7 @@ def _check_classes(series: pd.Series, names: Sequence[str], task: str, place: st
         raise DataError(place, rule, got=f"{len(names)} in {len(series)} rows", remedy=remedy)
 
 
-def _quantities(columns: Sequence[pd.Series], place: str) -> Array:
+def _quantities(columns: Sequence[pd.Series], place: str, *, vary: bool = True) -> Array:
     y = np.empty((len(columns[0]), len(columns)), np.float32)
     for index, series in enumerate(columns):
         if not is_number(series):
@@ -156,7 +165,7 @@ def _quantities(columns: Sequence[pd.Series], place: str) -> Array:
         y[:, index] = series.to_numpy(np.float64)
         if (wrong := ~np.isfinite(y[:, index])).any():
             raise DataError(_place(place, series), "must be finite in float32", got=in_row(series, wrong))
-    if (constant := y.min(axis=0) == y.max(axis=0)).any():
+    if vary and (constant := y.min(axis=0) == y.max(axis=0)).any():
         series = columns[int(np.flatnonzero(constant)[0])]
         raise DataError(_place(place, series), "must vary", got=f"{series.iloc[0]} in every row")
     return y

@@ -118,8 +118,9 @@ def model_bytes(model: keras.Model, card: Card) -> bytes:
 def load(path: Path) -> Predictor:
     """The model in a .keras file. Loading runs no code of the file's.
 
-    A file without a card is taken too if it is a classifier, with one input and as many outputs as classes: these are then
-    named by their indices, and pixels are 0..255 if the model rescales or normalizes them, else 0..1.
+    A file without a card is taken too if it is a classifier, with one input and as many outputs as classes:
+    these are then named by their indices, and pixels are 0..255 if the model rescales or normalizes them,
+    else 0..1.
 
     Raises:
         HpoError: the file cannot be read, or holds something else.

@@ -270,7 +270,5 @@ def _date_parts(days: Any, periods: Sequence[float]) -> list[Any]:
     for period in periods:
         turns = ops.mod(days * SECONDS_A_DAY, period * SECONDS_A_DAY) / (period * SECONDS_A_DAY)
         angle = turns * TURN[0] + turns * TURN[1]
-        parts += [
-            ops.cast(ops.round(of(angle), DATE_DECIMALS), "float32") for of in (ops.sin, ops.cos)
-        ]
+        parts += [ops.cast(ops.round(of(angle), DATE_DECIMALS), "float32") for of in (ops.sin, ops.cos)]
     return parts
