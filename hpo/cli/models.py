@@ -48,7 +48,8 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="DATA",
-            help="A table, .csv or .parquet, with the columns that the model takes; an .npz file; or images, PNG or JPEG, and folders of them.",
+            help="A table, .csv or .parquet, with the columns that the model takes; an .npz file; or images, "
+            "PNG or JPEG, and folders of them.",
         ),
     ],
     plot: Annotated[

@@ -1,4 +1,4 @@
-"""What a model in a file says of samples: arrays, .npz files, images, tables; its picture, and a file of it."""
+"""What a model in a file says of samples, be they arrays, images or rows of a table; its picture and file."""
 
 from hpo.prediction.chart import chart
 from hpo.prediction.predictions import Predictions, predict, predictions

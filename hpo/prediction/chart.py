@@ -1,4 +1,4 @@
-"""A picture of predictions that are of no images: what was predicted against what is true, or how it spreads."""
+"""A picture of predictions of no images: against what is true, or else how they spread."""
 
 from __future__ import annotations
 

@@ -126,7 +126,8 @@ class Predictions:
         """A record a sample: source, then the values of `table`, all `probabilities` of an array by class."""
         if self.frame is None:
             return list(map(_record, self.sources, _rows(self.columns)))
-        return _rows({name: self.table[name].to_numpy() for name in self.table})
+        table = self.table
+        return _rows({str(name): table[name].to_numpy() for name in table})
 
 
 def _record(source: Source, row: dict[str, Any]) -> dict[str, Any]:
@@ -184,34 +185,44 @@ def predict(model: Path | str, data: Data) -> pd.DataFrame:
 def predictions(model: Path | str, data: Data) -> Predictions:
     """The same with the samples, and the outputs as one array."""
     model = expanded(model)
-    given = data if isinstance(data, np.ndarray) or is_frame(data) else _files(data)
+    given: Any = data if isinstance(data, np.ndarray) or is_frame(data) else _files(data)  # type: ignore[arg-type]
     if not model.is_file():
         raise HpoError(str(model), "must be a model file, and does not exist")
     prepare_tensorflow(1)
     from hpo.models.file import load
 
     predictor = load(model)
-    if predictor.columns:
-        table = table_of(given, predictor)
-        outputs = predictor.predict_table(table.values)
-        known = {"labels": table.y, "frame": table.frame, "labelled": table.labelled}
-        sources, x, apart = range(1, len(table.frame) + 1), None, table.apart
-    else:
-        samples = _samples(given, predictor)
-        outputs = predictor.predict(samples.x)
-        known, apart = {"labels": samples.labels}, ()
-        sources, x = samples.sources, samples.x
-    _check_outputs(str(model), outputs, predictor.task)
+    predicted = (_of_table if predictor.columns else _of_samples)(given, predictor)
+    _check_outputs(str(model), predicted.outputs, predictor.task)
+    return predicted
+
+
+def _of_table(given: Any, predictor: Predictor) -> Predictions:
+    table = table_of(given, predictor)
     return Predictions(
-        sources=sources,
-        x=x,
-        outputs=outputs,
+        sources=range(1, len(table.frame) + 1),
+        x=None,
+        labels=table.y,
+        outputs=predictor.predict_table(table.values),
+        class_names=predictor.class_names,
+        task=predictor.task,
+        frame=table.frame,
+        labelled=table.labelled,
+        apart=table.apart,
+        target=predictor.target,
+    )
+
+
+def _of_samples(given: Any, predictor: Predictor) -> Predictions:
+    samples = _samples(given, predictor)
+    return Predictions(
+        sources=samples.sources,
+        x=samples.x,
+        labels=samples.labels,
+        outputs=predictor.predict(samples.x),
         class_names=predictor.class_names,
         scale=predictor.scale,
         task=predictor.task,
-        apart=apart,
-        target=predictor.target,
-        **known,
     )
 
 

@@ -42,7 +42,7 @@ def _harmless(table: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     texts = {
-        name: table[name].astype(object).map(defused)
+        str(name): table[name].astype(object).map(defused)
         for name in table
         if not (
             pd.api.types.is_numeric_dtype(table[name]) or pd.api.types.is_datetime64_any_dtype(table[name])
