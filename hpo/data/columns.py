@@ -231,8 +231,8 @@ def _column(series: pd.Series[Any], is_category: bool, place: str) -> Column:
 
 def _category(series: pd.Series[Any], name: str) -> Column:
     text = as_text(series)
-    levels = sorted(text.dropna().unique())
-    has_gaps = bool(text.isna().any())
+    levels = sorted(set(text.dropna()) - {GAP})
+    has_gaps = bool((text.fillna(GAP) == GAP).any())
     return Column(name, "category", tuple(levels) + ((GAP,) if has_gaps else ()), has_gaps)
 
 
@@ -247,7 +247,7 @@ def _numbers(series: pd.Series[Any], column: Column, place: str) -> Array:
 
     place = f"{place}: column {column.name!r}"
     if column.kind == "category":
-        codes = pd.Categorical(as_text(series).fillna(GAP), categories=list(column.levels)).codes
+        codes = pd.Index(column.levels, dtype=object).get_indexer(as_text(series).fillna(GAP).astype(object))
         return codes.astype(np.float32)[:, np.newaxis]
     if column.kind == "date":
         return date_parts(days(series, place), column.periods)

@@ -100,7 +100,7 @@ def indices(series: pd.Series, names: Sequence[str], *, place: str) -> Array:
     import pandas as pd
 
     text = as_text(series)
-    codes = pd.Categorical(text, categories=list(names)).codes.astype(np.int64)
+    codes = pd.Index(names, dtype=object).get_indexer(text.astype(object)).astype(np.int64)
     if (unknown := codes < 0).any():
         rule = f"must be among the training part's classes, {listed(list(names))}"
         remedy = "Add training rows of that class, or leave out its test rows."

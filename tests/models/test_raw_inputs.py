@@ -146,7 +146,7 @@ DATES = st.one_of(
     scaling=st.sampled_from(["standard", "robust", "quantile", "none"]),
     one_hot_levels=st.integers(0, 4),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_small_table_is_prepared_as_in_training(
     rows: list[Any], new: list[Any], scaling: str, one_hot_levels: int
 ) -> None:
