@@ -247,8 +247,10 @@ def _numbers(series: pd.Series[Any], column: Column, place: str) -> Array:
 
     place = f"{place}: column {column.name!r}"
     if column.kind == "category":
-        codes = pd.Index(column.levels, dtype=object).get_indexer(as_text(series).fillna(GAP).astype(object))
-        return codes.astype(np.float32)[:, np.newaxis]
+        levels: Any = pd.Index(column.levels, dtype=object)
+        codes = levels.get_indexer(as_text(series).fillna(GAP).astype(object))
+        coded: Array = codes.astype(np.float32)[:, np.newaxis]
+        return coded
     if column.kind == "date":
         return date_parts(days(series, place), column.periods)
     if is_number(series):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -100,7 +100,8 @@ def indices(series: pd.Series, names: Sequence[str], *, place: str) -> Array:
     import pandas as pd
 
     text = as_text(series)
-    codes = pd.Index(names, dtype=object).get_indexer(text.astype(object)).astype(np.int64)
+    known: Any = pd.Index(list(names), dtype=object)  # type: ignore[call-overload]
+    codes: Array = known.get_indexer(text.astype(object)).astype(np.int64)
     if (unknown := codes < 0).any():
         rule = f"must be among the training part's classes, {listed(list(names))}"
         remedy = "Add training rows of that class, or leave out its test rows."
