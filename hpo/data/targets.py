@@ -100,7 +100,7 @@ def indices(series: pd.Series, names: Sequence[str], *, place: str) -> Array:
     import pandas as pd
 
     text = as_text(series)
-    known: Any = pd.Index(list(names), dtype=object)  # type: ignore[call-overload]
+    known: Any = pd.Index(list(names), dtype=object)
     codes: Array = known.get_indexer(text.astype(object)).astype(np.int64)
     if (unknown := codes < 0).any():
         rule = f"must be among the training part's classes, {listed(list(names))}"
