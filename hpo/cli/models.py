@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hpo.cli.options import Output, StorageUrl, StudyName, fetch, open_study
 from hpo.cli.output import Format, show
 from hpo.tables import Column, Table
-from hpo.tables.console import say
 from hpo.tables.kinds import SHARE, VALUE
 
 if TYPE_CHECKING:
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 
 # Programs get all.
 SHOWN_SAMPLES = 20
-PREDICTED = (Column("source"), Column("class", VALUE), Column("probability", SHARE), Column("label", VALUE))
+# Of a class, among those of a sample.
+PER_CLASS = "probabilities."
 
 
 def export(
@@ -46,43 +46,95 @@ def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras file.")],
     data: Annotated[
         list[Path],
-        typer.Argument(metavar="DATA", help="An .npz file; or images, PNG or JPEG, and folders of them."),
+        typer.Argument(
+            metavar="DATA",
+            help="A table, .csv or .parquet, with the columns that the model takes; an .npz file; or images, "
+            "PNG or JPEG, and folders of them.",
+        ),
     ],
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a picture of samples to this PNG file.")
+        Path | None, typer.Option(metavar="FILE", help="Write a picture of the predictions to this PNG file.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write all predictions to this file, .csv or .parquet, and print none."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     output: Output = Format.table,
 ) -> None:
-    """Classes and probabilities of samples by a model."""
+    """What a model makes of samples or rows: classes and probabilities, labels, or values."""
     from hpo.files import check_new_file
-    from hpo.prediction import predictions
+    from hpo.prediction import check_out, predictions, write
 
     if plot is not None:
         check_new_file(plot, suffix=".png", force=True)
+    if out is not None:
+        check_out(out, force=force)
     predicted = predictions(model, data)
-    _show(predicted, output)
+    if out is None:
+        _show(predicted, output)
+    else:
+        write(predicted.table, out, force=force)
+        count = len(predicted.outputs)
+        print(f"Wrote {out}: {count} row{'' if count == 1 else 's'}.", file=sys.stderr)
+    _say_metrics(predicted)
     if plot is not None:
         _draw(predicted, plot)
 
 
 def _show(predicted: Predictions, output: Format) -> None:
-    records, count = predicted.records, len(predicted.x)
-    shown = records[:SHOWN_SAMPLES] if output.is_for_people else records
-    show(Table("Predictions", PREDICTED, shown), output=output)
-    if output.is_for_people and count > SHOWN_SAMPLES:
+    count = len(predicted.outputs)
+    if not output.is_for_people:
+        show(Table("Predictions", (), predicted.records), output=output)
+        return
+    columns, shown = _for_people(predicted)
+    show(Table("Predictions", columns, shown), output=output)
+    if count > SHOWN_SAMPLES:
         print(f"and {count - SHOWN_SAMPLES} more; --format csv or json has all.", file=sys.stderr)
+
+
+def _for_people(predicted: Predictions) -> tuple[tuple[Column, ...], list[dict[str, Any]]]:
+    """The first samples, by their source or row: what is said of them, without the share of every class."""
+    said = {name: values[:SHOWN_SAMPLES] for name, values in predicted.columns.items()}
+    if predicted.task.probabilities(predicted.outputs) is not None:
+        said = {name: values for name, values in said.items() if PER_CLASS not in name}
+    if predicted.frame is not None:
+        # What is known to be true stands beside it.
+        targets = [name for name in predicted.target if name in predicted.frame]
+        said |= {name: predicted.frame[name].to_numpy(object)[:SHOWN_SAMPLES] for name in targets}
+    place = "source" if predicted.frame is None else "row"
+    rows = [
+        {place: source} | {name: _cell(values[index]) for name, values in said.items()}
+        for index, source in enumerate(predicted.sources[:SHOWN_SAMPLES])
+    ]
+    shares = [name for name in said if "probabilit" in name]
+    # A name may have dots, which lead into mappings only where a row has no such key.
+    return (
+        Column(place),
+        *(Column(name, SHARE if name in shares else VALUE) for name in said),
+    ), rows
+
+
+def _cell(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _say_metrics(predicted: Predictions) -> None:
+    if predicted.labels is None:
+        return
+    metrics, known = predicted.metrics, len(predicted.labels)
     if predicted.correct is not None:
-        accuracy = predicted.correct / count
-        print(f"accuracy {accuracy:.4f}: {predicted.correct} of {count}", file=sys.stderr)
+        accuracy = metrics.pop("accuracy")
+        print(f"accuracy {accuracy:.4f}: {predicted.correct} of {known}", file=sys.stderr)
+    print(", ".join(f"{name} {value:.4g}" for name, value in metrics.items()), file=sys.stderr)
 
 
 def _draw(predicted: Predictions, path: Path) -> None:
-    from hpo.data import is_image_shape
     from hpo.files import new_file
-    from hpo.prediction import contact_sheet
+    from hpo.prediction import chart, contact_sheet, is_drawn
 
-    if not is_image_shape(predicted.x.shape[1:]):
-        say(f"There is nothing to draw: samples of shape {predicted.x.shape[1:]} are no images.")
-        return
+    drawn = contact_sheet if is_drawn(predicted) else chart
     with new_file(path, force=True) as draft:
-        contact_sheet(predicted).save(draft)
+        drawn(predicted).save(draft)

@@ -42,9 +42,13 @@ DATE_FORMATS = (
     "%d/%m/%Y %H:%M:%S",
 )
 SECONDS_A_DAY = 86_400
+# What pandas makes of no date in whole seconds.
+NO_DATE = np.iinfo(np.int64).min
 # Parts of a date: days since 1970, then where it stands in its year, its week and, with hours, its day.
 YEAR, WEEK, DAY = 365.2425, 7.0, 1.0
 GREATEST_WHOLE = 2**53
+# Of sines: their last digits are another in TensorFlow, and steps of `quantile` may be as narrow.
+DATE_DECIMALS = 6
 SHOWN = 12  # names of columns in a message
 
 
@@ -121,16 +125,22 @@ def encoded(frame: pd.DataFrame, columns: Sequence[Column], *, place: str) -> Ar
     Raises:
         DataError: a column is not there, or a value is not of its kind.
     """
-    missing = [column.name for column in columns if column.name not in frame.columns]
-    if missing:
-        rule = f"must have the column {missing[0]!r}" if len(missing) == 1 else f"must have {listed(missing)}"
-        raise DataError(place, rule, got=f"the columns {listed(list(map(str, frame.columns)))}")
+    _check_names(frame, columns, place)
     x = np.empty((len(frame), sum(column.width for column in columns)), np.float32)
     position = 0
     for column in columns:
         x[:, position : position + column.width] = _numbers(frame[column.name], column, place)
         position += column.width
     return x
+
+
+def raw(frame: pd.DataFrame, columns: Sequence[Column], *, place: str) -> list[Array]:
+    """The columns of a frame as an exported model takes them, each of shape (rows, 1).
+
+    Numbers as float32, dates as int64 seconds since 1970, categories as text. Raises DataError, as `encoded`.
+    """
+    _check_names(frame, columns, place)
+    return [_raw(frame[column.name], column, place) for column in columns]
 
 
 def as_text(series: pd.Series[Any]) -> pd.Series[Any]:
@@ -189,6 +199,14 @@ def in_row(series: pd.Series[Any], wrong: Array) -> str:
     return f"{series.iloc[rows[0]]} in row {rows[0] + 1}{more}"
 
 
+def _check_names(frame: pd.DataFrame, columns: Sequence[Column], place: str) -> None:
+    missing = [column.name for column in columns if column.name not in frame.columns]
+    if missing:
+        one = f"must have the column {missing[0]!r}"
+        rule = one if len(missing) == 1 else f"must have the columns {listed(missing)}"
+        raise DataError(place, rule, got=f"the columns {listed(list(map(str, frame.columns)))}")
+
+
 def _column(series: pd.Series[Any], is_category: bool, place: str) -> Column:
     import pandas as pd
 
@@ -223,8 +241,8 @@ def _column(series: pd.Series[Any], is_category: bool, place: str) -> Column:
 
 def _category(series: pd.Series[Any], name: str) -> Column:
     text = as_text(series)
-    levels = sorted(text.dropna().unique())
-    has_gaps = bool(text.isna().any())
+    levels = sorted(set(text.dropna()) - {GAP})
+    has_gaps = bool((text.fillna(GAP) == GAP).any())
     return Column(name, "category", tuple(levels) + ((GAP,) if has_gaps else ()), has_gaps)
 
 
@@ -239,8 +257,10 @@ def _numbers(series: pd.Series[Any], column: Column, place: str) -> Array:
 
     place = f"{place}: column {column.name!r}"
     if column.kind == "category":
-        codes: Array = pd.Index(column.levels).get_indexer(pd.Index(as_text(series).fillna(GAP)))
-        return codes.astype(np.float32)[:, np.newaxis]
+        levels: Any = pd.Index(column.levels, dtype=object)
+        codes = levels.get_indexer(as_text(series).fillna(GAP).astype(object))
+        coded: Array = codes.astype(np.float32)[:, np.newaxis]
+        return coded
     if column.kind == "date":
         return date_parts(days(series, place), column.periods)
     if is_number(series):
@@ -259,6 +279,19 @@ def _numbers(series: pd.Series[Any], column: Column, place: str) -> Array:
     return values[:, np.newaxis]
 
 
+def _raw(series: pd.Series[Any], column: Column, place: str) -> Array:
+    if column.kind == "number":
+        return _numbers(series, column, place)
+    if column.kind == "category":
+        text: Array = as_text(series).fillna(GAP).to_numpy(object)
+        return text[:, np.newaxis]
+    known = days(series, f"{place}: column {column.name!r}")
+    there = np.isfinite(known)
+    seconds = np.full(len(known), NO_DATE)
+    seconds[there] = np.rint(known[there] * SECONDS_A_DAY)
+    return seconds[:, np.newaxis]
+
+
 def days(series: pd.Series[Any], place: str) -> Array:
     """Dates as days since 1970, float64, NaN where there is none. Raises DataError for what is no date."""
     import pandas as pd
@@ -275,7 +308,8 @@ def days(series: pd.Series[Any], place: str) -> Array:
         series = pd.to_datetime(text, format=form)
     if series.dt.tz is not None:
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
-    seconds = (series - pd.Timestamp(0)).dt.total_seconds().to_numpy(np.float64, na_value=np.nan)
+    # Whole ones, which an exported model takes.
+    seconds = np.floor((series - pd.Timestamp(0)).dt.total_seconds().to_numpy(np.float64, na_value=np.nan))
     result: Array = seconds / SECONDS_A_DAY
     return result
 
@@ -290,5 +324,5 @@ def date_parts(days: Array, periods: Sequence[float]) -> Array:
     for period in periods:
         # A date without its hour stands in its week by its day.
         angle = 2 * np.pi * np.mod(days, period) / period
-        parts += [np.sin(angle), np.cos(angle)]
+        parts += [np.sin(angle).round(DATE_DECIMALS), np.cos(angle).round(DATE_DECIMALS)]
     return np.stack(parts, axis=1).astype(np.float32) + np.float32(0)

@@ -71,7 +71,8 @@ def fitted(x: Array, columns: Sequence[Column], *, scaling: str, min_level_count
     elif count and scaling == "quantile":
         fill = np.nanmedian(numbers, axis=0)
         ranks = np.linspace(0, 1, QUANTILES)
-        knots = np.nanquantile(numbers, ranks, axis=0).T
+        # As the model has them: what is one value there must have one height.
+        knots = np.nanquantile(numbers, ranks, axis=0).T.astype(np.float32)
         heights = np.stack([_normal(ranks, row) for row in knots])
     elif count:
         fill = np.nanmean(numbers, axis=0)

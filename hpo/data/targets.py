@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -90,7 +90,8 @@ def indices(series: pd.Series, names: Sequence[str], *, place: str) -> Array:
     import pandas as pd
 
     text = as_text(series)
-    codes: Array = pd.Index(names).get_indexer(pd.Index(text)).astype(np.int64)
+    known: Any = pd.Index(list(names), dtype=object)
+    codes: Array = known.get_indexer(text.astype(object)).astype(np.int64)
     if (unknown := codes < 0).any():
         rule = f"must be among the training part's classes, {listed(list(names))}"
         remedy = "Add training rows of that class, or leave out its test rows."
@@ -143,7 +144,7 @@ def _check_classes(series: pd.Series, names: Sequence[str], task: str, place: st
         raise DataError(place, rule, got=f"{len(names)} in {len(series)} rows", remedy=remedy)
 
 
-def _quantities(columns: Sequence[pd.Series], place: str) -> Array:
+def _quantities(columns: Sequence[pd.Series], place: str, *, vary: bool = True) -> Array:
     y = np.empty((len(columns[0]), len(columns)), np.float32)
     for index, series in enumerate(columns):
         if not is_number(series):

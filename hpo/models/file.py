@@ -1,10 +1,11 @@
-"""A trained classifier as a .keras file that also says where it comes from, in its member `hpo.json`."""
+"""A trained model as a .keras file that also says where it comes from, in its member `hpo.json`."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,13 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpo.data import Column
 from hpo.errors import HpoError
+from hpo.models.preparation import input_names
+from hpo.tasks import TASKS, Task
 
 SUFFIX = ".keras"
 # Of a card; what an earlier version wrote lacks the task and the columns, and is of classes and arrays.
 FORMAT = 2
 CARD_MEMBER = "hpo.json"
-MAX_CARD_BYTES = 2**20
+MAX_CARD_BYTES = 2**26
 BATCH = 256
+CELLS = 50_000  # of a table that are predicted at once
 SHOWN = 160  # characters of what Keras says of a file that it cannot load
 
 Array = np.ndarray[Any, Any]
@@ -32,7 +36,8 @@ class Card(BaseModel):
 
     `scale` is what the model multiplies stored values by; `metrics` are those of its weights. `arm` and
     `fold` are None where there are none. `class_names` are of classes, labels or quantities, as `task` has
-    them; `columns` are a table's, which the model takes as they are.
+    them; `columns` are a table's, which the model takes as they are, and `target` its columns that were
+    learned.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -54,14 +59,17 @@ class Card(BaseModel):
     scale: float = Field(gt=0, allow_inf_nan=False)
     task: str = "multi-class"
     columns: tuple[Column, ...] = ()
+    target: tuple[str, ...] = ()
     versions: dict[str, str]
 
 
 @dataclass(frozen=True, eq=False)
-class Classifier:
+class Predictor:
     """A loaded model. `dtype` is that of the samples it was trained on, None if that is not known.
 
-    `sample_shape` has None for a dimension of any size; `scale` turns stored values into 0..1.
+    `sample_shape` has None for a dimension of any size; `scale` turns stored values into 0..1. `class_names`
+    are of classes, labels or quantities. One that takes a table has its `columns`, and those that were its
+    `target`.
     """
 
     model: keras.Model
@@ -69,11 +77,27 @@ class Classifier:
     class_names: tuple[str, ...]
     scale: float
     dtype: str | None
+    task: Task = TASKS["multi-class"]
+    columns: tuple[Column, ...] = ()
+    target: tuple[str, ...] = ()
 
     def predict(self, x: Array) -> Array:
-        """Probabilities of shape (samples, classes), float32, of samples as they are stored."""
-        probabilities: Array = self.model.predict(x, batch_size=BATCH, verbose=0)
-        return probabilities
+        """Outputs as the task has them, (samples, outputs), float32, of samples as they are stored."""
+        outputs: Array = self.model.predict(x, batch_size=BATCH, verbose=0)
+        return outputs
+
+    def predict_table(self, values: Sequence[Array]) -> Array:
+        """The same of a table's columns, in their order, as `hpo.data.columns.raw` has them."""
+        import tensorflow as tf
+
+        # Keras takes text as tensors alone.
+        given = {
+            name: tf.constant(array) if array.dtype == object else array
+            for name, array in zip(input_names(self.columns), values, strict=True)
+        }
+        batch = max(BATCH, CELLS // len(self.columns))
+        outputs: Array = self.model.predict(given, batch_size=batch, verbose=0)
+        return outputs
 
 
 def save(model: keras.Model, card: Card, path: Path) -> None:
@@ -91,11 +115,12 @@ def model_bytes(model: keras.Model, card: Card) -> bytes:
         return path.read_bytes()
 
 
-def load(path: Path) -> Classifier:
-    """The classifier in a .keras file. Loading runs no code of the file's.
+def load(path: Path) -> Predictor:
+    """The model in a .keras file. Loading runs no code of the file's.
 
-    A file without a card is taken too if it has one input and as many outputs as classes: these are then
-    named by their indices, and pixels are 0..255 if the model rescales or normalizes them, else 0..1.
+    A file without a card is taken too if it is a classifier, with one input and as many outputs as classes:
+    these are then named by their indices, and pixels are 0..255 if the model rescales or normalizes them,
+    else 0..1.
 
     Raises:
         HpoError: the file cannot be read, or holds something else.
@@ -107,13 +132,34 @@ def load(path: Path) -> Classifier:
     except Exception as error:  # whatever a damaged or hostile file makes Keras raise
         said = " ".join(str(error).split())[:SHOWN] or type(error).__name__
         raise HpoError(str(path), "must be a Keras model that needs no code of its own", got=said) from None
-    shape, classes = _check(path, model)
     if card is None:
+        shape, classes = _check(path, model)
         names = tuple(str(index) for index in range(classes))
-        return Classifier(model, shape, names, 1 / 255 if _rescales(model) else 1.0, None)
-    if len(card.class_names) != classes or card.sample_shape != shape:
+        return Predictor(model, shape, names, 1 / 255 if _rescales(model) else 1.0, None)
+    if not _is_of(card, model):
         raise HpoError(str(path), f"{CARD_MEMBER} in it is of another model")
-    return Classifier(model, shape, card.class_names, card.scale, card.dtype)
+    return Predictor(
+        model,
+        card.sample_shape,
+        card.class_names,
+        card.scale,
+        card.dtype,
+        TASKS[card.task],
+        card.columns,
+        card.target,
+    )
+
+
+def _is_of(card: Card, model: Any) -> bool:
+    """Whether a model takes and gives what its card says."""
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if not inputs or not outputs or len(outputs) != 1 or card.task not in TASKS:
+        return False
+    if tuple(outputs[0].shape) != (None, TASKS[card.task].units(len(card.class_names))):
+        return False
+    if card.columns:
+        return {given.name for given in inputs} == set(input_names(card.columns))
+    return len(inputs) == 1 and tuple(inputs[0].shape[1:]) == card.sample_shape
 
 
 def _card(path: Path) -> Card | None:
@@ -125,8 +171,8 @@ def _card(path: Path) -> Card | None:
                 return None
             with archive.open(CARD_MEMBER) as member:
                 content = json.loads(member.read(MAX_CARD_BYTES))
-            if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
-                rule = f"{CARD_MEMBER} in it must be of format {FORMAT}"
+            if isinstance(content, dict) and content.get("format", 1) not in range(1, FORMAT + 1):
+                rule = f"{CARD_MEMBER} in it must be of format {FORMAT} or less"
                 raise HpoError(str(path), rule, got=content["format"], remedy="Update hpo.")
             return Card.model_validate(content)
     except HpoError:

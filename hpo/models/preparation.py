@@ -6,7 +6,8 @@ model for others; the same operations use both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +16,22 @@ import numpy as np
 from keras import ops
 
 from hpo.data import Column, Layout, Statistics
+from hpo.data.columns import DATE_DECIMALS
 from hpo.data.preparation import QUANTILES
 from hpo.spec import Hyperparameters
 
 # Where numbers are drawn in: x / sqrt(1 + (x / 3)^2) stays below 3.
 SMOOTH_CLIP = 3.0
-SECONDS_A_DAY = 86_400.0
 # Levels up to which an embedding is a product with one-hot columns: XLA's gradient of a lookup takes each row
 # of a batch in turn (5 categories of 150 levels, batch 256: MICROS µs a step, as products MICROS2).
 MOST_BY_PRODUCT = 512
+# Of what is no date, the seconds, as pandas has them, are the least integer.
+SECONDS_A_DAY, LEAST_DAYS = 86_400.0, -1e12
+# 2 pi as two numbers. Keras makes float32 of each number that a model is written with, which must not change
+# it: as do the seconds of a year, a week and a day.
+TURN = (float(np.float32(2 * np.pi)), 2 * np.pi - float(np.float32(2 * np.pi)))
+# What a category's level of no name is called in Keras.
+UNKNOWN_NAME = "[UNK]"
 
 
 @dataclass(frozen=True)
@@ -148,8 +156,12 @@ def prepared(numbers: Any, places: Any, form: Form, statistics: Statistics, embe
             parts.append(ops.cast(_columns(is_gap, layout.gaps), "float32"))
     if places is not None:
         slots = ops.take(statistics.slots, places, axis=0)
-        for index in form.one_hot:
-            parts.append(_is_level(slots[:, index : index + 1], layout.levels[index]))
+        if form.one_hot:
+            # All at once: an operation a category takes as long to export as the model to train.
+            levels = [np.arange(1, layout.levels[index] + 1, dtype=np.int32) for index in form.one_hot]
+            repeated = np.repeat(np.array(form.one_hot, np.int32), list(map(len, levels)))
+            hot = ops.equal(ops.take(slots, repeated, axis=1), np.concatenate(levels))
+            parts.append(ops.cast(hot, "float32"))
         if form.embedded:
             parts.append(_embedded(_columns(slots, form.embedded), form, embeddings))
     return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
@@ -170,7 +182,8 @@ def _to_normal(numbers: Any, knots: Any, heights: Any) -> Any:
     # Where two knots are one, so are their heights.
     widths = ops.where(ops.equal(high, low), 1.0, high - low)
     climbed = ops.clip((ops.expand_dims(numbers, -1) - low) / widths, 0.0, 1.0)
-    return heights[:, 0] + ops.sum(climbed * (heights[:, 1:] - heights[:, :-1]), axis=-1)
+    # Keras's tensors first: beside an array, what numpy makes of them is an error.
+    return ops.sum(climbed * (heights[:, 1:] - heights[:, :-1]), axis=-1) + heights[:, 0]
 
 
 def _embedded(slots: Any, form: Form, embeddings: Any) -> Any:
@@ -198,8 +211,9 @@ def _is_level(slot: Any, levels: int) -> Any:
 class RawInputs:
     """A table's columns as inputs of a model of Keras's own operations, and the numbers they become.
 
-    `inputs` by column: numbers as float32, dates as float64 seconds since 1970, categories as text, each of
-    shape (rows, 1).
+    `inputs` by the names that `input_names` gives the columns, each of shape (rows, 1): numbers as float32,
+    dates as int64 seconds since 1970, categories as text. Keras makes float32 of other floats, in which
+    seconds are minutes. Where there is nothing: NaN, the least integer, "".
     """
 
     inputs: dict[str, Any]
@@ -210,18 +224,21 @@ def raw_inputs(form: Form, statistics: Statistics, embeddings: Any) -> RawInputs
     """Inputs for raw columns, prepared by what was fitted; nothing in it is of hpo."""
     inputs, numbers, places = {}, [], []
     starts = iter(form.layout.starts)
-    for column in form.columns:
-        name = input_name(column.name)
+    for column, name in zip(form.columns, input_names(form.columns), strict=True):
         if column.kind == "category":
             inputs[name] = given = keras.Input((1,), dtype="string", name=name)
             # One for what is not known comes before the levels.
             lookup = keras.layers.StringLookup(
-                vocabulary=list(column.levels), num_oov_indices=1, mask_token=None
+                vocabulary=list(column.levels),
+                num_oov_indices=1,
+                mask_token=None,
+                oov_token=_free(UNKNOWN_NAME, column.levels),
             )
             places.append(ops.cast(lookup(given), "int32") + next(starts))
         elif column.kind == "date":
-            inputs[name] = given = keras.Input((1,), dtype="float64", name=name)
-            numbers += _date_parts(given / SECONDS_A_DAY, column.periods)
+            inputs[name] = given = keras.Input((1,), dtype="int64", name=name)
+            days = ops.cast(given, "float64") / SECONDS_A_DAY
+            numbers += _date_parts(ops.where(days < LEAST_DAYS, math.nan, days), column.periods)
         else:
             inputs[name] = given = keras.Input((1,), dtype="float32", name=name)
             numbers.append(given)
@@ -230,9 +247,33 @@ def raw_inputs(form: Form, statistics: Statistics, embeddings: Any) -> RawInputs
     return RawInputs(inputs, outputs)
 
 
-def input_name(column: str) -> str:
-    """The name of a column's input: Keras's may have no slash."""
-    return column.replace("/", "_") or "_"
+def array_input(form: Form, statistics: Statistics) -> RawInputs:
+    """One input for rows of numbers, prepared by what was fitted."""
+    given = keras.Input((len(form.columns),), name="samples")
+    constants = Statistics(*(np.asarray(array) for array in statistics.arrays))
+    return RawInputs({"samples": given}, prepared(given, None, form, constants, None))
+
+
+def input_names(columns: Sequence[Column]) -> tuple[str, ...]:
+    """The names of the columns' inputs: their own, but that Keras's have no slash, and must differ.
+
+    >>> input_names([Column("km/h", "number"), Column("km_h", "number"), Column("", "number")])
+    ('km_h_', 'km_h', '_')
+    """
+    names = [column.name.replace("/", "_") or "_" for column in columns]
+    # What needs no other name keeps its own.
+    taken = {name for name, column in zip(names, columns, strict=True) if name == column.name}
+    for index, column in enumerate(columns):
+        if names[index] != column.name:
+            names[index] = _free(names[index], taken)
+            taken.add(names[index])
+    return tuple(names)
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _beside(parts: Sequence[Any]) -> Any:
@@ -243,6 +284,7 @@ def _date_parts(days: Any, periods: Sequence[float]) -> list[Any]:
     """As `hpo.data.columns.date_parts`."""
     parts = [ops.cast(days, "float32")]
     for period in periods:
-        angle = 2 * np.pi * ops.mod(days, period) / period
-        parts += [ops.cast(ops.sin(angle), "float32"), ops.cast(ops.cos(angle), "float32")]
+        turns = ops.mod(days * SECONDS_A_DAY, period * SECONDS_A_DAY) / (period * SECONDS_A_DAY)
+        angle = turns * TURN[0] + turns * TURN[1]
+        parts += [ops.cast(ops.round(of(angle), DATE_DECIMALS), "float32") for of in (ops.sin, ops.cos)]
     return parts

@@ -8,7 +8,7 @@ import keras
 
 from hpo.models.layers import Dropout, Schedule, TargetUnits
 from hpo.models.mlp import Network, metrics_of
-from hpo.models.preparation import Preparation, raw_inputs
+from hpo.models.preparation import Preparation, array_input, raw_inputs
 from hpo.spec import Hyperparameters
 from hpo.tasks import Task
 
@@ -22,12 +22,15 @@ OPTIMIZERS = {
 }
 
 
-def stock_model(network: Network, hyperparameters: Hyperparameters, task: Task) -> keras.Model:
+def stock_model(
+    network: Network, hyperparameters: Hyperparameters, task: Task, *, by_column: bool = False
+) -> keras.Model:
     """A compiled model of Keras's own layers with the weights that a network has now.
 
-    Of a table it takes the raw columns, by name. The optimizer begins anew: its slots are not copied.
+    `by_column`: it takes a table's raw columns by name, and not an array of samples. The optimizer begins
+    anew: its slots are not copied.
     """
-    h, trained, preparation = hyperparameters, network.trainer.model, network.preparation
+    h, trained = hyperparameters, network.trainer.model
     rates = iter([rate for rate in h.per_layer("dropout") if rate > 0])
     strengths = iter([*h.per_layer("l2"), 0.0])  # the output layer has none
     layers: list[keras.layers.Layer] = []
@@ -48,20 +51,26 @@ def stock_model(network: Network, hyperparameters: Hyperparameters, task: Task) 
             layers.append(keras.layers.Dense(layer.units, kernel_regularizer=penalty))
         else:
             layers.append(type(layer).from_config(layer.get_config()))
-    if preparation is None:
-        model = keras.Sequential([keras.layers.Input(trained.input_shape[1:]), *layers], name=trained.name)
-    else:
-        raw = raw_inputs(preparation.form, preparation.fitted, preparation.embedding_values)
-        outputs = raw.outputs
-        for layer in layers:
-            outputs = layer(outputs)
-        model = keras.Model(raw.inputs, outputs, name=trained.name)
+    model = _joined(network, layers, by_column=by_column)
     for ours, theirs in zip(layers, originals, strict=True):
         if not isinstance(theirs, Dropout | TargetUnits):
             ours.set_weights(theirs.get_weights())
     model.compile(optimizer=_optimizer(trained, h), loss=task.loss, **metrics_of(task))
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _joined(network: Network, layers: list[keras.layers.Layer], *, by_column: bool) -> keras.Model:
+    """The layers as a model, after what prepares its inputs."""
+    trained, preparation = network.trainer.model, network.preparation
+    if preparation is None:
+        return keras.Sequential([keras.layers.Input(trained.input_shape[1:]), *layers], name=trained.name)
+    form, fitted = preparation.form, preparation.fitted
+    raw = raw_inputs(form, fitted, preparation.embedding_values) if by_column else array_input(form, fitted)
+    outputs = raw.outputs
+    for layer in layers:
+        outputs = layer(outputs)
+    return keras.Model(raw.inputs if by_column else raw.inputs["samples"], outputs, name=trained.name)
 
 
 def _optimizer(trained: keras.Model, h: Hyperparameters) -> keras.optimizers.Optimizer:

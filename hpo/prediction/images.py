@@ -25,7 +25,7 @@ def image_files(path: Path) -> list[Path]:
     """The image files of a folder, by name; a file as it is. Raises DataError if there is none."""
     if path.is_file():
         if not is_image_file(path):
-            raise DataError(str(path), f"must be an .npz file or an image ({' '.join(SUFFIXES)})")
+            raise DataError(str(path), f"must be an .npz file, a table or an image ({' '.join(SUFFIXES)})")
         return [path]
     files = sorted(file for file in path.iterdir() if is_image_file(file) and file.is_file())
     if not files:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import logging
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
 from hpo.data import is_image_shape
 from hpo.data.archive import DAMAGE, explain, read_arrays
+from hpo.data.tables import is_table
 from hpo.errors import DataError, HpoError
 from hpo.files import expanded
 from hpo.prediction.images import image_files, read_images
+from hpo.prediction.rows import is_frame, table_of
+from hpo.tasks import TASKS, Task
 from hpo.training.device import prepare_tensorflow
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpo.models.file import Classifier
+    from hpo.models.file import Predictor
 
 logger = logging.getLogger(__name__)
 
@@ -31,24 +35,39 @@ PROBABILITIES_SUM = 0.01  # how far from 1 the outputs of a sample may sum: half
 
 Array = np.ndarray[Any, Any]
 Source = int | str
-Data = Array | str | Path | Sequence[str | Path]
+Data = Union[Array, str, Path, Sequence[str | Path], "pd.DataFrame"]
+# Of what is said of a sample: shares that a record has in one mapping.
+NESTED = "probabilities."
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Samples with the probabilities of their classes.
+    """Samples with what a model makes of them.
 
-    `sources` are file names, or the samples' indices; `x`: (samples, *sample shape), as stored;
-    `probabilities`: (samples, classes); `labels`: (samples,), None if they are not known. `scale` turns
-    stored values into 0..1.
+    `sources` are file names, or the samples' indices; `x`: (samples, *sample shape), as stored, None of a
+    table; `outputs` and `labels`, what is known to be true, are as the task has them, the latter None if it
+    is not known; `scale` turns stored values into 0..1. Of a table `frame` has its rows, and `labelled` which
+    of these `labels` are of, None for all; `target` are its columns that the model has learned, `apart` names
+    that no prediction has.
     """
 
     sources: Sequence[Source]
-    x: Array
+    x: Array | None
     labels: Array | None
-    probabilities: Array
+    outputs: Array
     class_names: tuple[str, ...]
-    scale: float
+    scale: float = 1.0
+    task: Task = TASKS["multi-class"]
+    frame: pd.DataFrame | None = None
+    labelled: Array | None = None
+    apart: tuple[str, ...] = ()
+    target: tuple[str, ...] = ()
+
+    @property
+    def probabilities(self) -> Array:
+        """Of each class, (samples, classes), or label; of quantities their values."""
+        shares = self.task.probabilities(self.outputs)
+        return self.outputs if shares is None else shares
 
     @property
     def classes(self) -> Array:
@@ -58,21 +77,82 @@ class Predictions:
 
     @property
     def correct(self) -> int | None:
-        """How many samples are predicted as they are labelled; None without labels."""
-        return None if self.labels is None else int((self.classes == self.labels).sum())
+        """How many samples are of the class that is predicted; None if that is not known."""
+        if self.labels is None or self.task.probabilities(self.outputs) is None:
+            return None
+        return int((self.classes[self.of_labels] == self.labels).sum())
+
+    @property
+    def of_labels(self) -> Array | slice:
+        """Which samples `labels` are of."""
+        return slice(None) if self.labelled is None else self.labelled
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The task's metrics of the samples whose targets are known."""
+        if self.labels is None:
+            return {}
+        outputs = self.outputs[self.of_labels]
+        return self.task.compared(self.labels, outputs) | self.task.measured(self.labels, outputs)
+
+    @property
+    def columns(self) -> dict[str, Array]:
+        """What is said of each sample, a column each, with the label of samples in arrays if it is known.
+
+        Beside a table's columns it has other names than these.
+        """
+        found = self.task.described(self.outputs, self.class_names)
+        if self.frame is not None:
+            taken = {*map(str, self.frame.columns), *self.apart}
+            return {f"predicted.{name}" if name in taken else name: found[name] for name in found}
+        if self.labels is None or self.task.probabilities(self.outputs) is None:
+            return found
+        names = np.array(self.class_names, dtype=object)
+        first = dict(list(found.items())[:2])
+        return first | {"label": names[self.labels]} | found
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a sample: a table's own columns, or none, and `columns`; indexed by the sources."""
+        import pandas as pd
+
+        if self.frame is None:
+            return pd.DataFrame(self.columns, index=pd.Index(self.sources, name="source"))
+        said = pd.DataFrame(self.columns, index=self.frame.index)
+        return pd.concat([self.frame, said], axis=1)
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """A record a sample: source, class, probability, label if known, all `probabilities` by class."""
-        names, classes = self.class_names, self.classes
-        return [
-            {"source": source, "class": names[best], "probability": row[best]}
-            | ({} if self.labels is None else {"label": names[self.labels[index]]})
-            | {"probabilities": dict(zip(names, row, strict=True))}
-            for index, (source, best, row) in enumerate(
-                zip(self.sources, classes.tolist(), self.probabilities.tolist(), strict=True)
-            )
-        ]
+        """A record a sample: source, then the values of `table`, all `probabilities` of an array by class."""
+        if self.frame is None:
+            return list(map(_record, self.sources, _rows(self.columns)))
+        table = self.table
+        return _rows({str(name): table[name].to_numpy() for name in table})
+
+
+def _record(source: Source, row: dict[str, Any]) -> dict[str, Any]:
+    nested = {name: value for name, value in row.items() if name.startswith(NESTED)}
+    record = {"source": source} | {name: value for name, value in row.items() if name not in nested}
+    shares = {name.removeprefix(NESTED): value for name, value in nested.items()}
+    return record | ({"probabilities": shares} if shares else {})
+
+
+def _rows(columns: Mapping[str, Array]) -> list[dict[str, Any]]:
+    """Columns as rows of JSON's values."""
+    lists = [[_plain(value) for value in array.tolist()] for array in map(_as_objects, columns.values())]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
+
+
+def _as_objects(array: Array) -> Array:
+    return np.datetime_as_string(array, unit="s").astype(object) if array.dtype.kind == "M" else array
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return None if str(value) in ("NaT", "<NA>", "nan") else str(value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,43 +163,75 @@ class _Samples:
 
 
 def predict(model: Path | str, data: Data) -> pd.DataFrame:
-    """Classes and probabilities of samples by a model that `Study.export` wrote, or another Keras classifier.
+    """What a model that `Study.export` wrote, or another Keras classifier, makes of samples.
 
     Args:
         model: a .keras file.
-        data: raw samples of shape (samples, *sample shape), an .npz file, or image files and folders of them.
+        data: raw samples of shape (samples, *sample shape), an .npz file, image files and folders of them;
+            for a model of tables a pandas or polars frame, or a file of a table.
 
     Returns:
-        A row a sample, indexed by its source (file or index): `class`, `probability`, `label` if it is known,
-        and `probabilities.NAME` of each class.
+        A row a sample. Of classes: `class`, `probability`, `label` if it is known, and `probabilities.NAME`
+        of each class; of labels: `labels` and the probabilities; of quantities the value of each. Rows of a
+        table keep their own columns, before these, and what would have the name of one, or of a target, is
+        `predicted.NAME`. Other samples are indexed by their source, file or index.
 
     Raises:
         HpoError: the model or the data cannot be read, or do not fit each other.
     """
-    import pandas as pd
-
-    return pd.json_normalize(predictions(model, data).records, sep=".").set_index("source")
+    return predictions(model, data).table
 
 
 def predictions(model: Path | str, data: Data) -> Predictions:
-    """The same with the samples, and the probabilities as one array."""
+    """The same with the samples, and the outputs as one array."""
     model = expanded(model)
-    given = data if isinstance(data, np.ndarray) else _files(data)
+    given: Any = data if isinstance(data, np.ndarray) or is_frame(data) else _files(data)  # type: ignore[arg-type]
     if not model.is_file():
         raise HpoError(str(model), "must be a model file, and does not exist")
     prepare_tensorflow(1)
     from hpo.models.file import load
 
-    classifier = load(model)
-    samples = _samples(given, classifier)
-    probabilities = classifier.predict(samples.x)
-    sums = probabilities.sum(axis=1)
-    if not (probabilities.min() >= 0 and abs(sums - 1).max() <= PROBABILITIES_SUM):
-        rule = "must be a classifier whose outputs are probabilities"
-        raise HpoError(str(model), rule, remedy="Its last activation must be softmax.")
+    predictor = load(model)
+    predicted = (_of_table if predictor.columns else _of_samples)(given, predictor)
+    _check_outputs(str(model), predicted.outputs, predictor.task)
+    return predicted
+
+
+def _of_table(given: Any, predictor: Predictor) -> Predictions:
+    table = table_of(given, predictor)
     return Predictions(
-        samples.sources, samples.x, samples.labels, probabilities, classifier.class_names, classifier.scale
+        sources=range(1, len(table.frame) + 1),
+        x=None,
+        labels=table.y,
+        outputs=predictor.predict_table(table.values),
+        class_names=predictor.class_names,
+        task=predictor.task,
+        frame=table.frame,
+        labelled=table.labelled,
+        apart=table.apart,
+        target=predictor.target,
     )
+
+
+def _of_samples(given: Any, predictor: Predictor) -> Predictions:
+    samples = _samples(given, predictor)
+    return Predictions(
+        sources=samples.sources,
+        x=samples.x,
+        labels=samples.labels,
+        outputs=predictor.predict(samples.x),
+        class_names=predictor.class_names,
+        scale=predictor.scale,
+        task=predictor.task,
+    )
+
+
+def _check_outputs(model: str, outputs: Array, task: Task) -> None:
+    if (shares := task.probabilities(outputs)) is None:
+        return
+    if not (shares.min() >= 0 and abs(shares.sum(axis=1) - 1).max() <= PROBABILITIES_SUM):
+        rule = "must be a classifier whose outputs are probabilities"
+        raise HpoError(model, rule, remedy=f"Its last activation must be {task.activation}.")
 
 
 def _files(data: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -130,9 +242,10 @@ def _files(data: str | Path | Sequence[str | Path]) -> list[Path]:
     for path in given:
         if not path.exists():
             raise DataError(str(path), "must be a file or a folder of images, and does not exist")
-    archives = [path for path in given if _is_archive(path)]
+    archives = [path for path in given if _is_archive(path) or is_table(path.name)]
     if archives and len(given) > 1:
-        raise DataError(str(archives[0]), "an .npz file must be the only data", got=f"{len(given)} files")
+        kind = "an .npz file" if _is_archive(archives[0]) else "a table"
+        raise DataError(str(archives[0]), f"{kind} must be the only data", got=f"{len(given)} files")
     return archives or [file for path in given for file in image_files(path)]
 
 
@@ -140,14 +253,18 @@ def _is_archive(path: Path) -> bool:
     return path.suffix.lower() == ".npz"
 
 
-def _samples(given: Array | Sequence[Path], classifier: Classifier) -> _Samples:
+def _samples(given: Any, predictor: Predictor) -> _Samples:
+    if is_frame(given) or (not isinstance(given, np.ndarray) and is_table(given[0].name)):
+        place = "frame" if is_frame(given) else str(given[0])
+        rule = "cannot be a table, as the model takes arrays"
+        raise DataError(place, rule, remedy="Give it an .npz file with an array x.")
     if isinstance(given, np.ndarray):
-        return _Samples(range(len(given)), _fitting("samples", given, classifier), None)
+        return _Samples(range(len(given)), _fitting("samples", given, predictor), None)
     read = _of_archive if _is_archive(given[0]) else _of_images
-    return read(given, classifier)
+    return read(given, predictor)
 
 
-def _of_archive(files: Sequence[Path], classifier: Classifier) -> _Samples:
+def _of_archive(files: Sequence[Path], predictor: Predictor) -> _Samples:
     """The test part of one .npz file, or else its training part, or `x`."""
     (path,) = files
     try:
@@ -160,13 +277,13 @@ def _of_archive(files: Sequence[Path], classifier: Classifier) -> _Samples:
     if pair is None:
         wanted = ", ".join(x for x, _ in KEYS)
         raise DataError(str(path), f"must hold an array of samples ({wanted})", got=sorted(held))
-    x = _fitting(f"{path} {pair[0]}", arrays[pair[0]], classifier)
-    return _Samples(range(len(x)), x, _labels(f"{path} {pair[1]}", arrays, pair[1], len(x), classifier))
+    x = _fitting(f"{path} {pair[0]}", arrays[pair[0]], predictor)
+    return _Samples(range(len(x)), x, _labels(f"{path} {pair[1]}", arrays, pair[1], len(x), predictor))
 
 
-def _fitting(place: str, x: Array, classifier: Classifier) -> Array:
+def _fitting(place: str, x: Array, predictor: Predictor) -> Array:
     """The samples, if they are what the model takes. Raises DataError."""
-    wanted = classifier.sample_shape
+    wanted = predictor.sample_shape
     fits = x.ndim == len(wanted) + 1
     if not fits or any(need not in (None, size) for need, size in zip(wanted, x.shape[1:], strict=True)):
         shape = ", ".join("any" if size is None else str(size) for size in wanted)
@@ -176,9 +293,9 @@ def _fitting(place: str, x: Array, classifier: Classifier) -> Array:
     if x.dtype.kind not in "biuf":
         raise DataError(place, "must be an array of real numbers", got=str(x.dtype))
     # Not whatever can be cast: numbers of another type are mostly of another range.
-    if classifier.dtype is not None and (x.dtype == np.uint8) != (classifier.dtype == "uint8"):
-        rule = f"must be {classifier.dtype}, as the model was trained on"
-        remedy = f"If it has the same range, convert it with x.astype('{classifier.dtype}')."
+    if predictor.dtype is not None and (x.dtype == np.uint8) != (predictor.dtype == "uint8"):
+        rule = f"must be {predictor.dtype}, as the model was trained on"
+        remedy = f"If it has the same range, convert it with x.astype('{predictor.dtype}')."
         raise DataError(place, rule, got=str(x.dtype), remedy=remedy)
     x = x if x.dtype == np.uint8 else x.astype(np.float32)
     if not np.isfinite(x).all():
@@ -187,11 +304,11 @@ def _fitting(place: str, x: Array, classifier: Classifier) -> Array:
 
 
 def _labels(
-    place: str, arrays: Mapping[str, Array], key: str, count: int, classifier: Classifier
+    place: str, arrays: Mapping[str, Array], key: str, count: int, predictor: Predictor
 ) -> Array | None:
     if key not in arrays:
         return None
-    y, classes = arrays[key], len(classifier.class_names)
+    y, classes = arrays[key], len(predictor.class_names)
     if y.dtype.kind not in "iu" or y.size != count:
         raise DataError(place, "must be a class index for each sample", got=(str(y.dtype), y.shape))
     if y.min() < 0 or y.max() >= classes:
@@ -199,14 +316,14 @@ def _labels(
     return y.reshape(-1).astype(np.int64)
 
 
-def _of_images(files: Sequence[Path], classifier: Classifier) -> _Samples:
-    shape = classifier.sample_shape
+def _of_images(files: Sequence[Path], predictor: Predictor) -> _Samples:
+    shape = predictor.sample_shape
     if not is_image_shape(shape):
         takes = " x ".join("any" if size is None else str(size) for size in shape)
         rule = f"cannot be an image, as a sample of this model is {takes} numbers"
         raise DataError(str(files[0]), rule, remedy="Give it an .npz file with an array x.")
     size = [size for size in shape if size is not None]
-    pictures = read_images(files, size, scale=classifier.scale)
+    pictures = read_images(files, size, scale=predictor.scale)
     if pictures.resized:
         first, others = pictures.resized[0], len(pictures.resized) - 1
         more = f" and {others} more" if others else ""

@@ -45,6 +45,12 @@ class _Tile:
         return self.truth is not None and self.truth != self.top[0][0]
 
 
+def is_drawn(predicted: Predictions) -> bool:
+    """Whether the samples are images of classes or labels."""
+    images = predicted.x is not None and is_image_shape(predicted.x.shape[1:])
+    return images and predicted.task.has_probabilities
+
+
 def contact_sheet(predicted: Predictions) -> Image:
     """The first samples with their most probable classes; those that are wrong have a frame.
 
@@ -53,9 +59,9 @@ def contact_sheet(predicted: Predictions) -> Image:
     """
     from PIL import Image, ImageDraw
 
-    if not is_image_shape(predicted.x.shape[1:]):
+    if predicted.x is None or not is_image_shape(predicted.x.shape[1:]):
         rule = "needs samples of shape (height, width) or (height, width, 3)"
-        raise DataError("picture", rule, got=predicted.x.shape[1:])
+        raise DataError("picture", rule, got=None if predicted.x is None else predicted.x.shape[1:])
     tiles = _tiles(predicted)
     name_width = _name_width(tiles)
     columns = min(COLUMNS, len(tiles))
@@ -82,7 +88,9 @@ def _name_width(tiles: Sequence[_Tile]) -> int:
 
 
 def _tiles(predicted: Predictions) -> list[_Tile]:
-    names, labels = predicted.class_names, predicted.labels
+    assert predicted.x is not None
+    names = predicted.class_names
+    labels = None if predicted.correct is None else predicted.labels
     found = []
     for index, pixels in enumerate(as_pixels(predicted.x[:MOST], predicted.scale)):
         row = predicted.probabilities[index]
@@ -93,7 +101,7 @@ def _tiles(predicted: Predictions) -> list[_Tile]:
 
 
 def _title(predicted: Predictions, shown: int) -> str:
-    count, correct = len(predicted.x), predicted.correct
+    count, correct = len(predicted.outputs), predicted.correct
     samples = "1 sample" if count == 1 else f"{count} samples"
     said = samples if shown == count else f"The first {shown} of {samples}"
     if correct is None:

@@ -87,6 +87,10 @@ class MultiClass(Task):
             "average_precision": metrics.average_precision_score(truth, shares, sample_weight=weight),
         }
 
+    def compared(self, y: Array, outputs: Array) -> dict[str, float]:
+        """Accuracy."""
+        return {"accuracy": float((self.probabilities(outputs).argmax(axis=1) == y).mean())}
+
     def confusion(self, y: Array, outputs: Array) -> Array:
         """Counts, (classes, classes)."""
         from sklearn.metrics import confusion_matrix

@@ -60,6 +60,10 @@ class MultiLabel(Task):
             found["average_precision"] = metrics.average_precision_score(*ranked, sample_weight=weight)
         return {name: float(value) for name, value in found.items()}
 
+    def compared(self, y: Array, outputs: Array) -> dict[str, float]:
+        """Accuracy."""
+        return {"accuracy": float(((outputs >= THRESHOLD) == (y > THRESHOLD)).mean())}
+
     def described(self, outputs: Array, names: Sequence[str]) -> dict[str, Array]:
         """The labels that are predicted, and the probability of each."""
         import numpy as np

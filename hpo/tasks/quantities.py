@@ -27,6 +27,7 @@ class Regression(Task):
     activation = "linear"
     loss = "mean_squared_error"
     scales_targets = True
+    has_probabilities = False
 
     def units(self, names: int) -> int:
         """One for each target."""
@@ -43,6 +44,13 @@ class Regression(Task):
         if len(y) < 2:
             return {}
         return {"r2": float(r2_score(y.astype(np.float64), outputs.astype(np.float64), sample_weight=weight))}
+
+    def compared(self, y: Array, outputs: Array) -> dict[str, float]:
+        """RMSE and MAE."""
+        import numpy as np
+
+        error = outputs.astype(np.float64) - y
+        return {"rmse": float(np.sqrt(np.square(error).mean())), "mae": float(np.abs(error).mean())}
 
     def described(self, outputs: Array, names: Sequence[str]) -> dict[str, Array]:
         """Each target's value."""

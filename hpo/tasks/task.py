@@ -29,6 +29,8 @@ class Task(ABC):
     activation: ClassVar[str]
     loss: ClassVar[str]
     scales_targets: ClassVar[bool] = False
+    # Whether every output is the probability of a class or label, from 0 to 1.
+    has_probabilities: ClassVar[bool] = True
 
     @property
     def epoch_metrics(self) -> tuple[str, ...]:
@@ -63,6 +65,10 @@ class Task(ABC):
 
         `weight`: how much each sample counts, shape (samples,).
         """
+
+    @abstractmethod
+    def compared(self, y: Array, outputs: Array) -> dict[str, float]:
+        """The metrics of `epoch`, of these samples."""
 
     def confusion(self, y: Array, outputs: Array) -> Array | None:
         """Samples by true (row) and predicted (column) class; None if a sample has not one class."""

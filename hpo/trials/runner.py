@@ -185,7 +185,8 @@ class TrialRunner:
         """A model of Keras's own layers with a run's present weights."""
         network = self._network(hyperparameters, replicate.run.trainer.loop_name)
         assert replicate.run.model is network.trainer.model
-        return stock_model(network, hyperparameters, self.dataset.task)
+        by_column = bool(self.dataset.columns)
+        return stock_model(network, hyperparameters, self.dataset.task, by_column=by_column)
 
     def _network(self, hyperparameters: Hyperparameters, loop: str) -> Network:
         key = network_key(hyperparameters), loop

@@ -345,7 +345,8 @@ def test_an_archive_that_does_not_fit_is_refused_in_one_line(
         (["text.npz"], "text.npz: must be a whole .npz file, but got "),
         (["text.png"], "text.png: must be a whole PNG or JPEG image, but got "),
         (["cut.png"], "cut.png: must be a whole PNG or JPEG image, but got "),
-        (["text.txt"], "text.txt: must be an .npz file or an image (.png .jpg .jpeg)."),
+        (["text.doc"], "text.doc: must be an .npz file, a table or an image (.png .jpg .jpeg)."),
+        (["text.txt"], "text.txt: cannot be a table, as the model takes arrays. Give it an .npz file"),
         (["empty"], "empty: must be a folder with images (.png .jpg .jpeg) in it."),
         (["text.png", "text.npz"], "text.npz: an .npz file must be the only data, but got '2 files'."),
         ([], "data: must be at least one file, but got 0."),
@@ -355,7 +356,7 @@ def test_files_that_are_no_data_are_refused_in_one_line(
     names: list[str], said: str, folder: Path, tmp_path: Path, test_set: Dataset
 ) -> None:
     (tmp_path / "empty").mkdir()
-    for suffix in ("npz", "png", "txt"):
+    for suffix in ("npz", "png", "txt", "doc"):
         (tmp_path / f"text.{suffix}").write_text("text")
     image = io.BytesIO()
     as_image(test_set.x[0]).save(image, "PNG")
@@ -386,7 +387,7 @@ def predicted(count: int, shape: tuple[int, ...] = (8, 8), **changes: Any) -> Pr
         "sources": range(count),
         "x": generator.integers(0, 17, (count, *shape), np.uint8),
         "labels": None,
-        "probabilities": probabilities,
+        "outputs": probabilities,
         "class_names": ("cat", "a name that is far too long to be shown whole", "é", "dog"),
         "scale": 1 / 16,
     }
@@ -445,7 +446,9 @@ def test_the_command_prints_tables_and_says_the_accuracy(folder: Path, own: np.n
     assert done.stderr.splitlines() == [
         "and 340 more; --format csv or json has all.",
         f"accuracy {right / 360:.4f}: {right} of 360",
+        done.stderr.splitlines()[-1],
     ]
+    assert done.stderr.splitlines()[-1].startswith("precision 0.")
     with Image.open(folder / "sheet.png") as sheet:
         assert sheet.size == contact_sheet(predicted(25)).size
 

@@ -28,6 +28,7 @@ from hpo.models.file import load
 from hpo.models.mlp import build
 from hpo.models.stock import stock_model
 from hpo.spec import Hyperparameters
+from hpo.tasks import TASKS
 from hpo.trials import MODEL_FILE
 from hpo.trials.lockstep import ReplicateRun
 from hpo.trials.runner import TrialRunner
@@ -128,6 +129,7 @@ class Recording(TrialRunner):
 
 
 TRAINED: dict[str, ReplicateRun] = {}
+RUNNER: list[TrialRunner] = []
 
 
 @pytest.fixture(scope="module")
@@ -187,13 +189,17 @@ def cached(studies: list[Study], monkeypatch: pytest.MonkeyPatch) -> Study:
     trial, dataset = study.best, study.load_data()
     if "folds" not in TRAINED:
         hyperparameters = Hyperparameters(**trial.hyperparameters)
-        TRAINED["folds"] = TrialRunner(study.spec, dataset).train(hyperparameters, "xla")
+        RUNNER.append(TrialRunner(study.spec, dataset))
+        TRAINED["folds"] = RUNNER[0].train(hyperparameters, "xla")
 
     class Cached:
         def __init__(self, *_: Any) -> None: ...
 
         def train(self, *_: Any, **__: Any) -> ReplicateRun:
             return TRAINED["folds"]
+
+        def stock_model(self, *arguments: Any) -> keras.Model:
+            return RUNNER[0].stock_model(*arguments)
 
     monkeypatch.setattr(hpo.studies.export, "TrialRunner", Cached)
     return study
@@ -268,7 +274,7 @@ def test_the_exported_model_trains_on_as_the_trial_was_trained(changes: dict[str
     network, steps = build(h, sample_shape=(8, 8), classes=10, scale=1 / 16), 4
     network.trainer.state = network.initial_state(h, seed=1, steps=steps)
     trained = network.trainer.model
-    model = stock_model(trained, h)
+    model = stock_model(network, h, TASKS["multi-class"])
     test = load_test("digits")
     begun = model.get_weights()
     for each in (trained, model):

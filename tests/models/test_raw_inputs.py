@@ -1,0 +1,179 @@
+"""The exported model of a table: raw columns in, the numbers of the training network out."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hpo.data import fitted
+from hpo.data.columns import Column, columns_of, encoded, raw
+from hpo.models.mlp import Fit, Network, build
+from hpo.models.preparation import Form, Preparation, input_names, raw_inputs
+from hpo.models.stock import stock_model
+from hpo.spec import Hyperparameters
+from hpo.tasks import TASKS
+
+LEVELS = [f"level {index}" for index in range(14)]
+# What a person's file may call its columns.
+NAMES = ("km/h", "km_h", "größe (cm)", " ", "", "class", "inputs", "a.b", "日", "x" * 300)
+TASK_NAMES = {"multi-class": 3, "binary": 2, "multi-label": 2, "regression": 2}
+KERAS_ALONE = """
+import sys
+sys.modules["hpo"] = None
+import keras, numpy as np, tensorflow as tf
+model = keras.saving.load_model(sys.argv[1], safe_mode=True)
+with np.load(sys.argv[2], allow_pickle=True) as held:
+    given = {key: tf.constant(held[key]) if held[key].dtype == object else held[key] for key in held}
+np.save(sys.argv[3], model.predict(given, verbose=0))
+assert not [name for name in sys.modules if name.startswith("hpo.")]
+"""
+
+
+def frame(count: int, seed: int, *, levels: list[str] | None = None) -> pd.DataFrame:
+    draws = np.random.default_rng(seed)
+    hours = pd.to_timedelta(draws.integers(0, 90_000, count), unit="h")
+    return pd.DataFrame(
+        {
+            "km/h": np.where(draws.random(count) < 0.2, np.nan, draws.normal(50, 9, count)),
+            "km_h": draws.integers(0, 9, count),
+            "": draws.random(count),
+            "few": draws.choice(np.array(["a", "[UNK]", "é\n", None], dtype=object), count),
+            "many": draws.choice(np.array(levels or LEVELS, dtype=object), count),
+            "day": (pd.Timestamp("1960-01-01") + hours).floor("D"),
+            "hour": (pd.Timestamp("2020-01-01") + hours).where(draws.random(count) > 0.1),
+        }
+    )
+
+
+def network(columns: tuple[Column, ...], x: np.ndarray, scaling: str, task: str, **more: Any) -> Network:
+    h = Hyperparameters(hidden_units=[8], scaling=scaling, optimizer="adam", **more)
+    made = build(
+        h, sample_shape=x.shape[1:], classes=TASK_NAMES[task], scale=1.0, task=TASKS[task], columns=columns
+    )
+    statistics = fitted(x, columns, scaling=scaling, min_level_count=2)
+    names = TASK_NAMES[task]
+    fit = Fit(statistics, np.linspace(1e5, 2, names), np.linspace(1e4, 3, names))
+    made.trainer.state = made.initial_state(h, seed=1, steps=3, fit=fit)
+    return made
+
+
+def given_to(model: keras.Model, rows: pd.DataFrame, columns: tuple[Column, ...]) -> np.ndarray:
+    values = raw(rows, columns, place="rows")
+    by_name = zip(input_names(columns), values, strict=True)
+    outputs: np.ndarray = model.predict({name: tf.constant(v) for name, v in by_name}, verbose=0)
+    return outputs
+
+
+def unseen() -> pd.DataFrame:
+    """Rows with levels that no training row has, and with nothing."""
+    rows = frame(40, seed=7, levels=[*LEVELS, "new"])
+    rows.loc[0, ["few", "many"]] = "never seen"
+    rows["day"] = rows["day"].where(rows.index != 1)
+    rows.loc[2, ["km_h", ""]] = np.nan
+    rows.loc[3, "many"] = None
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("scaling", "task"),
+    [("standard", "regression"), ("robust", "binary"), ("quantile", "multi-class"), ("none", "multi-label")],
+)
+def test_keras_without_hpo_repeats_the_training_network(scaling: str, task: str, tmp_path: Path) -> None:
+    train, rows = frame(80, seed=0), unseen()
+    columns = columns_of(train, place="train")
+    made = network(columns, encoded(train, columns, place="train"), scaling, task)
+    h = Hyperparameters(hidden_units=[8], scaling=scaling, optimizer="adam")
+    stock_model(made, h, TASKS[task], by_column=True).save(tmp_path / "m.keras")
+    values = dict(zip(input_names(columns), raw(rows, columns, place="rows"), strict=True))
+    # NumPy's archives have no names with all that columns may have: pickled, and by position.
+    np.savez(tmp_path / "rows.npz", **values)  # type: ignore[arg-type]
+    files = [str(tmp_path / name) for name in ("m.keras", "rows.npz", "out.npy")]
+    subprocess.run([sys.executable, "-c", KERAS_ALONE, *files], check=True)
+    expected = made.trainer.model.predict(encoded(rows, columns, place="rows"), verbose=0)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-6, atol=1e-7)
+    assert np.isfinite(expected).all()
+    assert np.ptp(expected, axis=0).min() > 0
+
+
+def test_names_that_keras_does_not_take_become_others_that_differ() -> None:
+    columns = tuple(Column(name, "number") for name in NAMES)
+    names = input_names(columns)
+    assert len(set(names)) == len(names)
+    assert names[1:4] == NAMES[1:4]
+    x = np.random.default_rng(0).normal(size=(20, len(NAMES))).astype(np.float32)
+    made = network(columns, x, "standard", "binary")
+    h = Hyperparameters(hidden_units=[8], scaling="standard", optimizer="adam")
+    model = stock_model(made, h, TASKS["binary"], by_column=True)
+    outputs = given_to(model, pd.DataFrame(x, columns=list(NAMES)), columns)
+    np.testing.assert_allclose(outputs, made.trainer.model.predict(x, verbose=0), rtol=1e-6)
+
+
+def test_rows_of_numbers_that_are_scaled_stay_one_array(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(3, 2, (30, 4)).astype(np.float32)
+    columns = tuple(Column(str(index), "number") for index in range(4))
+    made = network(columns, x, "robust", "multi-class")
+    h = Hyperparameters(hidden_units=[8], scaling="robust", optimizer="adam")
+    stock_model(made, h, TASKS["multi-class"]).save(tmp_path / "m.keras")
+    model = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
+    assert model.input_shape == (None, 4)
+    expected = made.trainer.model.predict(x, verbose=0)
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-6)
+
+
+NUMBERS = st.one_of(st.none(), st.floats(-1e6, 1e6, width=32), st.integers(-5, 5).map(float))
+TEXTS = st.one_of(st.none(), st.sampled_from(["a", "b", "ü", "[UNK]", " "]), st.text(max_size=3))
+# Of seconds, some of them without hours.
+DATES = st.one_of(
+    st.none(), st.integers(-(10**9), 2 * 10**9), st.integers(-9000, 20_000).map(lambda d: d * 86_400)
+)
+
+
+@given(
+    rows=st.lists(st.tuples(NUMBERS, TEXTS, DATES), min_size=4, max_size=12),
+    new=st.lists(st.tuples(NUMBERS, TEXTS, DATES), min_size=1, max_size=6),
+    scaling=st.sampled_from(["standard", "robust", "quantile", "none"]),
+    one_hot_levels=st.integers(0, 4),
+)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_small_table_is_prepared_as_in_training(
+    rows: list[Any], new: list[Any], scaling: str, one_hot_levels: int
+) -> None:
+    def table(values: list[Any]) -> pd.DataFrame:
+        numbers, texts, dates = zip(*values, strict=True)
+        known = pd.to_datetime(pd.Series([math.nan if d is None else d for d in dates]), unit="s")
+        return pd.DataFrame(
+            {"n": pd.Series(numbers, dtype=float), "t": pd.Series(texts, dtype=object), "d": known}
+        )
+
+    train, later = table(rows), table(new)
+    columns = columns_of(train, categories=["t"], place="train")
+    h = Hyperparameters(hidden_units=[4], scaling=scaling, one_hot_levels=one_hot_levels, embedding_width=2)
+    form = Form.of(columns, h)
+    layer = Preparation(form)
+    x = encoded(train, columns, place="train")
+    layer.build(x.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        layer.fit(fitted(x, columns, scaling=scaling, min_level_count=1))
+    if layer.embeddings is not None:
+        layer.embeddings.assign(np.random.default_rng(0).normal(size=layer.embeddings.shape))
+    made = raw_inputs(form, layer.fitted, layer.embedding_values)
+    model = keras.Model(made.inputs, made.outputs)
+    for table_ in (train, later):
+        values = raw(table_, columns, place="new")
+        by_name = zip(input_names(columns), values, strict=True)
+        found = model({name: tf.constant(value) for name, value in by_name})
+        expected = layer(encoded(table_, columns, place="new"))
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
