@@ -205,6 +205,13 @@ def _column(series: pd.Series[Any], is_category: bool, place: str) -> Column:
     if (levels := text.nunique()) > max(MOST_LEVELS, len(text) / 2):
         rule = "must be numbers, dates or categories, and this is free text or an identifier"
         remedy = f'Leave it out: drop = ["{name}"].'
+        plain = (
+            text.dropna().str.replace(r"[. '](?=\d{3})", "", regex=True).str.replace(",", ".", regex=False)
+        )
+        if pd.to_numeric(plain, errors="coerce").notna().mean() >= MOSTLY:
+            rule = "must be numbers in one form, and these have other marks"
+            remedy = 'Say data.decimal = ",", or write them without thousands separators.'
+            raise DataError(f"{place}: column {name!r}", rule, got=str(text.dropna().iloc[0]), remedy=remedy)
         raise DataError(
             f"{place}: column {name!r}", rule, got=f"{levels} values in {len(text)} rows", remedy=remedy
         )

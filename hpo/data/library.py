@@ -34,6 +34,8 @@ def check_name(name: str) -> None:
     if name.endswith(".npz") or is_table(name):
         if not _is_file(path := _found(name)):
             remedy = f"It stands for {path}." if str(path) != name else ""
+            if path.is_dir():
+                raise DataError(name, "must be a file, but is a folder", remedy=remedy)
             kind = "table" if is_table(name) else ".npz file"
             raise DataError("data set", f"must be an existing {kind}", got=name, remedy=remedy)
         return

@@ -92,6 +92,9 @@ def _features(frame: pd.DataFrame, data: Data, place: str) -> pd.DataFrame:
     apart = {*(data.target or ()), data.weight, data.group}
     for key in ("features", "drop", "categories"):
         _chosen(frame, getattr(data, key) or (), place, key)
+    if both := [name for name in data.drop or () if name in (data.target or ())]:
+        rule, remedy = "must not name the target", "Leave it out: the target is no feature."
+        raise DataError(f"{place}: data.drop", rule, got=both[0], remedy=remedy)
     if data.features is not None:
         if both := [name for name in data.features if name in apart]:
             rule = "must be no target, weight or group"
@@ -108,9 +111,13 @@ def _chosen(frame: pd.DataFrame, names: Sequence[str], place: str, key: str) -> 
     """These columns. Raises DataError for one that is not there."""
     import difflib
 
-    for name in names:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise DataError(f"{place}: data.{key}", "must name a column once", got=name)
         if name not in frame.columns:
-            close = difflib.get_close_matches(name, map(str, frame.columns), n=1)
+            # Case is what people miss most, and what costs a short name all its likeness.
+            by_case = {str(column).lower(): str(column) for column in frame.columns}
+            close = [by_case[key] for key in difflib.get_close_matches(name.lower(), by_case, n=1)]
             others = f"Its columns are {listed(list(map(str, frame.columns)))}."
             remedy = f"Did you mean {close[0]!r}?" if close else others
             raise DataError(f"{place}: data.{key}", "must be a column", got=name, remedy=remedy)
