@@ -6,18 +6,23 @@ Both are private, as the files' formats are; `archive` reads and writes .npz fil
 what damaged files raise. May import `spec` and what stands below it.
 """
 
+from hpo.data.bundled import bundled_sets
 from hpo.data.columns import Column, Layout
 from hpo.data.dataset import Dataset
+from hpo.data.doubts import doubts_about, doubts_about_columns, scales
 from hpo.data.known_sets import KnownSet, Progress, data_dir, known
 from hpo.data.library import (
     check_keys,
     check_name,
     digest_of_test,
     fetch,
+    is_table_set,
+    load_columns,
     load_test,
     load_train,
     training_labels,
 )
+from hpo.data.outline import Outline, outlined, outlined_targets
 from hpo.data.picture import samples_picture
 from hpo.data.pixels import as_pixels, is_image_shape
 from hpo.data.preparation import Statistics, fitted
@@ -28,23 +33,32 @@ __all__ = [
     "Dataset",
     "KnownSet",
     "Layout",
+    "Outline",
     "Progress",
     "Split",
     "Statistics",
     "as_pixels",
+    "bundled_sets",
     "check_keys",
     "check_name",
     "check_splits",
     "data_dir",
     "digest_of_test",
+    "doubts_about",
+    "doubts_about_columns",
     "fetch",
     "fitted",
     "is_corrected",
     "is_image_shape",
+    "is_table_set",
     "known",
+    "load_columns",
     "load_test",
     "load_train",
+    "outlined",
+    "outlined_targets",
     "samples_picture",
+    "scales",
     "splits_of",
     "stratified_folds",
     "stratified_split",

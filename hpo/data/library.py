@@ -49,7 +49,7 @@ def check_name(name: str) -> None:
 def check_keys(data: Data) -> None:
     """Raises DataError for a key that says nothing of data of this kind."""
     check_name(data.name)
-    used = [*(OF_TABLES if _is_table(data.name) else ()), *(OF_CSV_FILES if is_table(data.name) else ())]
+    used = [*(OF_TABLES if is_table_set(data.name) else ()), *(OF_CSV_FILES if is_table(data.name) else ())]
     for key in (*OF_TABLES, *OF_CSV_FILES):
         if getattr(data, key) is not None and key not in used:
             raise DataError(f"data.{key}", f"has no effect on {data.name}", got=getattr(data, key))
@@ -71,10 +71,17 @@ def load_train(data: Data | str, *, task: str | None = None, data_dir: Path | No
     return _load(_data_of(data), "train", task, data_dir)
 
 
+def load_columns(data: Data) -> tuple[Dataset, list[str]]:
+    """A table of which no target is known yet, and why columns of it are none. Raises DataError."""
+    check_keys(data)
+    table, data = _table_of(data)
+    return table.without_target(data)
+
+
 def load_test(data: Data | str, *, task: str | None = None, data_dir: Path | None = None) -> Dataset:
     """The test part, with the training part's classes. Raises DataError, also if there is none."""
     data = _data_of(data)
-    if _is_table(data.name) and data.test is None:
+    if is_table_set(data.name) and data.test is None:
         remedy = "Set data.test to a file, or to the share of the rows that is set aside."
         raise DataError(data.name, "must have a test part", remedy=remedy)
     return _load(data, "test", task, data_dir)
@@ -89,7 +96,7 @@ def digest_of_test(data: Data | str, *, task: str | None = None) -> str | None:
     check_name(data.name)
     if data.name in ENTRIES:
         return ENTRIES[data.name].test_digest or load_test(data).digest
-    has_test = data.test is not None if _is_table(data.name) else has_test_part(_found(data.name))
+    has_test = data.test is not None if is_table_set(data.name) else has_test_part(_found(data.name))
     return load_test(data, task=task).digest if has_test else None
 
 
@@ -101,7 +108,7 @@ def training_labels(data: Data | str, *, task: str | None = None) -> Dataset:
     """
     data = _data_of(data)
     check_keys(data)
-    if _is_table(data.name):
+    if is_table_set(data.name):
         if data.test is not None:
             load_test(data, task=task)
         return load_train(data, task=task)
@@ -130,7 +137,8 @@ def _data_of(data: Data | str) -> Data:
     return Data(name=data) if isinstance(data, str) else data
 
 
-def _is_table(name: str) -> bool:
+def is_table_set(name: str) -> bool:
+    """Whether a name is that of a table, in a file or bundled."""
     return name in BUNDLED or is_table(name)
 
 
@@ -149,7 +157,7 @@ def _table_of(data: Data) -> tuple[TableSet, Data]:
 def _load(data: Data, part: Part, task: str | None, folder: Path | None) -> Dataset:
     check_keys(data)
     name = data.name
-    if _is_table(name):
+    if is_table_set(name):
         table, data = _table_of(data)
         return table.load(data, task=task, part=part)
     if name not in ENTRIES:

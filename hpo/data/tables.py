@@ -123,7 +123,7 @@ def _frame(table: Any, **options: Any) -> pd.DataFrame:
     unclear = [index for index in unclear if table.column(index).null_count]
     frame: pd.DataFrame = table.to_pandas(date_as_object=False, self_destruct=True, **options)
     for index in unclear:
-        frame.isetitem(index, frame.iloc[:, index].astype("boolean"))
+        frame.isetitem(index, frame.iloc[:, index].astype("boolean").array)
     return frame
 
 
@@ -175,12 +175,8 @@ def _with_points(frame: pd.DataFrame, index: int, *, is_mixed: bool) -> None:
         return
     numbers = known.str.fullmatch(ANY_COMMA_NUMBER)
     if is_mixed or numbers.mean() >= MOSTLY:
-        frame.isetitem(
-            index,
-            series.where(
-                ~numbers.reindex(series.index, fill_value=False), series.str.replace(",", ".", regex=False)
-            ),
-        )
+        others = ~numbers.reindex(series.index, fill_value=False)
+        frame.isetitem(index, series.where(others, series.str.replace(",", ".", regex=False)).array)
 
 
 class _MixedColumnError(Exception):
@@ -210,6 +206,9 @@ def _parse(
                 decimal_point=decimal,
             ),
         )
+        if any(pa.types.is_binary(field.type) for field in table.schema):
+            # What is no UTF-8 is taken for bytes.
+            raise UnicodeDecodeError("utf-8", b"", 0, 1, "not UTF-8")
         names = [name.removeprefix("\ufeff").strip() for name in table.column_names]
         return _frame(table.rename_columns([name or f"Unnamed: {index}" for index, name in enumerate(names)]))
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:

@@ -96,6 +96,16 @@ def find(name: str, storage: Storage) -> optuna.Study:
         ) from None
 
 
+def exists(name: str, storage: Storage) -> bool:
+    """Whether there is a study of that name."""
+    return any(row.name == name for row in storage.overview())
+
+
+def scaling_of(spec: StudySpec) -> str:
+    """How a study scales the numbers of a table, as far as it says so of all trials."""
+    return str(spec.params.get("scaling", "standard"))
+
+
 def summaries(storage: Storage) -> list[StudySummary]:
     """The studies that hpo created, oldest first; one that cannot be read says so."""
     return [summarise(row, storage) for row in storage.overview() if is_ours(row.attributes)]

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hpo.data import digest_of_test
+from hpo.data import digest_of_test, doubts_about, load_test
 from hpo.errors import SpecError
 from hpo.files import expanded
-from hpo.registry import checked_data, find, register, settled, summaries
+from hpo.registry import checked_data, exists, find, register, scaling_of, settled, summaries
 from hpo.spec import StudySpec, load, parse
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN
@@ -46,16 +46,23 @@ def create_study(
     """
     spec = _spec_of(spec)
     # First: a study that cannot be trained creates no database.
-    dataset, test_digest = checked_data(spec), digest_of_test(spec.data, task=spec.task)
+    dataset = checked_data(spec)
+    # A table is read for its test part, which is looked at below; of arrays there may be much more.
+    test = load_test(spec.data, task=spec.task) if dataset.columns and spec.data.test is not None else None
+    test_digest = digest_of_test(spec.data, task=spec.task) if test is None else test.digest
     if dataset.said and spec.task is None:
         logger.warning("%s: %s", spec.data.name, dataset.said)
     spec = settled(spec, dataset)
     opened = (
         storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir, create=True)
     )
+    is_new = not exists(spec.name, opened)
     study = Study(opened, register(spec, dataset, opened, test_digest=test_digest))
     study.go_on()
     study.plan()
+    if is_new:
+        for line in doubts_about(dataset, spec.data, test=test, scaling=scaling_of(spec)):
+            logger.warning("%s: %s", spec.data.name, line)
     return study
 
 
