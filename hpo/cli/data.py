@@ -129,7 +129,7 @@ def show_set(
 
 def _asked(
     name: str, target: list[str] | None, drop: list[str] | None, task: str | None
-) -> tuple[Data, str | None, str]:
+) -> tuple[Data, str | None, str | None]:
     """The data that are meant, the task if one is, and how numbers are scaled."""
     from hpo.registry import scaling_of
     from hpo.spec import Data, load
@@ -139,7 +139,7 @@ def _asked(
         raise HpoError("--task", f"must be one of {', '.join(TASKS)}", got=task)
     options = {key: tuple(value) for key, value in (("target", target), ("drop", drop)) if value}
     if not name.endswith(".toml"):
-        return Data(name=name, **options), task, "standard"
+        return Data(name=name, **options), task, None
     spec = load(name)
     data = Data(**{**spec.data.model_dump(exclude_unset=True), **options})
     return data, task or spec.task, scaling_of(spec)

@@ -43,7 +43,9 @@ COLUMNS = (
 CLASSES = (Column("class"), Column("rows", NUMBER), Column("share"))
 
 
-def show_table(data: Data, *, task: str | None, scaling: str, page: Path | None, output: Format) -> None:
+def show_table(
+    data: Data, *, task: str | None, scaling: str | None, page: Path | None, output: Format
+) -> None:
     """Print what is in a table, or write its page; its doubts go to standard error.
 
     Raises:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpo.data.columns import GAP, Array, Column
+from hpo.data.duplicates import are_in, row_hashes
+from hpo.data.giveaways import FEWEST_ROWS, classes_explained, quantity_explained
 from hpo.data.splits import Split, splits_of
 from hpo.errors import DataError
 
@@ -31,13 +33,12 @@ FEWEST_VALUES = 0.02
 # One column gives the target away that explains so much of what is to be explained ...
 GIVES_AWAY = 0.999
 # ... where no other explains more than this, and there are enough rows for it to be no accident.
-MOST_OF_OTHERS, FEWEST_ROWS = 0.98, 50
+MOST_OF_OTHERS = 0.98
 # Members of a class in each fold, below which a fold says little of the class.
 FEWEST_IN_A_FOLD = 5
 FLOAT32_WHOLE = 2**24
 # Measurements may have more digits than anybody measured; from this share on they say less in float32.
 DIGITS_KEPT = 0.9
-ROWS_AT_ONCE = 4096
 FIRST = 1000
 SHOWN = 5
 
@@ -57,14 +58,14 @@ class Feature:
 
 
 def doubts_about(
-    dataset: Dataset, data: Data, *, test: Dataset | None = None, scaling: str = "standard"
+    dataset: Dataset, data: Data, *, test: Dataset | None = None, scaling: str | None = None
 ) -> list[str]:
     """What makes it doubtful that a study of these data says what is hoped, a line each.
 
-    `scaling` is how the study scales numbers. What the data are refused for is not told again.
+    `scaling` is how the study scales numbers, None for the default: of tables `standard`, of arrays `none`. What the data are refused for is not told again.
     """
     if not dataset.columns:
-        said = scales(dataset)
+        said = scales(dataset) if scaling in (None, "none") else ""
         return [said] if said else []
     try:
         splits = splits_of(dataset, data)
@@ -146,9 +147,9 @@ def scales(dataset: Dataset) -> str:
 
 def _duplicates(dataset: Dataset, splits: Sequence[Split], test: Dataset | None) -> Iterator[str]:
     """Rows of which the same are trained on."""
-    rows = _row_hashes(dataset)
+    rows = row_hashes(dataset)
     if splits:
-        shares = [_are_in(rows[later], rows[train]).sum() for train, later in splits]
+        shares = [are_in(rows[later], rows[train]).sum() for train, later in splits]
         count, total = int(np.sum(shares)), sum(len(later) for _, later in splits)
         if count:
             where = "validation rows" if len(splits) == 1 else f"validation rows of {len(splits)} folds"
@@ -156,42 +157,11 @@ def _duplicates(dataset: Dataset, splits: Sequence[Split], test: Dataset | None)
                 f"{count} of {total} {where} ({count / total:.1%}) also train, target and all, so results are"
                 " too good. Remove duplicate rows, or keep them together with a group column: data.group."
             )
-    if test is not None and (count := int(_are_in(_row_hashes(test), rows).sum())):
+    if test is not None and (count := int(are_in(row_hashes(test), rows).sum())):
         yield (
             f"{count} of {len(test)} test rows ({count / len(test):.1%}) are also in the training part."
             " Remove them from one of the two."
         )
-
-
-def _are_in(some: Array, others: Array) -> Array:
-    """Which of some numbers are among others: by hashes, where NumPy sorts all of them."""
-    import pandas as pd
-
-    found: Array = pd.Series(some).isin(others).to_numpy()
-    return found
-
-
-def _row_hashes(dataset: Dataset) -> Array:
-    """A number for each row, the same for rows that have the same values and targets, uint64."""
-    y = dataset.y.reshape(len(dataset), -1)
-    width = dataset.x.shape[1] + y.shape[1]
-    # Odd, so that no bit is lost.
-    factors = np.random.default_rng(0).integers(0, 2**63, width, dtype=np.uint64) * np.uint64(2) + np.uint64(
-        1
-    )
-    rows = np.empty(len(dataset), np.uint64)
-    # Blocks stay in the cache, which is five times as fast.
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        block = slice(start, start + ROWS_AT_ONCE)
-        # -0.0 and 0.0 are one number.
-        values = np.hstack([dataset.x[block], y[block]]).astype(np.float32) + np.float32(0)
-        bits = values.view(np.uint32).astype(np.uint64)
-        # Round numbers differ in their upper bits alone: mixed as in splitmix64 (Steele et al. 2014).
-        bits = (bits ^ (bits >> np.uint64(16))) * np.uint64(0xBF58476D1CE4E5B9)
-        bits ^= bits >> np.uint64(29)
-        bits *= factors
-        rows[block] = bits.sum(axis=1, dtype=np.uint64)
-    return rows
 
 
 def _columns(features: Sequence[Feature], dataset: Dataset) -> Iterator[str]:
@@ -246,7 +216,7 @@ def _given_away(features: Sequence[Feature], dataset: Dataset) -> Iterator[str]:
     if len(rows) < FEWEST_ROWS or (not is_class and dataset.y.shape[1] > 1):
         return
     y = dataset.y[rows].reshape(len(rows), -1)[:, 0].astype(np.float64)
-    explained: Callable[[Array, Array], float] = _classes_explained if is_class else _quantity_explained
+    explained: Callable[[Array, Array], float] = classes_explained if is_class else quantity_explained
     scores = sorted(((explained(f.values[rows], y), f.column.name) for f in features), reverse=True)
     best = [name for score, name in scores if score > GIVES_AWAY]
     rest = [score for score, _ in scores if score <= GIVES_AWAY]
@@ -257,45 +227,6 @@ def _given_away(features: Sequence[Feature], dataset: Dataset) -> Iterator[str]:
             f"{names} alone {verb} the target away (explains {scores[0][0]:.2%} of it{said}): is it known"
             f" when a prediction is made? If not: {_drop(best)}"
         )
-
-
-def _classes_explained(values: Array, y: Array) -> float:
-    """How far intervals of a column tell classes: of the errors of the commonest class the share avoided.
-
-    As many intervals as there are classes, of values in their order: a column that needs more is no copy.
-    """
-    classes, codes = np.unique(y, return_inverse=True)
-    filled = np.where(np.isfinite(values), values, np.float32(-np.inf))
-    order = np.argsort(filled, kind="stable")
-    sorted_values, sorted_codes = filled[order], codes[order]
-    # What each distinct value is taken for: its commonest class, as a category's levels are.
-    starts = np.flatnonzero(np.r_[True, sorted_values[1:] != sorted_values[:-1]])
-    if len(starts) <= 2 * len(classes) + 2:
-        counts = np.stack([np.add.reduceat(sorted_codes == c, starts) for c in range(len(classes))])
-        wrong = len(y) - int(counts.max(axis=0).sum())
-    else:
-        # Classes as blocks: in the order of their medians, each up to the middle of its border.
-        medians = np.array([np.median(np.flatnonzero(sorted_codes == c)) for c in range(len(classes))])
-        block = np.argsort(medians)
-        ends = np.cumsum(np.bincount(codes)[block])[:-1]
-        borders = np.array([np.searchsorted(sorted_values, sorted_values[end], "left") for end in ends])
-        taken = block[np.searchsorted(borders, np.arange(len(y)), "right")]
-        wrong = int((taken != sorted_codes).sum())
-    commonest = np.bincount(codes).max()
-    return float(1.0 - wrong / max(1, len(y) - commonest))
-
-
-def _quantity_explained(values: Array, y: Array) -> float:
-    """R2 of a straight line, or of ranks."""
-    known = np.isfinite(values)
-    if known.sum() < FEWEST_ROWS or known.mean() < 0.5:
-        return 0.0
-    x, target = values[known].astype(np.float64), y[known]
-    if not x.std() or not target.std():
-        return 0.0
-    ranks = np.argsort(np.argsort(x)), np.argsort(np.argsort(target))
-    straight = np.corrcoef(x, target)[0, 1] ** 2
-    return max(float(straight), float(np.corrcoef(*ranks)[0, 1] ** 2))
 
 
 def _classes(dataset: Dataset, splits: Sequence[Split]) -> Iterator[str]:

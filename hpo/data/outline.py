@@ -23,8 +23,8 @@ class Outline:
     """One column: what it is and what is in it.
 
     `gaps` are rows without a value; `distinct`: how many different values; `low`, `median`, `high` of
-    numbers, dates as text; `levels`: the most frequent ones and their rows, and what further ones have. `bars`: rows
-    by equal intervals between `low` and `high`.
+    numbers, dates as text; `levels`: the most frequent ones and their rows; `further`: rows of the others.
+    `bars`: rows by equal intervals between `low` and `high`.
     """
 
     name: str

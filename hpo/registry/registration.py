@@ -101,9 +101,10 @@ def exists(name: str, storage: Storage) -> bool:
     return any(row.name == name for row in storage.overview())
 
 
-def scaling_of(spec: StudySpec) -> str:
-    """How a study scales the numbers of a table, as far as it says so of all trials."""
-    return str(spec.params.get("scaling", "standard"))
+def scaling_of(spec: StudySpec) -> str | None:
+    """How all trials of a study scale their numbers; None if it says nothing of that, or varies it."""
+    scaling = spec.params.get("scaling")
+    return None if scaling is None else str(scaling)
 
 
 def summaries(storage: Storage) -> list[StudySummary]:
