@@ -6,7 +6,7 @@ Both are private, as the files' formats are; `archive` reads and writes .npz fil
 what damaged files raise. May import `spec` and what stands below it.
 """
 
-from hpo.data.bundled import bundled_sets
+from hpo.data.bundled import bundled_sets, targets_of_bundled
 from hpo.data.columns import Column, Layout
 from hpo.data.dataset import Dataset
 from hpo.data.doubts import doubts_about, doubts_about_columns, scales
@@ -62,5 +62,6 @@ __all__ = [
     "splits_of",
     "stratified_folds",
     "stratified_split",
+    "targets_of_bundled",
     "training_labels",
 ]

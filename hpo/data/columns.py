@@ -237,7 +237,8 @@ def _numbers(series: pd.Series[Any], column: Column, place: str) -> Array:
 
     place = f"{place}: column {column.name!r}"
     if column.kind == "category":
-        codes = pd.Categorical(as_text(series).fillna(GAP), categories=list(column.levels)).codes
+        levels = pd.Index(list(column.levels), dtype="str")
+        codes = levels.get_indexer(pd.Index(as_text(series).fillna(GAP)))
         return codes.astype(np.float32)[:, np.newaxis]
     if column.kind == "date":
         return date_parts(days(series, place), column.periods)

@@ -62,7 +62,8 @@ def doubts_about(
 ) -> list[str]:
     """What makes it doubtful that a study of these data says what is hoped, a line each.
 
-    `scaling` is how the study scales numbers, None for the default: of tables `standard`, of arrays `none`. What the data are refused for is not told again.
+    `scaling` is how the study scales numbers, None for the default: of tables `standard`, of arrays `none`.
+    What the data are refused for is not told again.
     """
     if not dataset.columns:
         said = scales(dataset) if scaling in (None, "none") else ""

@@ -91,7 +91,7 @@ def indices(series: pd.Series, names: Sequence[str], *, place: str) -> Array:
     import pandas as pd
 
     text = as_text(series)
-    codes = pd.Categorical(text, categories=list(names)).codes.astype(np.int64)
+    codes = pd.Index(list(names), dtype="str").get_indexer(pd.Index(text)).astype(np.int64)
     if (unknown := codes < 0).any():
         rule = f"must be among the training part's classes, {listed(list(names))}"
         remedy = "Add training rows of that class, or leave out its test rows."
