@@ -6,6 +6,7 @@ looked at, where all would take long, and the line says so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from hpo.data.duplicates import are_in, row_hashes
 from hpo.data.giveaways import FEWEST_ROWS, classes_explained, quantity_explained
 from hpo.data.splits import Split, splits_of
 from hpo.errors import DataError
+from hpo.tables.numbers import number
 
 if TYPE_CHECKING:
     from hpo.data.dataset import Dataset
@@ -41,6 +43,7 @@ FLOAT32_WHOLE = 2**24
 DIGITS_KEPT = 0.9
 FIRST = 1000
 SHOWN = 5
+NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def doubts_about(
     lines = [
         *dataset.doubts,
         *_duplicates(dataset, splits, test),
+        *_names(dataset),
         *_columns(found, dataset),
         *_given_away(found, dataset),
     ]
@@ -96,7 +100,7 @@ def features_of(dataset: Dataset) -> list[Feature]:
 
 def doubts_about_columns(dataset: Dataset) -> list[str]:
     """Those of `doubts_about` that need no target."""
-    return [*dataset.doubts, *_columns(features_of(dataset), dataset)]
+    return [*dataset.doubts, *_names(dataset), *_columns(features_of(dataset), dataset)]
 
 
 def lost_digits(name: str, values: Array) -> str:
@@ -142,7 +146,7 @@ def scales(dataset: Dataset) -> str:
     )
     return (
         f"features are on very different scales: column {high[1]} has a standard deviation of"
-        f" {high[0]:.4g}, column {low[1]} of {low[0]:.4g}. Networks learn little of the latter: {remedy}"
+        f" {number(high[0])}, column {low[1]} of {number(low[0])}. Networks learn little of the latter: {remedy}"
     )
 
 
@@ -155,8 +159,8 @@ def _duplicates(dataset: Dataset, splits: Sequence[Split], test: Dataset | None)
         if count:
             where = "validation rows" if len(splits) == 1 else f"validation rows of {len(splits)} folds"
             yield (
-                f"{count} of {total} {where} ({count / total:.1%}) also train, target and all, so results are"
-                " too good. Remove duplicate rows, or keep them together with a group column: data.group."
+                f"{count} of {total} {where} ({count / total:.1%}) also train, target and all, so results may"
+                " be too good. Remove duplicate rows, or keep them together with a group column: data.group."
             )
     if test is not None and (count := int(are_in(row_hashes(test), rows).sum())):
         yield (
@@ -190,6 +194,13 @@ def _columns(features: Sequence[Feature], dataset: Dataset) -> Iterator[str]:
         yield f"{_named(sparse)} nearly all gaps (more than {1 - FEWEST_VALUES:.0%}). {_drop(sparse)}"
     if counting:
         yield f"{_named(counting)} an identifier: whole numbers that run up, all different. {_drop(counting)}"
+
+
+def _names(dataset: Dataset) -> Iterator[str]:
+    """A header that looks like a row."""
+    named = [column.name for column in dataset.columns if NUMBER.fullmatch(column.name)]
+    if len(named) > len(dataset.columns) / 2 and any("." in name for name in named):
+        yield f"{_plain(named)} have numbers for names: is the first row no header? If so, add one."
 
 
 def _known(column: Column, values: Array) -> Array:

@@ -235,8 +235,11 @@ def _told(path: Path, said: str, encoding: str, separator: str) -> DataError:
     """What is wrong with a CSV file that cannot be parsed."""
     for row, (columns, got) in enumerate(_ragged(path, encoding, separator)):
         if got != columns:
-            rule = f"every row must have {columns} values, as the header has, with {separator!r} between them"
+            values = f"{columns} value{'s' if columns > 1 else ''}"
+            rule = f"every row must have {values}, as the header has, with {separator!r} between them"
             remedy = "Correct the row, or say data.separator."
+            if columns == 1:
+                remedy = "Its first line must be the header, or say data.separator."
             return DataError(str(path), rule, got=f"{got} in row {row}", remedy=remedy)
     remedy = "Say how it is written: data.separator, data.encoding."
     return DataError(str(path), "must be a CSV file", got=said, remedy=remedy)
