@@ -3,7 +3,9 @@
 A name goes to one of two readers: `known_sets` has those that are fetched (`sources` says from where) and
 recognised by their digests (`catalog`), `own_files` has people's .npz files, their rules and the remedies.
 Both are private, as the files' formats are; `archive` reads and writes .npz files, and its `DAMAGE` lists
-what damaged files raise. May import `spec` and what stands below it.
+what damaged files raise. A table goes from a file (`tables`) by its columns (`columns`) and targets
+(`targets`) to a data set (`table_sets`); `outline` says what is in it, `doubts` what makes it doubtful.
+May import `spec` and what stands below it.
 """
 
 from hpo.data.bundled import bundled_sets, targets_of_bundled

@@ -146,7 +146,8 @@ def scales(dataset: Dataset) -> str:
     )
     return (
         f"features are on very different scales: column {high[1]} has a standard deviation of"
-        f" {number(high[0])}, column {low[1]} of {number(low[0])}. Networks learn little of the latter: {remedy}"
+        f" {number(high[0])}, column {low[1]} of {number(low[0])}. Networks learn little of the latter:"
+        f" {remedy}"
     )
 
 
