@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hpo.cli.options import Output, fetch
 from hpo.cli.output import Format, show
 from hpo.cli.pictures import show_picture
+from hpo.cli.table import show_table
+from hpo.errors import HpoError
 from hpo.files import new_file
 from hpo.tables import Column, Table
 from hpo.tables.kinds import NUMBER, PROSE, VALUE
-from hpo.tables.numbers import number
 
 if TYPE_CHECKING:
-    from hpo.data import Dataset
-
-# Between the standard deviations of features.
-MOST_RATIO = 100.0
+    from hpo.spec import Data
 
 app = typer.Typer(help="Data sets: list, fetch, show.", no_args_is_help=True)
 
@@ -28,9 +26,9 @@ app = typer.Typer(help="Data sets: list, fetch, show.", no_args_is_help=True)
 @app.command("list")
 def known_sets(output: Output = Format.table) -> None:
     """The data sets that studies can name."""
-    from hpo.data import data_dir, known
+    from hpo.data import bundled_sets, data_dir, known
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": entry.name,
             "sample": "x".join(map(str, entry.sample_shape)),
@@ -42,6 +40,19 @@ def known_sets(output: Output = Format.table) -> None:
             "what": entry.summary,
         }
         for entry in known()
+    ]
+    rows += [
+        {
+            "name": name,
+            "sample": None,
+            "classes": None,
+            "train": None,
+            "test": None,
+            "download_mb": 0,
+            "present": "yes",
+            "what": f"a table: {summary}",
+        }
+        for name, summary in bundled_sets().items()
     ]
     columns = (
         Column("name"),
@@ -55,7 +66,10 @@ def known_sets(output: Output = Format.table) -> None:
     )
     show(Table("Data sets", columns, rows), output=output)
     if output == Format.table:
-        print(f"Kept in {data_dir()}. A study can also name an .npz file by its path.", file=sys.stderr)
+        print(
+            f"Kept in {data_dir()}. A study can also name a table or an .npz file by its path.",
+            file=sys.stderr,
+        )
 
 
 @app.command("fetch")
@@ -73,14 +87,66 @@ def fetch_sets(
 
 @app.command("show")
 def show_set(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set's name, or an .npz file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A data set's name, its file, or a study file that says the rest."
+        ),
+    ],
+    target: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Of a table: the column to predict.")
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Of a table: a column to leave out.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="TASK", help="Of a table: what is learned.", show_default="told")
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Of a table: write a page with histograms to this file."),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the picture of samples to this PNG file.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Of images: write a picture of samples to this PNG file."),
     ] = None,
     output: Output = Format.table,
 ) -> None:
-    """Shape, classes, digests and a picture of a data set; what keeps a study from being made of it."""
-    from hpo.data import digest_of_test, load_test, load_train, samples_picture
+    """What is in a data set; what keeps a study from being made of it, what makes it doubtful."""
+    from hpo.data import is_table_set
+
+    data, task, scaling = _asked(name, target, drop, task)
+    if is_table_set(data.name):
+        if out is not None:
+            raise HpoError("--out", f"is for images, and {data.name} is a table", remedy="Use --html FILE.")
+        show_table(data, task=task, scaling=scaling, page=page, output=output)
+        return
+    for option, value in (("--target", target), ("--drop", drop), ("--html", page)):
+        if value:
+            raise HpoError(option, f"is for tables, and {data.name} is none", got=str(value))
+    _show_arrays(data.name, out, output)
+
+
+def _asked(
+    name: str, target: list[str] | None, drop: list[str] | None, task: str | None
+) -> tuple[Data, str | None, str | None]:
+    """The data that are meant, the task if one is, and how numbers are scaled."""
+    from hpo.registry import scaling_of
+    from hpo.spec import Data, load
+    from hpo.tasks import TASKS
+
+    if task is not None and task not in TASKS:
+        raise HpoError("--task", f"must be one of {', '.join(TASKS)}", got=task)
+    options = {key: tuple(value) for key, value in (("target", target), ("drop", drop)) if value}
+    if not name.endswith(".toml"):
+        return Data(name=name, **options), task, None
+    spec = load(name)
+    data = Data(**{**spec.data.model_dump(exclude_unset=True), **options})
+    return data, task or spec.task, scaling_of(spec)
+
+
+def _show_arrays(name: str, out: Path | None, output: Format) -> None:
+    from hpo.data import digest_of_test, load_test, load_train, samples_picture, scales
 
     fetch(name)
     dataset = load_train(name)
@@ -109,22 +175,7 @@ def show_set(
         if count < 2:
             said = f"{name}: class {label} has {count} sample, and every study needs one to train and another"
             print(f"{said} to validate. Add samples, or remove the class.", file=sys.stderr)
-    if said := _scales(dataset):
+    if said := scales(dataset):
         print(f"{name}: {said}", file=sys.stderr)
     if output == Format.table and out is None and len(dataset.sample_shape) in (2, 3):
         show_picture(lambda: samples_picture(dataset, rows=3, columns=5))
-
-
-def _scales(dataset: Dataset) -> str:
-    """A warning of features on very different scales, which is how networks learn little of small ones."""
-    if len(dataset.sample_shape) != 1 or len(dataset.x) < 2:
-        return ""
-    spreads = dataset.x.std(axis=0, dtype="float64")
-    varying = [(float(spread), column) for column, spread in enumerate(spreads) if spread > 0]
-    if not varying or (high := max(varying))[0] <= (low := min(varying))[0] * MOST_RATIO:
-        return ""
-    return (
-        f"features are on very different scales: column {high[1]} has a standard deviation of"
-        f" {number(high[0])}, column {low[1]} of {number(low[0])}. Networks learn little of the latter:"
-        " bring both parts to the training part's scale, (x - x_train.mean(axis=0)) / x_train.std(axis=0)."
-    )

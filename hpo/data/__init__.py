@@ -4,21 +4,29 @@ A name goes to one of the `readers`, an entry for each kind of data: `known_sets
 (`sources` says from where) and recognised by their digests (`catalog`), `own_files` people's arrays, with
 `labels` what their targets mean, `table_sets` tables of files and packages, `image_folders` images by class,
 `openml` what OpenML delivers. All are private, as the files' formats are; `archive` reads and writes .npz
-files, and its `DAMAGE` lists what damaged files raise. May import `spec` and what stands below it.
+files, and its `DAMAGE` lists what damaged files raise. A table goes from a file (`tables`) by its columns
+(`columns`) and targets (`targets`) to a data set (`table_sets`); `outline` says what is in it, `doubts` what
+makes it doubtful. May import `spec` and what stands below it.
 """
 
+from hpo.data.bundled import bundled_sets, targets_of_bundled
 from hpo.data.columns import Column, Layout
 from hpo.data.dataset import Dataset
+from hpo.data.doubts import doubts_about, doubts_about_columns, scales
 from hpo.data.known_sets import KnownSet, Progress, data_dir, known
 from hpo.data.library import (
     check_keys,
     check_name,
     digest_of_test,
     fetch,
+    has_target,
+    is_table_set,
+    load_columns,
     load_test,
     load_train,
     training_labels,
 )
+from hpo.data.outline import Outline, outlined, outlined_targets
 from hpo.data.picture import samples_picture
 from hpo.data.pixels import as_pixels, is_image_shape
 from hpo.data.preparation import Statistics, fitted
@@ -29,25 +37,36 @@ __all__ = [
     "Dataset",
     "KnownSet",
     "Layout",
+    "Outline",
     "Progress",
     "Split",
     "Statistics",
     "as_pixels",
+    "bundled_sets",
     "check_keys",
     "check_name",
     "check_splits",
     "data_dir",
     "digest_of_test",
+    "doubts_about",
+    "doubts_about_columns",
     "fetch",
     "fitted",
+    "has_target",
     "is_corrected",
     "is_image_shape",
+    "is_table_set",
     "known",
+    "load_columns",
     "load_test",
     "load_train",
+    "outlined",
+    "outlined_targets",
     "samples_picture",
+    "scales",
     "splits_of",
     "stratified_folds",
     "stratified_split",
+    "targets_of_bundled",
     "training_labels",
 ]

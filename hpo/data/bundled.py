@@ -23,6 +23,11 @@ BUNDLED = {
 }
 
 
+def bundled_sets() -> dict[str, str]:
+    """What they are, by name."""
+    return {name: summary for name, (_, summary) in BUNDLED.items()}
+
+
 def read_bundled(name: str) -> pd.DataFrame:
     """The table, its classes by name, the columns to predict last."""
     import sklearn.datasets

@@ -49,6 +49,12 @@ YEAR, WEEK, DAY = 365.2425, 7.0, 1.0
 GREATEST_WHOLE = 2**53
 # Of sines: their last digits are another in TensorFlow, and steps of `quantile` may be as narrow.
 DATE_DECIMALS = 6
+# Of fewer different values it is not told that they are meant to be dates.
+FEWEST_DATES = 10
+MARKS_REMEDY = (
+    'Say data.decimal = ",", or write them without %, signs of money and separators of thousands; or name the'
+    " column in data.categories."
+)
 SHOWN = 12  # names of columns in a message
 
 
@@ -217,26 +223,64 @@ def _column(series: pd.Series[Any], is_category: bool, place: str) -> Column:
         return _date(series, name, has_gaps)
     if is_number(series) or not len(series.dropna()):
         return Column(name, "number", has_gaps=has_gaps)
-    text = as_text(series)
-    numbers = pd.to_numeric(text, errors="coerce")
-    not_numbers = (numbers.isna() & text.notna()).to_numpy()
+    return _of_text(as_text(series), name, place)
+
+
+def _of_text(text: pd.Series[Any], name: str, place: str) -> Column:
+    """What a column of text is: numbers, dates or categories. Raises DataError if it is none, or nearly."""
+    import pandas as pd
+
+    has_gaps = bool(text.isna().any())
+    # Of each level once: a million rows of text would take two seconds.
+    distinct = pd.Series(text.dropna().unique())
+    not_numbers = text.isin(distinct[pd.to_numeric(distinct, errors="coerce").isna()]).to_numpy()
     if not not_numbers.any():
         return Column(name, "number", has_gaps=has_gaps)
-    if numbers.notna().sum() >= MOSTLY * text.notna().sum():
+    where = f"{place}: column {name!r}"
+    if not_numbers.sum() <= (1 - MOSTLY) * text.notna().sum():
         remedy = "Correct it, leave it empty, or name the column in data.categories or data.drop."
+        if _has_marks(text[not_numbers]):
+            remedy = MARKS_REMEDY
         got = in_row(text, not_numbers)
-        raise DataError(
-            f"{place}: column {name!r}", "must be numbers, as most of it is", got=got, remedy=remedy
-        )
+        raise DataError(where, "must be numbers, as most of it is", got=got, remedy=remedy)
     if (form := date_format(text)) is not None:
         return _date(pd.to_datetime(text, format=form), name, has_gaps)
-    if (levels := text.nunique()) > max(MOST_LEVELS, len(text) / 2):
+    if len(odd := _no_dates(distinct)):
+        remedy = "Correct it, leave it empty, or name the column in data.categories or data.drop."
+        got = in_row(text, text.isin(odd).to_numpy())
+        raise DataError(where, "must be dates, as most of it is", got=got, remedy=remedy)
+    if _has_marks(distinct):
+        rule, got = "must be numbers in one form, and these have marks", str(distinct.iloc[0])
+        raise DataError(where, rule, got=got, remedy=MARKS_REMEDY)
+    if (levels := len(distinct)) > max(MOST_LEVELS, len(text) / 2):
         rule = "must be numbers, dates or categories, and this is free text or an identifier"
         remedy = f'Leave it out: drop = ["{name}"].'
-        raise DataError(
-            f"{place}: column {name!r}", rule, got=f"{levels} values in {len(text)} rows", remedy=remedy
-        )
+        raise DataError(where, rule, got=f"{levels} values in {len(text)} rows", remedy=remedy)
     return _category(text, name)
+
+
+def _has_marks(distinct: pd.Series[Any]) -> bool:
+    """Whether texts are mostly numbers but for decimal commas, thousands separators and signs of units."""
+    import pandas as pd
+
+    plain = distinct.str.replace(r"[. '](?=\d{3})|[%$€£\s]", "", regex=True).str.replace(
+        ",", ".", regex=False
+    )
+    return bool(pd.to_numeric(plain, errors="coerce").notna().mean() >= MOSTLY)
+
+
+def _no_dates(distinct: pd.Series[Any]) -> pd.Series[Any]:
+    """Those of different texts that are no dates, where nearly all are."""
+    import pandas as pd
+
+    for form in DATE_FORMATS if len(distinct) >= FEWEST_DATES else ():
+        # The first ones say whether to look at all of them.
+        if pd.to_datetime(distinct[:100], format=form, errors="coerce").isna().mean() > 0.2:
+            continue
+        wrong = pd.to_datetime(distinct, format=form, errors="coerce").isna()
+        if wrong.mean() <= 1 - MOSTLY:
+            return distinct[wrong]
+    return distinct[:0]
 
 
 def _category(series: pd.Series[Any], name: str) -> Column:

@@ -26,7 +26,8 @@ class Dataset:
     unknown. `scale`: what stored values are multiplied by before the model. `digest`: SHA-256 over shape,
     dtype and bytes of the arrays, and of a table what its columns are. `weight`, `groups` and `times`,
     (samples,), are None where there are none: how much each sample counts, which belong together, and when
-    they are of. `said`: why the targets were taken for this task.
+    they are of. `said`: why the targets were taken for this task. `doubts`: what its numbers lose
+    in float32, a line each.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Dataset:
     groups: Array | None = None
     times: Array | None = None
     said: str = ""
+    doubts: tuple[str, ...] = ()
 
     @property
     def task(self) -> Task:
@@ -89,6 +91,7 @@ class Dataset:
             groups=taken(self.groups),
             times=taken(self.times),
             said=self.said,
+            doubts=self.doubts,
         )
 
 
@@ -107,6 +110,7 @@ def make_dataset(
     groups: Array | None = None,
     times: Array | None = None,
     said: str = "",
+    doubts: tuple[str, ...] = (),
 ) -> Dataset:
     """A Dataset with its digest; `x_sha256` spares hashing an `x` whose bytes were just checked."""
     x = np.ascontiguousarray(x)
@@ -120,5 +124,5 @@ def make_dataset(
         array.setflags(write=False)
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Dataset(
-        name, x, y, classes, scale, digest, class_names, task, columns, weight, groups, times, said
+        name, x, y, classes, scale, digest, class_names, task, columns, weight, groups, times, said, doubts
     )

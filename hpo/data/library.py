@@ -9,7 +9,8 @@ from hpo.data.bundled import BUNDLED
 from hpo.data.catalog import ENTRIES
 from hpo.data.dataset import Dataset
 from hpo.data.known_sets import Progress, fetch_known
-from hpo.data.readers import KEYS, READERS, Reader, found
+from hpo.data.readers import KEYS, READERS, Reader, TableReader, found
+from hpo.data.table_sets import TableSet
 from hpo.data.tables import SUFFIXES
 from hpo.errors import DataError
 from hpo.spec import Data
@@ -46,6 +47,29 @@ def load_train(data: Data | str, *, task: str | None = None, data_dir: Path | No
     """
     data = _checked(data)
     return _reader(data.name).load(data, "train", task=task, folder=data_dir)
+
+
+def is_table_set(name: str) -> bool:
+    """Whether a name is that of a table. Raises DataError if it is that of no data."""
+    return isinstance(_reader(name), TableReader)
+
+
+def has_target(data: Data) -> bool:
+    """Whether it is known what to predict of a table. Raises DataError."""
+    return bool(_table_of(data)[1].target)
+
+
+def load_columns(data: Data) -> tuple[Dataset, list[str]]:
+    """A table of which no target is known yet, and why columns of it are none. Raises DataError."""
+    table, data = _table_of(data)
+    return table.without_target(data)
+
+
+def _table_of(data: Data) -> tuple[TableSet, Data]:
+    check_keys(data)
+    reader = _reader(data.name)
+    assert isinstance(reader, TableReader)
+    return reader.table(data)
 
 
 def load_test(data: Data | str, *, task: str | None = None, data_dir: Path | None = None) -> Dataset:

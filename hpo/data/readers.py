@@ -105,26 +105,36 @@ class Known(Reader):
         return _as_task(made, task)
 
 
-class Bundled(Reader):
-    """The tables that come with scikit-learn."""
+class TableReader(Reader):
+    """Tables, wherever they come from."""
 
-    keys = OF_TABLES
+    keys: ClassVar[tuple[str, ...]] = OF_TABLES
 
-    def matches(self, name: str) -> bool:
-        return name in BUNDLED
+    @abstractmethod
+    def table(self, data: Data, folder: Path | None = None) -> tuple[TableSet, Data]:
+        """The table, and the data with the target that it has by itself, unless they name another one."""
 
     def load(self, data: Data, part: Part, *, task: str | None, folder: Path | None = None) -> Dataset:
-        table = TableSet(data.name, partial(read_bundled, data.name))
-        return table.load(_aimed(data, targets_of_bundled(data.name)), task=task, part=part)
+        table, data = self.table(data, folder)
+        return table.load(data, task=task, part=part)
 
     def has_test(self, data: Data) -> bool:
         return data.test is not None
 
 
-class OpenML(Reader):
-    """The sets of OpenML by their number."""
+class Bundled(TableReader):
+    """The tables that come with scikit-learn."""
 
-    keys = OF_TABLES
+    def matches(self, name: str) -> bool:
+        return name in BUNDLED
+
+    def table(self, data: Data, folder: Path | None = None) -> tuple[TableSet, Data]:
+        name = data.name
+        return TableSet(name, partial(read_bundled, name)), _aimed(data, targets_of_bundled(name))
+
+
+class OpenML(TableReader):
+    """The sets of OpenML by their number."""
 
     def matches(self, name: str) -> bool:
         return is_openml(name)
@@ -132,15 +142,12 @@ class OpenML(Reader):
     def check(self, name: str) -> None:
         check_openml(name)
 
-    def load(self, data: Data, part: Part, *, task: str | None, folder: Path | None = None) -> Dataset:
+    def table(self, data: Data, folder: Path | None = None) -> tuple[TableSet, Data]:
         frame, targets = read_openml(data.name, folder or data_dir())
-        return TableSet(data.name, lambda: frame).load(_aimed(data, targets), task=task, part=part)
-
-    def has_test(self, data: Data) -> bool:
-        return data.test is not None
+        return TableSet(data.name, lambda: frame), _aimed(data, targets)
 
 
-class Table(Reader):
+class Table(TableReader):
     """Tables in files."""
 
     keys = (*OF_TABLES, *OF_CSV_FILES)
@@ -151,14 +158,10 @@ class Table(Reader):
     def check(self, name: str) -> None:
         _check_file(name, "table")
 
-    def load(self, data: Data, part: Part, *, task: str | None, folder: Path | None = None) -> Dataset:
+    def table(self, data: Data, folder: Path | None = None) -> tuple[TableSet, Data]:
         path, test = found(data.name), data.test
         read_test = partial(read_table, found(test), data) if isinstance(test, str) else None
-        table = TableSet(str(path), partial(read_table, path, data), read_test)
-        return table.load(data, task=task, part=part)
-
-    def has_test(self, data: Data) -> bool:
-        return data.test is not None
+        return TableSet(str(path), partial(read_table, path, data), read_test), data
 
 
 class ArraysReader(Reader):

@@ -10,6 +10,7 @@ import numpy as np
 
 from hpo.data.columns import Array, Column, as_text, columns_of, days, encoded, in_row, is_number, listed
 from hpo.data.dataset import Dataset, make_dataset
+from hpo.data.doubts import lost_digits
 from hpo.data.splits import held_out
 from hpo.data.targets import Targets, like, targets_of
 from hpo.errors import DataError
@@ -55,11 +56,41 @@ class TableSet:
             x, y = encoded(rows, columns, place=place), like(target, learned, place=place)
             return self._made(x, learned, data, rows, columns, y=y)
         x = encoded(features, columns, place=self.place)
-        whole = self._made(x, learned, data, frame, columns)
+        whole = self._made(x, learned, data, frame, columns, doubts=_lost_digits(features, columns))
         if not isinstance(data.test, float):
             return whole
         kept, aside = held_out(whole, data, fraction=data.test)
         return whole.part(kept if part == "train" else aside)
+
+    def without_target(self, data: Data) -> tuple[Dataset, list[str]]:
+        """All columns as features, and why some of them are none, for somebody who is yet to choose a target.
+
+        Raises:
+            DataError: a column that is named is not there, or none can be learned from.
+        """
+        features = _features(self.read(), data, self.place)
+        columns, refused = list[Column](), list[str]()
+        for name in features.columns:
+            try:
+                columns += columns_of(features[[name]], categories=data.categories or (), place=self.place)
+            except DataError as error:
+                refused.append(str(error))
+        if not columns:
+            raise DataError(self.place, "must have a column of numbers, dates or categories")
+        x = encoded(features, columns, place=self.place)
+        y = np.zeros((len(x), 1), np.float32)
+        doubts = _lost_digits(features, columns)
+        made = make_dataset(
+            data.name,
+            x,
+            y,
+            classes=1,
+            scale=1.0,
+            task="regression",
+            columns=tuple(columns),
+            doubts=doubts,
+        )
+        return made, refused
 
     def _made(
         self,
@@ -70,6 +101,7 @@ class TableSet:
         columns: tuple[Column, ...],
         *,
         y: Array | None = None,
+        doubts: tuple[str, ...] = (),
     ) -> Dataset:
         return make_dataset(
             data.name,
@@ -84,7 +116,18 @@ class TableSet:
             groups=_groups(rows, data.group, self.place),
             times=_times(rows, data.time, self.place),
             said=learned.said,
+            doubts=doubts,
         )
+
+
+def _lost_digits(frame: pd.DataFrame, columns: Sequence[Column]) -> tuple[str, ...]:
+    """What columns of numbers lose as float32, which only their own numbers tell."""
+    told = (
+        lost_digits(column.name, frame[column.name].to_numpy(np.float64, na_value=np.nan))
+        for column in columns
+        if column.kind == "number" and is_number(frame[column.name])
+    )
+    return tuple(filter(None, told))
 
 
 def _features(frame: pd.DataFrame, data: Data, place: str) -> pd.DataFrame:
@@ -92,6 +135,9 @@ def _features(frame: pd.DataFrame, data: Data, place: str) -> pd.DataFrame:
     apart = {*(data.target or ()), data.weight, data.group}
     for key in ("features", "drop", "categories"):
         _chosen(frame, getattr(data, key) or (), place, key)
+    if both := [name for name in data.drop or () if name in (data.target or ())]:
+        rule, remedy = "must not name the target", "Leave it out: the target is no feature."
+        raise DataError(f"{place}: data.drop", rule, got=both[0], remedy=remedy)
     if data.features is not None:
         if both := [name for name in data.features if name in apart]:
             rule = "must be no target, weight or group"
@@ -108,9 +154,13 @@ def _chosen(frame: pd.DataFrame, names: Sequence[str], place: str, key: str) -> 
     """These columns. Raises DataError for one that is not there."""
     import difflib
 
-    for name in names:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise DataError(f"{place}: data.{key}", "must name a column once", got=name)
         if name not in frame.columns:
-            close = difflib.get_close_matches(name, map(str, frame.columns), n=1)
+            # Case is what people miss most, and what costs a short name all its likeness.
+            by_case = {str(column).lower(): str(column) for column in frame.columns}
+            close = [by_case[key] for key in difflib.get_close_matches(name.lower(), by_case, n=1)]
             others = f"Its columns are {listed(list(map(str, frame.columns)))}."
             remedy = f"Did you mean {close[0]!r}?" if close else others
             raise DataError(f"{place}: data.{key}", "must be a column", got=name, remedy=remedy)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import re
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.data.archive import explain
+from hpo.data.columns import MOSTLY
 from hpo.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,10 +27,19 @@ SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
 
 SEPARATORS = ",;\t|"
 HEAD = 2**16  # bytes by which a file's form is told
+BLOCK = 2**24  # bytes that are parsed at once; a row must fit into them
+# What begins no text: zip and Excel, PDF, Parquet, PNG, JPEG, HDF5; pickles and old Excel have control bytes.
+MAGIC = (b"PK\x03\x04", b"%PDF", b"PAR1", b"\x89PNG", b"\xff\xd8\xff", b"\x89HDF")
+GZIP = b"\x1f\x8b"
+CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+# Where pandas keeps the index of a frame that has no name.
+INDEX = re.compile(r"__index_level_\d+__$")
 # What people write for no value, besides nothing.
 NOTHING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "?", "#N/A")
 # Of a file's bytes, what reading them takes at most; compressed ones are several times as many.
 MEMORY_PER_BYTE, COMPRESSION = 3.0, 8.0
+# A whole number or one with a decimal comma.
+ANY_COMMA_NUMBER = r"\s*[+-]?(\d+,?\d*|,\d+)([eE][+-]?\d+)?\s*"
 COMMA_NUMBER, POINT_NUMBER = re.compile(r"^[+-]?\d+,\d+$"), re.compile(r"^[+-]?\d+\.\d+$")
 
 
@@ -56,11 +68,17 @@ def read_table(path: Path, data: Data | None = None) -> pd.DataFrame:
         raise DataError(str(path), "must be readable", got=explain(error)) from None
     names = [str(name) for name in frame.columns]
     if twins := [name for index, name in enumerate(names) if name in names[:index]]:
-        raise DataError(str(path), "must have columns of different names", got=twins[0])
+        rule = "must have columns of different names"
+        raise DataError(str(path), rule, got=f"{twins[0]} twice", remedy="Rename one of them.")
     if not len(frame):
-        raise DataError(str(path), "must have rows", got=0)
+        raise _no_rows(path)
     frame.columns = names
     return frame
+
+
+def _no_rows(path: Path) -> DataError:
+    remedy = "Add rows below its header."
+    return DataError(str(path), "must have rows", got="nothing but a header", remedy=remedy)
 
 
 def _check_memory(path: Path) -> None:
@@ -83,27 +101,82 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     try:
-        frame: pd.DataFrame = pq.read_table(path).to_pandas(self_destruct=True)
-        return frame
-    except pa.ArrowException as error:
-        raise DataError(str(path), "must be a whole Parquet file", got=explain(error)) from None
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        rule = "must be a whole Parquet file"
+        raise DataError(str(path), rule, got=_short(error), remedy="Write it anew.") from None
+    for field in table.schema:
+        if pa.types.is_nested(field.type) or pa.types.is_binary(field.type):
+            rule = "must be numbers, dates or text"
+            remedy = "Write the file without it."
+            raise DataError(f"{path}: column {field.name!r}", rule, got=str(field.type), remedy=remedy)
+    # What pandas kept as its index is a column as any other, unless it only counts the rows.
+    table = table.drop_columns([name for name in table.column_names if INDEX.match(name)])
+    return _frame(table, ignore_metadata=True)
+
+
+def _frame(table: Any, **options: Any) -> pd.DataFrame:
+    """An Arrow table as a frame: dates as such, truth values with gaps as numbers with gaps."""
+    import pyarrow as pa
+
+    unclear = [index for index, field in enumerate(table.schema) if pa.types.is_boolean(field.type)]
+    unclear = [index for index in unclear if table.column(index).null_count]
+    frame: pd.DataFrame = table.to_pandas(date_as_object=False, self_destruct=True, **options)
+    for index in unclear:
+        frame.isetitem(index, frame.iloc[:, index].astype("boolean").array)
+    return frame
 
 
 def _read_csv(path: Path, data: Data | None) -> pd.DataFrame:
-    head = _head(path)
-    encoding = (data and data.encoding) or _encoding(path, head)
-    text = head.decode(encoding, errors="replace").removeprefix("\ufeff")
-    separator = (data and data.separator) or _separator(text)
-    decimal = (data and data.decimal) or _decimal(text, separator)
-    text_columns: dict[str, Any] = {}
+    head = _head(path, is_known=bool(data and data.encoding))
+    encodings = [data.encoding] if data and data.encoding else _encodings(head)
+    for encoding in encodings:
+        try:
+            text = head.decode(encoding, errors="replace").removeprefix("\ufeff")
+        except (LookupError, UnicodeError):
+            remedy = "Others are utf-8, cp1252 and utf-16."
+            raise DataError("data.encoding", "must be an encoding", got=encoding, remedy=remedy) from None
+        separator = (data and data.separator) or _separator(text)
+        decimal = (data and data.decimal) or _decimal(text, separator)
+        if separator == decimal or separator in '"\r\n':
+            rule = "must be neither the decimal mark nor a quote or the end of a line"
+            raise DataError("data.separator", rule, got=separator)
+        try:
+            return _parsed(path, encoding, separator, decimal, has_quotes='"' in text)
+        except UnicodeError:
+            continue
+    remedy = 'Say data.encoding, as "cp1252" or "utf-16", or save it as UTF-8.'
+    raise DataError(
+        str(path), f"must be text in the encoding {encodings[0]}", got="other bytes", remedy=remedy
+    )
+
+
+def _parsed(path: Path, encoding: str, separator: str, decimal: str, *, has_quotes: bool) -> pd.DataFrame:
+    """The table in a CSV file of this form. Raises UnicodeError if it is in another encoding."""
+    types: dict[str, Any] = {}
     while True:
         try:
-            return _parse(path, encoding, separator, decimal, text_columns)
+            frame = _parse(path, encoding, separator, decimal, types, newlines=has_quotes)
+            break
         except _MixedColumnError as mixed:
-            text_columns |= mixed.types
-        except UnicodeDecodeError:
-            # What Windows writes decodes, whatever it is.
-            encoding = "cp1252"
+            types |= mixed.types
+    if decimal == ",":
+        for index, column in enumerate(frame.columns):
+            _with_points(frame, index, is_mixed=column in types)
+    return frame
+
+
+def _with_points(frame: pd.DataFrame, index: int, *, is_mixed: bool) -> None:
+    """Numbers with decimal commas among others as everybody reads them, if the column is mostly such."""
+    import pandas as pd
+
+    series = frame.iloc[:, index]
+    if not pd.api.types.is_string_dtype(series.dtype) or not len(known := series.dropna()):
+        return
+    numbers = known.str.fullmatch(ANY_COMMA_NUMBER)
+    if is_mixed or numbers.mean() >= MOSTLY:
+        others = ~numbers.reindex(series.index, fill_value=False)
+        frame.isetitem(index, series.where(others, series.str.replace(",", ".", regex=False)).array)
 
 
 class _MixedColumnError(Exception):
@@ -114,7 +187,7 @@ class _MixedColumnError(Exception):
 
 
 def _parse(
-    path: Path, encoding: str, separator: str, decimal: str, types: dict[str, Any], *, newlines: bool = False
+    path: Path, encoding: str, separator: str, decimal: str, types: dict[str, Any], *, newlines: bool
 ) -> pd.DataFrame:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
@@ -122,7 +195,9 @@ def _parse(
     try:
         table = arrow_csv.read_csv(
             path,
-            arrow_csv.ReadOptions(encoding="utf8" if encoding == "utf-8-sig" else encoding),
+            arrow_csv.ReadOptions(
+                encoding="utf8" if encoding in ("utf-8", "utf-8-sig") else encoding, block_size=BLOCK
+            ),
             arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=newlines),
             arrow_csv.ConvertOptions(
                 column_types=types,
@@ -131,63 +206,122 @@ def _parse(
                 decimal_point=decimal,
             ),
         )
+        if any(pa.types.is_binary(field.type) for field in table.schema):
+            # What is no UTF-8 is taken for bytes.
+            raise UnicodeDecodeError("utf-8", b"", 0, 1, "not UTF-8")
+        names = [name.removeprefix("\ufeff").strip() for name in table.column_names]
+        return _frame(table.rename_columns([name or f"Unnamed: {index}" for index, name in enumerate(names)]))
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-        said = explain(error)
-        if found := re.search(r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error", said):
-            names = next(
-                csv.reader(io.StringIO(_head(path).decode(encoding, "replace")), delimiter=separator)
-            )
-            name = names[int(found[1])].removeprefix("\ufeff")
-            if name not in types and "invalid UTF8" not in said:
-                raise _MixedColumnError({name: pa.string()}) from None
+        said = _short(error)
+        if "Empty CSV file" in said:
+            raise _no_rows(path) from None
         if "UTF8" in said or "utf-8" in said.lower():
             raise UnicodeDecodeError("utf-8", b"", 0, 1, said) from None
+        if found := re.search(r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error", said):
+            head = _head(path, is_known=True).decode(encoding, "replace")
+            name = next(csv.reader(io.StringIO(head), delimiter=separator))[int(found[1])]
+            if name not in types:
+                raise _MixedColumnError({name: pa.string()}) from None
         if not newlines:
             return _parse(path, encoding, separator, decimal, types, newlines=True)
-        raise _told(path, said, separator) from None
-    frame: pd.DataFrame = table.to_pandas(self_destruct=True)
-    return frame
+        raise _told(path, said, encoding, separator) from None
+    except OSError as error:
+        raise DataError(
+            str(path), "must be a whole file", got=_short(error), remedy="Copy it again."
+        ) from None
 
 
-def _told(path: Path, said: str, separator: str) -> DataError:
+def _told(path: Path, said: str, encoding: str, separator: str) -> DataError:
     """What is wrong with a CSV file that cannot be parsed."""
-    ragged = re.search(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)", said)
-    if ragged is None:
-        remedy = "Say how it is written: data.separator, data.encoding."
-        return DataError(str(path), "must be a CSV file", got=said, remedy=remedy)
-    row, columns, got = ragged.groups()
-    where = f" in row {int(row) - 1}" if row else ""
-    rule = f"every row must have {columns} values, as the header has, with {separator!r} between them"
-    remedy = "Correct the row, or say data.separator."
-    return DataError(str(path), rule, got=f"{got}{where}", remedy=remedy)
+    for row, (columns, got) in enumerate(_ragged(path, encoding, separator)):
+        if got != columns:
+            values = f"{columns} value{'s' if columns > 1 else ''}"
+            rule = f"every row must have {values}, as the header has, with {separator!r} between them"
+            remedy = "Correct the row, or say data.separator."
+            if columns == 1:
+                remedy = "Its first line must be the header, or say data.separator."
+            return DataError(str(path), rule, got=f"{got} in row {row}", remedy=remedy)
+    remedy = "Say how it is written: data.separator, data.encoding."
+    return DataError(str(path), "must be a CSV file", got=said, remedy=remedy)
 
 
-def _head(path: Path) -> bytes:
-    opened: Any = gzip.open if path.name.lower().endswith(".gz") else open
+def _ragged(path: Path, encoding: str, separator: str) -> Iterator[tuple[int, int]]:
+    """How many values the header has, and each row from the header on; empty lines are none."""
+    columns = 0
     try:
-        with opened(path, "rb") as file:
+        with _opened(path, "rt", encoding=encoding, errors="replace", newline="") as file:
+            for row in csv.reader(file, delimiter=separator):
+                columns = columns or len(row)
+                if row:
+                    yield columns, len(row)
+    except (csv.Error, OSError, EOFError):
+        return
+
+
+def _opened(path: Path, mode: str, **options: Any) -> Any:
+    is_gzip = path.name.lower().endswith(".gz")
+    return gzip.open(path, mode, **options) if is_gzip else path.open(mode, **options)
+
+
+def _head(path: Path, *, is_known: bool = False) -> bytes:
+    """The first bytes of a file. Raises DataError if they are no text; not if its encoding `is_known`."""
+    try:
+        with _opened(path, "rb") as file:
             head: bytes = file.read(HEAD)
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise DataError(str(path), "must be a whole gzip file", got=explain(error)) from None
-    if not head.strip():
-        raise DataError(str(path), "must have a header and rows", got="an empty file")
-    if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        remedy = "Name it without .gz, or write it anew."
+        raise DataError(str(path), "must be a whole gzip file", got=explain(error), remedy=remedy) from None
+    if not head.strip().removeprefix(b"\xef\xbb\xbf"):
+        remedy = "Write it anew, with the names of its columns in the first row."
+        raise DataError(str(path), "must have a header and rows", got="an empty file", remedy=remedy)
+    if head.startswith(GZIP):
+        raise DataError(
+            str(path), "must be text", got="a gzip file", remedy="Name it so that it ends in .gz."
+        )
+    if head.startswith(MAGIC) or (not is_known and _is_binary(head)):
         remedy = "Save it as CSV or Parquet."
         raise DataError(str(path), "must be text", got="a binary file", remedy=remedy)
     return head
 
 
-def _encoding(path: Path, head: bytes) -> str:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
+def _is_binary(head: bytes) -> bool:
+    if _utf_16_or_32(head):
+        return False
+    return b"\0" in head or len(CONTROL.findall(head)) > len(head) / 100
+
+
+def _utf_16_or_32(head: bytes) -> str:
+    """The encoding if it has a byte order mark, or every second byte is 0, as where Excel exports text."""
+    for mark, encoding in ((b"\xff\xfe\0\0", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+        if head.startswith(mark):
+            return encoding
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if (
+            len(head) > 1
+            and head[first::2].count(0) > 0.8 * len(head[first::2])
+            and 0 not in head[1 - first :: 2]
+        ):
+            return encoding
+    return ""
+
+
+def _encodings(head: bytes) -> list[str]:
+    """What it may be in, the likeliest first. Whatever Windows writes decodes, but for a few bytes."""
+    if (encoding := _utf_16_or_32(head)) != "":
+        return [encoding]
     if head.startswith(b"\xef\xbb\xbf"):
-        return "utf-8-sig"
+        return ["utf-8-sig", "cp1252"]
     try:
         # A character may be cut at the end.
-        head[: max(1, len(head) - 4)].decode() if len(head) == HEAD else head.decode()
-        return "utf-8"
-    except UnicodeDecodeError as error:
-        return "utf-8" if len(head) == HEAD and error.start > HEAD - 8 else "cp1252"
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD)
+        return ["utf-8", "cp1252"]
+    except UnicodeDecodeError:
+        return ["cp1252"]
+
+
+def _short(error: BaseException) -> str:
+    """An error of Arrow in one short line: its messages quote whole rows."""
+    return explain(error)[:120]
 
 
 def _separator(text: str) -> str:

@@ -59,9 +59,9 @@ def curves_svg(curves: Sequence[Curve], title: str) -> str:
     """
     epochs = max(map(len, curves), default=0)
     x = Scale.around(min(1, epochs), epochs, WIDTH, whole=True)
-    return _render(
+    return rendered(
         "curves.svg.jinja",
-        title=_written(title),
+        title=written(title),
         panels=[_panel(curves, name, (name, f"val_{name}"), x) for name in _drawn(curves)],
         x=x,
         width=WIDTH,
@@ -79,10 +79,10 @@ def confusion_svg(counts: np.ndarray[Any, Any], names: Sequence[str], title: str
     if len(names) > MOST_CLASSES:
         return None
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return _render(
+    return rendered(
         "confusion.svg.jinja",
-        title=_written(title),
-        names=[_written(_short(name)) for name in names],
+        title=written(title),
+        names=[written(_short(name)) for name in names],
         counts=counts.tolist(),
         shares=shares.tolist(),
         cell=CELL,
@@ -142,11 +142,13 @@ def _short(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
-def _written(text: str) -> str:
+def written(text: str) -> str:
+    """Text without what XML cannot hold."""
     return UNWRITABLE.sub("\ufffd", text)
 
 
-def _render(name: str, **values: Any) -> str:
+def rendered(name: str, **values: Any) -> str:
+    """A template of this room, filled in; all values are escaped."""
     return str(_environment().get_template(name).render(values))
 
 

@@ -98,6 +98,17 @@ def find(name: str, storage: Storage) -> optuna.Study:
         ) from None
 
 
+def exists(name: str, storage: Storage) -> bool:
+    """Whether there is a study of that name."""
+    return any(row.name == name for row in storage.overview())
+
+
+def scaling_of(spec: StudySpec) -> str | None:
+    """How all trials of a study scale their numbers; None if it says nothing of that, or varies it."""
+    scaling = spec.params.get("scaling")
+    return None if scaling is None else str(scaling)
+
+
 def summaries(storage: Storage) -> list[StudySummary]:
     """The studies that hpo created, oldest first; one that cannot be read says so."""
     return [summarise(row, storage) for row in storage.overview() if is_ours(row.attributes)]

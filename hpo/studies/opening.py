@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hpo.data import digest_of_test
+from hpo.data import digest_of_test, doubts_about, load_test
 from hpo.errors import DataError, SpecError, StudyError
 from hpo.files import expanded
-from hpo.registry import checked_data, find, register, settled, summaries
+from hpo.registry import checked_data, exists, find, register, scaling_of, settled, summaries
 from hpo.spec import StudySpec, load, parse, to_table, with_data
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN
@@ -52,29 +52,35 @@ def create_study(
     """
     if data is None:
         spec = _spec_of(spec)
-        study = _created(spec, storage, artifact_dir, place=spec.data.name)
-    else:
-        folder = storage.artifacts.path if isinstance(storage, Storage) else artifact_path(artifact_dir)
-        with _kept(data, data_path(folder)) as kept:
-            study = _created(_spec_of(spec, kept.keys), storage, artifact_dir, place=PLACE)
-    study.go_on()
-    study.plan()
-    return study
+        return _created(spec, storage, artifact_dir, place=spec.data.name)
+    folder = storage.artifacts.path if isinstance(storage, Storage) else artifact_path(artifact_dir)
+    with _kept(data, data_path(folder)) as kept:
+        return _created(_spec_of(spec, kept.keys), storage, artifact_dir, place=PLACE)
 
 
 def _created(
     spec: StudySpec, storage: Storage | str | None, artifact_dir: str | Path | None, *, place: str
 ) -> Study:
-    """The study, registered; `place` names its data to people."""
+    """The study, registered and planned; `place` names its data to people."""
     # First: a study that cannot be trained creates no database.
-    dataset, test_digest = checked_data(spec), digest_of_test(spec.data, task=spec.task)
+    dataset = checked_data(spec)
+    # A table is read for its test part, which is looked at below; of arrays there may be much more.
+    test = load_test(spec.data, task=spec.task) if dataset.columns and spec.data.test is not None else None
+    test_digest = digest_of_test(spec.data, task=spec.task) if test is None else test.digest
     if dataset.said and spec.task is None:
         logger.warning("%s: %s", place, dataset.said)
     spec = settled(spec, dataset)
     opened = (
         storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir, create=True)
     )
-    return Study(opened, register(spec, dataset, opened, test_digest=test_digest))
+    is_new = not exists(spec.name, opened)
+    study = Study(opened, register(spec, dataset, opened, test_digest=test_digest))
+    study.go_on()
+    study.plan()
+    if is_new:
+        for line in doubts_about(dataset, spec.data, test=test, scaling=scaling_of(spec)):
+            logger.warning("%s: %s", place, line)
+    return study
 
 
 @contextmanager

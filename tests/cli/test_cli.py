@@ -189,10 +189,11 @@ def test_schema_prints_a_json_schema_of_both_kinds(tmp_path: Path) -> None:
 
 
 def test_data_list_names_the_sets_and_says_where_they_are_kept(tmp_path: Path) -> None:
-    names = {"digits", "mnist", "fashion_mnist", "cifar10"}
+    tables = {"breast_cancer", "diabetes", "iris", "linnerud", "wine"}
+    names = {"digits", "mnist", "fashion_mnist", "cifar10", *tables}
     found = parsed(quick("data", "list", "--format", "json", folder=tmp_path, HPO_DATA_DIR="nowhere"))
     assert {entry["name"] for entry in found} == names
-    assert [entry["name"] for entry in found if entry["present"] == "yes"] == ["digits"]
+    assert {entry["name"] for entry in found if entry["present"] == "yes"} == {"digits", *tables}
     assert set(table(quick("data", "list", "--format", "csv", folder=tmp_path))["name"]) == names
     shown = succeeded(quick("data", "list", folder=tmp_path, HPO_DATA_DIR="nowhere"))
     assert shown.stderr.startswith("Kept in nowhere.")
