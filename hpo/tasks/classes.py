@@ -38,6 +38,7 @@ class MultiClass(Task):
         "log_loss",
         "brier",
     )
+    figures = ("confusion", "roc", "precision_recall")
     activation = "softmax"
     loss = "sparse_categorical_crossentropy"
 
@@ -95,6 +96,11 @@ class MultiClass(Task):
         """The outputs."""
         return outputs
 
+    def detections(self, y: Array, outputs: Array, names: Sequence[str]) -> dict[str, tuple[Array, Array]]:
+        """Each class against the others."""
+        shares = self.probabilities(outputs)
+        return {name: (y == index, shares[:, index]) for index, name in enumerate(names)}
+
     def described(self, outputs: Array, names: Sequence[str]) -> dict[str, Array]:
         """The most probable class, its probability, and all probabilities by class."""
         shares = self.probabilities(outputs)
@@ -122,6 +128,10 @@ class Binary(MultiClass):
     def probabilities(self, outputs: Array) -> Array:
         """Of both classes."""
         return np.hstack([1 - outputs, outputs])
+
+    def detections(self, y: Array, outputs: Array, names: Sequence[str]) -> dict[str, tuple[Array, Array]]:
+        """The second class: of the first the same is true, the other way round."""
+        return {names[1]: (y == 1, outputs[:, 0])}
 
     def _ranked(self, y: Array, shares: Array, weight: Array | None) -> dict[str, float]:
         from sklearn import metrics

@@ -25,6 +25,7 @@ class MultiLabel(Task):
     shown = ("val_accuracy", "f1", "val_loss", "train_seconds")
     epoch: ClassVar = {"accuracy": "BinaryAccuracy"}
     final = ("precision", "recall", "f1", "roc_auc", "average_precision", "log_loss", "brier")
+    figures = ("roc", "precision_recall")
     activation = "sigmoid"
     loss = "binary_crossentropy"
 
@@ -57,6 +58,10 @@ class MultiLabel(Task):
             found["roc_auc"] = metrics.roc_auc_score(*ranked, average="macro", sample_weight=weight)
             found["average_precision"] = metrics.average_precision_score(*ranked, sample_weight=weight)
         return {name: float(value) for name, value in found.items()}
+
+    def detections(self, y: Array, outputs: Array, names: Sequence[str]) -> dict[str, tuple[Array, Array]]:
+        """Each label."""
+        return {name: (y[:, index] == 1, outputs[:, index]) for index, name in enumerate(names)}
 
     def described(self, outputs: Array, names: Sequence[str]) -> dict[str, Array]:
         """The labels that are predicted, and the probability of each."""
