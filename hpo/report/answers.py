@@ -26,22 +26,28 @@ CAPTIONS = {
 
 
 def on_validation_samples(study: Study) -> list[Block]:
-    """What the best trial made of its validation samples, by which it was chosen; nothing without one."""
+    """What the first trial made of its validation samples, by which it is the first; nothing without one."""
     if not any(trial.state == "complete" and trial.value is not None for trial in study.all_trials):
         return []
     blocks: list[Block] = [Heading("On the validation samples")]
-    trial = study.best
+    trial, objective = study.best, study.spec.objective
+    extreme = "highest" if objective.direction == "maximize" else "lowest"
     try:
         found = study.validated(trial.number)
     except StudyError:
-        said = f"The artifact folder has no validation outputs of {_named(trial)}, the best trial."
+        said = (
+            f"The artifact folder has no outputs for them of {_named(trial)}, which has the {extreme} value."
+        )
         return [*blocks, Paragraph(said)]
     task, runs = study.spec.learned, len(set(zip(found.seed.tolist(), found.fold.tolist(), strict=True)))
     which = f"{len(found.y)} of {found.total}" if found.total > len(found.y) else str(found.total)
     together = f", {counted(runs, 'run')} together" if runs > 1 else ""
     whose = f"{_named(trial)}, {which} validation samples{together}"
     blocks.append(
-        Paragraph("The best trial was chosen by these samples, so they show it better than new ones would.")
+        Paragraph(
+            f"Of {_named(trial)}, which has the {extreme} {objective.metric} on them: they flatter it for"
+            " that."
+        )
     )
     answers = Answers(task, found.y, found.outputs, found.names)
     key = f"hpo-validation-{task.figures[0]}"
