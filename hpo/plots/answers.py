@@ -61,7 +61,7 @@ def confusions(answers: Answers) -> go.Figure | None:
 
 
 def roc(answers: Answers) -> go.Figure | None:
-    """The share that is found against the share of false alarms, for every threshold; None without both."""
+    """True against false positive rate, for every threshold, and the area; None if all samples are alike."""
     from sklearn import metrics
 
     found = {}
@@ -72,13 +72,13 @@ def roc(answers: Answers) -> go.Figure | None:
     if figure is None:
         return None
     _add_line(figure, [0, 1], [0, 1], "by chance")
-    figure.update_xaxes(**titled("false alarms, of those that have it not"), range=[-0.02, 1.02])
-    figure.update_yaxes(**titled("found, of those that have it"), range=[-0.02, 1.02])
+    figure.update_xaxes(**titled("false positive rate"), range=[-0.02, 1.02])
+    figure.update_yaxes(**titled("true positive rate"), range=[-0.02, 1.02])
     return figure
 
 
 def precision_recall(answers: Answers) -> go.Figure | None:
-    """Precision against the share that is found, for every threshold; None without any to be found."""
+    """Precision against recall, for every threshold, and the average precision; None if all are alike."""
     from sklearn import metrics
 
     found, rates = {}, []
@@ -92,8 +92,8 @@ def precision_recall(answers: Answers) -> go.Figure | None:
         return None
     if len(rates) == 1:
         _add_line(figure, [0, 1], [rates[0], rates[0]], "by chance")
-    figure.update_xaxes(**titled("recall: found, of those that have it"), range=[-0.02, 1.02])
-    figure.update_yaxes(**titled("precision: right, of those that are found"), range=[-0.02, 1.02])
+    figure.update_xaxes(**titled("recall"), range=[-0.02, 1.02])
+    figure.update_yaxes(**titled("precision"), range=[-0.02, 1.02])
     return figure
 
 

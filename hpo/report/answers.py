@@ -14,11 +14,11 @@ CAPTIONS = {
     "confusion": ("Confusion matrix", "per cent of each true class"),
     "roc": (
         "ROC",
-        "the share that is found against false alarms, for every threshold, and the area below it",
+        "for every threshold; behind each name the area below its curve",
     ),
     "precision_recall": (
         "Precision and recall",
-        "for every threshold, and the average precision, which chance would bring to the share that has it",
+        "for every threshold; behind each name its average precision",
     ),
     "predicted": ("Predicted against true", "a point a sample; on the line they are equal"),
     "residuals": ("Errors", "predicted minus true, in the target's units, against what is predicted"),

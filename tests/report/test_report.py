@@ -689,7 +689,7 @@ def test_test_data_that_cannot_be_had_is_said(
 
     monkeypatch.setattr("hpo.registry.stored.load_test", gone)
     text, _ = written(final[0], out=tmp_path)
-    assert "No confusion matrix and no examples: data set digits: a source must deliver it." in text
+    assert "No pictures of predictions: data set digits: a source must deliver it." in text
     assert tables(text)["On the test set"]
 
 
