@@ -39,13 +39,16 @@ def plot(study: Study, name: str) -> go.Figure:
     Raises:
         StudyError: the study has no figure of that name, or none yet.
     """
-    blocks = _blocks(study, name)
-    figures = {block.name: block.figure for block in blocks if isinstance(block, Picture) and block.name}
+    figures = _figures(_blocks(study, name))
     if name not in figures:
         raise _no_such_figure(study, name, [*figures])
     figure: go.Figure = figures[name]
     # What a page does on a wide screen; without it the height is not that of the panels.
     return figure.update_layout(figure.layout.meta["wide"])
+
+
+def _figures(blocks: list[Block]) -> dict[str, go.Figure]:
+    return {block.name: block.figure for block in blocks if isinstance(block, Picture) and block.name}
 
 
 def _blocks(study: Study, name: str) -> list[Block]:
@@ -59,7 +62,9 @@ def _no_such_figure(study: Study, name: str, names: list[str]) -> StudyError:
     answers = study.spec.learned.figures
     known = [*OF_KIND[study.spec.kind], *answers]
     if names and name not in answers:
-        names += answers
+        # Of a final evaluation, they take its test data.
+        is_final = isinstance(study.spec, FinalSpec)
+        names += answers if is_final else _figures(on_validation_samples(study))
     if name in known:
         there_are = f"There are: {', '.join(names)}." if names else ""
         rule = f"has no figure {name!r} of the trials that are complete"
