@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -19,6 +19,8 @@ Point = tuple[int, float]
 WIDTH, HEIGHT, CELL, MARGIN, TOP = 340, 220, 34, 60, 50
 TICKS = 5
 MOST_POINTS = 400
+# Of a picture of quantities: pixels of a panel, panels, points.
+SIDE, MOST_PANELS, MOST_DOTS = 280, 4, 1000
 # Beyond so many classes nobody can read the cells, and there would be a thousand of them.
 MOST_CLASSES = 25
 LONGEST_NAME = 14
@@ -89,6 +91,37 @@ def confusion_svg(counts: np.ndarray[Any, Any], names: Sequence[str], title: str
         margin=max(MARGIN, 30 + 7 * max(map(len, map(_short, names)), default=0)),
         top=TOP,
     )
+
+
+def predicted_svg(
+    y: np.ndarray[Any, Any], outputs: np.ndarray[Any, Any], names: Sequence[str], title: str
+) -> str:
+    """What each quantity is thought to be against what it is, a point a sample; on the line they are equal.
+
+    `y` and `outputs`: (samples, quantities), of which the first `MOST_PANELS` are drawn.
+    """
+    at = np.linspace(0, len(y) - 1, min(len(y), MOST_DOTS)).round().astype(int)
+    pairs = zip(y[at].T.tolist(), outputs[at].T.tolist(), names, strict=True)
+    return rendered(
+        "predicted.svg.jinja",
+        title=written(title),
+        panels=[_dots(true, said, written(_short(name))) for true, said, name in pairs][:MOST_PANELS],
+        side=SIDE,
+        margin=MARGIN + 20,
+        top=TOP,
+    )
+
+
+# Of targets and outputs, besides those of counts; by the names that tasks have for figures.
+PICTURES: dict[str, Callable[..., str]] = {"predicted": predicted_svg}
+
+
+def _dots(true: Sequence[float], said: Sequence[float], name: str) -> dict[str, Any]:
+    pairs = [(a, b) for a, b in zip(true, said, strict=True) if math.isfinite(a) and math.isfinite(b)]
+    values = [value for pair in pairs for value in pair]
+    scale = Scale.around(min(values, default=0.0), max(values, default=1.0), SIDE)
+    path = "".join(f"M{scale.at(a):.1f},{SIDE - scale.at(b):.1f}h0.1" for a, b in pairs)
+    return {"name": name, "ticks": [(f"{t:.10g}", scale.at(t)) for t in scale.ticks], "path": path}
 
 
 def _drawn(curves: Sequence[Curve]) -> list[str]:

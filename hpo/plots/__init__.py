@@ -4,12 +4,15 @@ Draws what others have computed: knows no database, and computes no statistics. 
 private.
 """
 
+from hpo.plots.answers import FIGURES, Answers
 from hpo.plots.arms import Result, differences, learning_curves, times
 from hpo.plots.confusion import confusion
 from hpo.plots.frame import Style, styles
 from hpo.plots.searches import history, importances, parallel_coordinates, slices
 
 __all__ = [
+    "FIGURES",
+    "Answers",
     "Result",
     "Style",
     "confusion",

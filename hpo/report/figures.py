@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hpo.errors import StudyError
 from hpo.registry import place_of
+from hpo.report.answers import on_validation_samples
 from hpo.report.document import Block, Picture
 from hpo.report.finals import on_the_test_set
 from hpo.report.searches import search_pictures
@@ -17,11 +18,10 @@ from hpo.studies import Study
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-CONFUSION = "confusion"
 OF_KIND = {
     "search": ("history", "curves", "parallel", "slices", "importance"),
     "comparison": ("curves", "differences", "times"),
-    "final": ("curves", "differences", "times", CONFUSION),
+    "final": ("curves", "differences", "times"),
 }
 
 
@@ -31,14 +31,15 @@ def plot(study: Study, name: str) -> go.Figure:
     Args:
         study: one with complete trials.
         name: of a search `history`, `curves`, `parallel`, `slices`, and from ten complete trials on
-            `importance`; of a comparison `differences`, `times`, `curves`; of a final evaluation those, and
-            `confusion`.
+            `importance`; of a comparison or a final evaluation `differences`, `times`, `curves`. Of what the
+            best trial made of its validation samples, or a final evaluation of the test set: of classes
+            `confusion`, of these and of labels `roc` and `precision_recall`, of quantities `predicted` and
+            `residuals`.
 
     Raises:
         StudyError: the study has no figure of that name, or none yet.
     """
-    blocks = _blocks(study, name)
-    figures = {block.name: block.figure for block in blocks if isinstance(block, Picture) and block.name}
+    figures = _figures(_blocks(study, name))
     if name not in figures:
         raise _no_such_figure(study, name, [*figures])
     figure: go.Figure = figures[name]
@@ -46,17 +47,24 @@ def plot(study: Study, name: str) -> go.Figure:
     return figure.update_layout(figure.layout.meta["wide"])
 
 
+def _figures(blocks: list[Block]) -> dict[str, go.Figure]:
+    return {block.name: block.figure for block in blocks if isinstance(block, Picture) and block.name}
+
+
 def _blocks(study: Study, name: str) -> list[Block]:
-    if isinstance(study.spec, FinalSpec) and name == CONFUSION:
-        return on_the_test_set(study)
+    if name in study.spec.learned.figures:
+        return on_the_test_set(study) if isinstance(study.spec, FinalSpec) else on_validation_samples(study)
     subject = Subject(study, study.compare())
     return search_pictures(subject) if isinstance(study.spec, SearchSpec) else comparison_pictures(subject)
 
 
 def _no_such_figure(study: Study, name: str, names: list[str]) -> StudyError:
-    known = [*OF_KIND[study.spec.kind]]
-    if CONFUSION in known and names:
-        names.append(CONFUSION)
+    answers = study.spec.learned.figures
+    known = [*OF_KIND[study.spec.kind], *answers]
+    if names and name not in answers:
+        # Of a final evaluation, they take its test data.
+        is_final = isinstance(study.spec, FinalSpec)
+        names += answers if is_final else _figures(on_validation_samples(study))
     if name in known:
         there_are = f"There are: {', '.join(names)}." if names else ""
         rule = f"has no figure {name!r} of the trials that are complete"

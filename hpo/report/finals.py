@@ -1,4 +1,4 @@
-"""The part of a report on the test set: final evaluations, confusion matrices, example predictions."""
+"""The part of a report on the test set: final evaluations, pictures and examples of their predictions."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpo import plots
 from hpo.data import Dataset, as_pixels, is_image_shape
 from hpo.data.archive import DAMAGE
 from hpo.errors import DataError, StudyError
-from hpo.report.document import Bar, Block, Command, Example, Examples, Heading, Paragraph, Picture
+from hpo.plots import Answers
+from hpo.report.answers import pictures
+from hpo.report.document import Bar, Block, Command, Example, Examples, Heading, Paragraph
 from hpo.spec import FinalSpec
 from hpo.studies import Study
 from hpo.studies.final import FinalArm, FinalSummary, finals_of, summarise_final
 from hpo.studies.tables import gaps_table
 from hpo.tables.numbers import counted
 
-NO_PICTURES = "No confusion matrix and no examples"
+NO_PICTURES = "No pictures of predictions"
 SHOWN_ARMS = 3
 SHOWN_RIGHT, SHOWN_WRONG = 4, 8
 SHOWN_BARS = 10
@@ -63,7 +64,7 @@ def _evaluation(final: Study, *, latest: bool) -> list[Block]:
     if (ready := sum(arm.n > 0 for arm in summary.arms)) > len(arms):
         blocks.append(Paragraph(f"Pictures of the first {len(arms)} of {ready} configurations:"))
     for index, arm in enumerate(arms):
-        blocks += _predictions(final, arm, test, key="hpo-confusion" if latest and not index else "")
+        blocks += _predictions(final, arm, test, is_shown=latest and not index)
     return blocks
 
 
@@ -116,26 +117,26 @@ def _stored(final: Study, arm: FinalArm, test: Dataset) -> list[tuple[int, Array
     return [(n, outputs) for n, outputs in found if outputs.shape == (len(test.y), units)]
 
 
-def _predictions(final: Study, arm: FinalArm, test: Dataset, *, key: str) -> list[Block]:
-    """An arm's confusion matrix over its seeds, and examples of its first seed."""
+def _predictions(final: Study, arm: FinalArm, test: Dataset, *, is_shown: bool) -> list[Block]:
+    """Pictures of an arm over its seeds, and examples of its first seed if a sample has one class.
+
+    `is_shown`: Python and optuna-dashboard have the pictures too.
+    """
     found = _stored(final, arm, test)
     if not found:
         return [Paragraph(f"{arm.arm}: there are no predictions for this test set.")]
-    names = test.names
-    counts = [c for _, outputs in found if (c := test.task.confusion(test.y, outputs)) is not None]
-    first, outputs = found[0]
-    probabilities = test.task.probabilities(outputs)
-    if probabilities is None:
-        return []
-    caption = (
-        f"Confusion matrix of {arm.arm} on the test set, {counted(len(found), 'seed')} together: per cent of"
-        " each true class."
-    )
-    matrix = plots.confusion(np.sum(counts, axis=0), names)
+    task, (first, outputs) = test.task, found[0]
+    every = np.concatenate([outputs for _, outputs in found])
+    answers = Answers(task, np.concatenate([test.y] * len(found)), every, test.names)
+    whose = f"{arm.arm} on the test set, {counted(len(found), 'seed')} together"
+    keys = {task.figures[0]: f"hpo-{task.figures[0]}"} if is_shown else {}
+    blocks = pictures(answers, whose, keys=keys, is_named=is_shown)
+    if (probabilities := task.probabilities(outputs)) is None:
+        return blocks
     right, wrong = examples(test, probabilities)
     which = f"{arm.arm}, trial #{first} of {final.name}"
     return [
-        Picture(matrix, caption, key, name="confusion" if key else ""),
+        *blocks,
         *_examples(f"The worst mistakes, wrong with the highest probability: {which}", wrong),
         *_examples(f"Right: {which}", right),
     ]

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from hpo.analysis import headline
 from hpo.analysis.tables import arms_table, verdicts_table
 from hpo.errors import StudyError
+from hpo.report.answers import on_validation_samples
 from hpo.report.document import Block, Heading, Paragraph, tables
 from hpo.report.finals import on_the_test_set
 from hpo.report.searches import ranking, search_pictures
 from hpo.report.sections import Subject, asked, comparison_pictures, data_name, method, notes, results
 from hpo.report.sentences import NO_CLAIM
-from hpo.spec import SearchSpec
+from hpo.spec import FinalSpec, SearchSpec
 from hpo.studies import Study, compare_studies
 from hpo.tables.numbers import counted
 
@@ -31,6 +32,8 @@ def about(study: Study) -> list[Block]:
     blocks += ranking(subject) if is_search else results(subject)
     blocks += asked(spec)
     blocks += search_pictures(subject) if is_search else comparison_pictures(subject)
+    if not isinstance(spec, FinalSpec):
+        blocks += on_validation_samples(study)
     return [*blocks, *on_the_test_set(study), *method(subject)]
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hpo import plots
@@ -29,6 +30,7 @@ ASKED = (Column("what"), Column("value", PROSE))
 SHOWN_MISSING = 10
 SMALL_METRICS = 2  # whose differences fit into a graph of optuna-dashboard
 MOST_RUNS = 10**6  # of a trial
+HOW = {"random": "at random", "group": "by groups", "time": "in order of time"}
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,9 @@ class Subject:
 
 def asked(spec: StudySpec) -> list[Block]:
     """Data, split, and what the study trains."""
-    data = spec.data
-    split = f"{data.folds} folds" if data.folds else f"{100 * (data.validation or 0):g} % for validation"
     rows = [
-        ("data", f"{data_name(spec)}; {split}, stratified, split seed {data.seed}"),
+        ("data", f"{data_name(spec)}; {_split(spec)}, split seed {spec.data.seed}"),
+        ("learned", f"{spec.learned.name}{_targets(spec)}"),
         ("ranked by", f"{spec.objective.metric}, {_extreme(spec)} first, {_moment(spec)}"),
         *_what(spec),
         ("the same in all", ", ".join(f"{key} {number(value)}" for key, value in spec.params.items())),
@@ -68,6 +69,19 @@ def asked(spec: StudySpec) -> list[Block]:
         Heading("What was asked"),
         Table("What was asked", ASKED, [{"what": key, "value": value} for key, value in rows if value]),
     ]
+
+
+def _split(spec: StudySpec) -> str:
+    """`5 folds, stratified`."""
+    data, has_classes = spec.data, spec.learned.strata(np.zeros(0, np.int64)) is not None
+    parts = f"{data.folds} folds" if data.folds else f"{100 * (data.validation or 0):g} % for validation"
+    drawn = f"{parts}, drawn {data.repeats} times" if data.repeats > 1 else parts
+    how = data.split_by_column or data.split or ("stratified" if has_classes else "random")
+    return f"{drawn}, {HOW.get(how, how)}"
+
+
+def _targets(spec: StudySpec) -> str:
+    return f": {', '.join(spec.data.target)}" if spec.data.target else ""
 
 
 def data_name(spec: StudySpec) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial
 
 from hpo.analysis import Comparison, compare, headline, rank
+from hpo.data.archive import DAMAGE
 from hpo.errors import StudyError
 from hpo.files import check_new_file, new_file
 from hpo.registry import StoredStudy, StudySummary, place_of
@@ -22,7 +23,15 @@ from hpo.studies.lists import TrialList
 from hpo.studies.tables import best_table, study_table
 from hpo.tables import html
 from hpo.training.device import prepare_tensorflow
-from hpo.trials import CHECKPOINT_SECONDS, CURVES_FILE, PREDICTIONS_FILE, Trial
+from hpo.trials import (
+    CHECKPOINT_SECONDS,
+    CURVES_FILE,
+    PREDICTIONS_FILE,
+    VALIDATION_FILE,
+    Trial,
+    Validated,
+    read_validation,
+)
 from hpo.workers import run_workers
 
 if TYPE_CHECKING:
@@ -105,7 +114,7 @@ class Study(StoredStudy):
         return pd.read_csv(path)
 
     def predictions(self, number: int) -> np.ndarray[Any, Any]:
-        """What a trial of a final evaluation predicts for the test set: (samples, classes), float32.
+        """What a trial of a final evaluation makes of the test set: (samples, outputs), float32.
 
         Raises:
             StudyError: there is no such trial, or it has no predictions.
@@ -118,6 +127,22 @@ class Study(StoredStudy):
         with np.load(path, allow_pickle=False) as archive:
             found: np.ndarray[Any, Any] = archive["probabilities"]
         return found
+
+    def validated(self, number: int) -> Validated:
+        """Targets and outputs of validation samples, at most 20,000, of a trial that was the best so far.
+
+        Raises:
+            StudyError: there is no such trial, or it has kept none that can be read.
+        """
+        path = self._artifact(number, VALIDATION_FILE)
+        if path is None:
+            raise StudyError(place_of(self.name), f"there are no validation outputs of trial {number}")
+        try:
+            return read_validation(path)
+        except DAMAGE:
+            raise StudyError(
+                place_of(self.name), f"the validation outputs of trial {number} are damaged"
+            ) from None
 
     def compare(self) -> Comparison:
         """What every arm, or every configuration, has reached, and the verdicts on a comparison's arms."""

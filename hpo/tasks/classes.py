@@ -40,6 +40,7 @@ class MultiClass(Task):
         "log_loss",
         "brier",
     )
+    figures = ("confusion", "roc", "precision_recall")
     activation = "softmax"
     loss = "sparse_categorical_crossentropy"
 
@@ -103,6 +104,11 @@ class MultiClass(Task):
         """The outputs."""
         return outputs
 
+    def detections(self, y: Array, outputs: Array, names: Sequence[str]) -> dict[str, tuple[Array, Array]]:
+        """Each class against the others."""
+        shares = self.probabilities(outputs)
+        return {name: (y == index, shares[:, index]) for index, name in enumerate(names)}
+
     def described(self, outputs: Array, names: Sequence[str]) -> dict[str, Array]:
         """The most probable class, its probability, and all probabilities by class."""
         import numpy as np
@@ -134,6 +140,10 @@ class Binary(MultiClass):
         import numpy as np
 
         return np.hstack([1 - outputs, outputs])
+
+    def detections(self, y: Array, outputs: Array, names: Sequence[str]) -> dict[str, tuple[Array, Array]]:
+        """The second class: of the first the same is true, the other way round."""
+        return {names[1]: (y == 1, outputs[:, 0])}
 
     def _ranked(self, y: Array, shares: Array, weight: Array | None) -> dict[str, float]:
         from sklearn import metrics

@@ -26,6 +26,7 @@ class MultiLabel(Task):
     shown = ("val_accuracy", "f1", "val_loss", "train_seconds")
     epoch: ClassVar = {"accuracy": "BinaryAccuracy"}
     final = ("precision", "recall", "f1", "roc_auc", "average_precision", "log_loss", "brier")
+    figures = ("roc", "precision_recall")
     activation = "sigmoid"
     loss = "binary_crossentropy"
 
@@ -63,6 +64,10 @@ class MultiLabel(Task):
     def compared(self, y: Array, outputs: Array) -> dict[str, float]:
         """Accuracy."""
         return {"accuracy": float(((outputs >= THRESHOLD) == (y > THRESHOLD)).mean())}
+
+    def detections(self, y: Array, outputs: Array, names: Sequence[str]) -> dict[str, tuple[Array, Array]]:
+        """Each label."""
+        return {name: (y[:, index] == 1, outputs[:, index]) for index, name in enumerate(names)}
 
     def described(self, outputs: Array, names: Sequence[str]) -> dict[str, Array]:
         """The labels that are predicted, and the probability of each."""

@@ -24,6 +24,7 @@ class Regression(Task):
     shown = ("val_rmse", "val_mae", "r2", "train_seconds")
     epoch: ClassVar = {"rmse": "RootMeanSquaredError", "mae": "MeanAbsoluteError"}
     final = ("r2",)
+    figures = ("predicted", "residuals")
     activation = "linear"
     loss = "mean_squared_error"
     scales_targets = True

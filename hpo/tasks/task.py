@@ -17,8 +17,9 @@ class Task(ABC):
 
     `objective`: the metric that trials are judged by, unless a study says otherwise; `shown`: the final
     metrics that tables show then. `epoch`: what each epoch reports besides the loss, by names of Keras's
-    metrics. `final`: what is measured of a trained model. `activation` and `loss` are Keras's names;
-    `scales_targets` says whether the loss is taken of targets with mean 0 and standard deviation 1.
+    metrics. `final`: what is measured of a trained model. `figures`: what is drawn of targets and outputs, by
+    the names of `hpo.plots.FIGURES`. `activation` and `loss` are Keras's names; `scales_targets` says
+    whether the loss is taken of targets with mean 0 and standard deviation 1.
     """
 
     name: ClassVar[str]
@@ -26,6 +27,7 @@ class Task(ABC):
     shown: ClassVar[tuple[str, ...]]
     epoch: ClassVar[Mapping[str, str]]
     final: ClassVar[tuple[str, ...]]
+    figures: ClassVar[tuple[str, ...]]
     activation: ClassVar[str]
     loss: ClassVar[str]
     scales_targets: ClassVar[bool] = False
@@ -77,6 +79,13 @@ class Task(ABC):
     def probabilities(self, outputs: Array) -> Array | None:
         """Outputs as a probability for each class, (samples, classes); None if a sample has not one class."""
         return None
+
+    def detections(self, y: Array, outputs: Array, names: Sequence[str]) -> dict[str, tuple[Array, Array]]:
+        """What is found or missed, by name: whether each sample has it, and the probability that it has.
+
+        Both have shape (samples,); there are none of a task without probabilities.
+        """
+        return {}
 
     @abstractmethod
     def described(self, outputs: Array, names: Sequence[str]) -> dict[str, Array]:

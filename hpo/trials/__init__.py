@@ -10,8 +10,11 @@ from hpo.trials.attachments import (
     CURVES_FILE,
     MODEL_FILE,
     PREDICTIONS_FILE,
+    VALIDATION_FILE,
+    Validated,
     curves_file,
     predictions_file,
+    read_validation,
 )
 from hpo.trials.checkpoints import CHECKPOINT_SECONDS, Checkpoints, TrialCheckpoints
 from hpo.trials.outcome import Outcome, Replicate, StoppedError
@@ -24,12 +27,15 @@ __all__ = [
     "MODEL_FILE",
     "PREDICTIONS_FILE",
     "STATES",
+    "VALIDATION_FILE",
     "Checkpoints",
     "Outcome",
     "Replicate",
     "StoppedError",
     "Trial",
     "TrialCheckpoints",
+    "Validated",
     "curves_file",
     "predictions_file",
+    "read_validation",
 ]

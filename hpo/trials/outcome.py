@@ -19,7 +19,9 @@ class Replicate:
     """One training run of a trial: its seed, its fold (None without folds), its curve and final metrics.
 
     `confusion`: (classes, classes) counts of validation samples by true and predicted class.
-    `test_outputs`: the model's, (test samples, outputs), float32, of a final evaluation.
+    `validation_rows` and `validation_outputs`: some of the validation samples, by their rows in the training
+    data, and the model's outputs for them, (samples, outputs), float32. `test_outputs`: those
+    for the test samples, of a final evaluation.
     """
 
     seed: int
@@ -27,6 +29,8 @@ class Replicate:
     curve: list[dict[str, float]] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
     confusion: np.ndarray[Any, Any] | None = None
+    validation_rows: np.ndarray[Any, Any] | None = None
+    validation_outputs: np.ndarray[Any, Any] | None = None
     test_outputs: np.ndarray[Any, Any] | None = None
 
 

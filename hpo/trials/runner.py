@@ -20,12 +20,12 @@ from hpo.models.file import model_bytes
 from hpo.models.keys import compile_key, network_key
 from hpo.models.mlp import Fit, Network, build
 from hpo.models.stock import stock_model
-from hpo.pictures import confusion_svg, curves_svg
+from hpo.pictures import PICTURES, confusion_svg, curves_svg
 from hpo.spec import METRICS, Hyperparameters, Objective, StudySpec
 from hpo.training.choice import AUTO, by_work
 from hpo.training.runs import Run
 from hpo.training.samples import Samples
-from hpo.trials.attachments import MODEL_FILE
+from hpo.trials.attachments import MODEL_FILE, VALIDATION_FILE, Validated, shown_places, validation_file
 from hpo.trials.card import card_of
 from hpo.trials.checkpoints import Checkpoints
 from hpo.trials.lockstep import Lockstep, ReplicateRun, loop_of_checkpoint
@@ -167,7 +167,7 @@ class TrialRunner:
     def _keepsakes(
         self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, replicates: list[ReplicateRun]
     ) -> dict[str, bytes]:
-        """Pictures of a trial's curves and confusion matrix, and the model of its first replicate."""
+        """Pictures of a trial, what it made of its validation samples, and its first replicate's model."""
         first, arm = replicates[0], trial.user_attrs.get("arm")
         title = f"{self.spec.name} #{trial.number}"
         if arm is not None:
@@ -177,9 +177,27 @@ class TrialRunner:
         title = f"{title}: validation samples"
         if counts and (confusion := confusion_svg(np.sum(counts, axis=0), self.dataset.names, title)):
             found["confusion.svg"] = confusion
+        validated = self._validated(replicates)
+        for name in filter(PICTURES.__contains__, self.dataset.task.figures):
+            found[f"{name}.svg"] = PICTURES[name](validated.y, validated.outputs, validated.names, title)
         card = card_of(self.spec, self.dataset, trial.number, arm, hyperparameters, first)
         model = model_bytes(self.stock_model(first, hyperparameters), card)
-        return {name: text.encode() for name, text in found.items()} | {MODEL_FILE: model}
+        files = {VALIDATION_FILE: validation_file(validated), MODEL_FILE: model}
+        return {name: text.encode() for name, text in found.items()} | files
+
+    def _validated(self, replicates: list[ReplicateRun]) -> Validated:
+        rows = [r.validation_rows for r in replicates if r.validation_rows is not None]
+        outputs = [r.validation_outputs for r in replicates if r.validation_outputs is not None]
+        sizes, whole = list(map(len, rows)), np.concatenate(rows)
+        return Validated(
+            y=self.dataset.y[whole],
+            outputs=np.concatenate(outputs),
+            seed=np.repeat([r.seed for r in replicates], sizes),
+            fold=np.repeat([-1 if r.fold is None else r.fold for r in replicates], sizes),
+            row=whole,
+            names=self.dataset.names,
+            total=sum(len(self._samples(r.fold, 1)) for r in replicates),
+        )
 
     def stock_model(self, replicate: ReplicateRun, hyperparameters: Hyperparameters) -> keras.Model:
         """A model of Keras's own layers with a run's present weights."""
@@ -299,6 +317,9 @@ class TrialRunner:
                 of_test |= task.measured(self._test_set.y, predicted, self._test_set.weight)
                 measured |= {f"test_{name}": value for name, value in of_test.items()}
             replicate.confusion = task.confusion(y, outputs)
+            places = shown_places(len(y), replicates=len(replicates))
+            replicate.validation_rows = validation.rows[places]
+            replicate.validation_outputs = outputs[places].astype(np.float32)
             replicate.metrics = {name: value for name, value in measured.items() if math.isfinite(value)}
             for name, value in measured.items():
                 if not math.isfinite(value):

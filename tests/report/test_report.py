@@ -25,6 +25,7 @@ from hpo.dashboard.publishing import publish
 from hpo.data import load_test
 from hpo.errors import DataError
 from hpo.report import compose
+from hpo.spec.parts import Data
 from hpo.studies.final import create_final, summarise_final
 from hpo.tables.markdown import escaped
 from hpo.tables.numbers import with_spread
@@ -365,7 +366,7 @@ def test_the_result_comes_first_and_the_name_stands_once_on_top(tmp_path: Path) 
     headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
     assert headings == [
         *("Report: comparison", "Conclusions", "Results", "Differences to plain", "What was asked"),
-        *("Pictures", "On the test set", "How it was done"),
+        *("Pictures", "On the validation samples", "On the test set", "How it was done"),
     ]
     assert text.index("Why it is done.") < text.index("Conclusions")
     assert (Page(page).count("h1"), Page(page).count("h2")) == (1, 0)
@@ -547,8 +548,8 @@ def test_note_and_graphs_are_on_the_studies_in_the_dashboard(
 ) -> None:
     _, out = reported
     for name, keys in {
-        "comparison": {"hpo-differences", "hpo-times", "hpo-curves"},
-        "search": {"hpo-history", "hpo-curves"},
+        "comparison": {"hpo-differences", "hpo-times", "hpo-curves", "hpo-validation-confusion"},
+        "search": {"hpo-history", "hpo-curves", "hpo-validation-confusion"},
     }.items():
         study = hpo.open_study(
             name,
@@ -684,12 +685,12 @@ def test_a_final_evaluation_can_be_reported_itself(
 def test_test_data_that_cannot_be_had_is_said(
     final: tuple[hpo.Study, hpo.Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(name: str) -> None:
-        raise DataError(f"data set {name}", "a source must deliver it")
+    def gone(data: Data, *, task: str | None) -> None:
+        raise DataError(f"data set {data.name}", "a source must deliver it")
 
     monkeypatch.setattr("hpo.registry.stored.load_test", gone)
     text, _ = written(final[0], out=tmp_path)
-    assert "No confusion matrix and no examples: data set digits: a source must deliver it." in text
+    assert "No pictures of predictions: data set digits: a source must deliver it." in text
     assert tables(text)["On the test set"]
 
 

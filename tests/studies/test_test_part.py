@@ -160,7 +160,7 @@ def test_the_report_shows_no_predictions_beside_other_test_data(tmp_path: Path) 
     assert "Confusion matrix of" in reported(final)
     write(tmp_path, **OTHER_TEST)
     text = reported(final)
-    assert f"No confusion matrix and no examples: data {tmp_path}/own.npz: {CHANGED}." in text
+    assert f"No pictures of predictions: data {tmp_path}/own.npz: {CHANGED}." in text
     assert "Confusion matrix of" not in text
     write(tmp_path, x_test=X[30:] + 1)
     assert "Confusion matrix of" not in reported(final)
@@ -217,7 +217,7 @@ def test_predictions_of_version_0_1_are_held_against_the_accuracy_that_was_measu
     write(tmp_path, **OTHER_TEST)
     for _ in range(2):
         text = reported(final)
-        assert "No confusion matrix and no examples: the test data has changed since the evaluation." in text
+        assert "No pictures of predictions: the test data has changed since the evaluation." in text
         assert "Confusion matrix of" not in text
         # This does not make the data of today those of the evaluation.
         assert quick("resume", final.name, folder=tmp_path).returncode == 0

@@ -1,4 +1,4 @@
-"""What is kept of a trial that is the best so far: pictures of its curves and confusions, and its model."""
+"""What is kept of a trial that is the best so far: pictures, its answers to validation samples, its model."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from hpo import Study, StudySpec, create_study, open_study, predict
+from hpo import Study, StudyError, StudySpec, create_study, open_study, predict
 from hpo.data import stratified_split
-from hpo.pictures import confusion_svg, curves_svg
+from hpo.pictures import confusion_svg, curves_svg, predicted_svg
 from hpo.storage.artifacts import artifacts_of
+from hpo.trials.attachments import shown_places
 from tests.tiny_studies import worker_of
 
-ALL = {"curves.csv", "curves.svg", "confusion.svg", "model.keras"}
+ALL = {"curves.csv", "curves.svg", "confusion.svg", "validation.npz", "model.keras"}
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "<script>alert('&\"')</script>\x00\x1b\ud800]]>"
 TABLE: dict[str, Any] = {
@@ -155,7 +156,10 @@ def test_hostile_names_are_text() -> None:
 
 
 def test_runs_of_different_lengths_gaps_and_nothing_at_all_can_be_drawn() -> None:
-    curve = [{"loss": value, "val_loss": 1.0} for value in (3.0, math.nan, 1.0, math.inf, 0.5)]
+    curve = [
+        {"loss": value, "val_loss": 1.0, "accuracy": math.nan}
+        for value in (3.0, math.nan, 1.0, math.inf, 0.5)
+    ]
     root = ElementTree.fromstring(curves_svg([curve, curve[:3]], "gaps").encode())
     loss, val_loss, accuracy, _ = (path.attrib["d"] for path in root.iter(f"{SVG}path"))
     assert loss.count("M") == 3
@@ -171,3 +175,60 @@ def test_more_classes_than_can_be_read_are_not_drawn() -> None:
     names = [str(index) for index in range(26)]
     assert confusion_svg(np.eye(26, dtype=int), names, "many") is None
     assert confusion_svg(np.eye(25, dtype=int), names[:25], "some") is not None
+
+
+# ------------------------------------------------------------------------------- what was made of samples
+
+
+def test_validation_samples_and_outputs_are_kept_and_give_the_recorded_metrics(kept: Study) -> None:
+    trial = kept.best
+    found, rows = kept.validated(trial.number), validation(kept)
+    assert found.total == len(found.y) == 2 * len(rows)
+    assert found.row.tolist() == [*rows, *rows]
+    assert found.y.tolist() == kept.load_data().y[found.row].tolist()
+    assert set(found.fold) == {-1}
+    assert found.names == kept.load_data().names
+    for replicate in trial.replicates:
+        own = found.seed == replicate["seed"]
+        accuracy = np.mean(found.outputs[own].argmax(axis=1) == found.y[own])
+        assert accuracy == pytest.approx(replicate["val_accuracy"], abs=1e-6)
+    with pytest.raises(StudyError, match="there are no validation outputs of trial 99"):
+        kept.validated(99)
+
+
+def test_damaged_outputs_are_told(tmp_path: Path) -> None:
+    study = run(tmp_path, space={"learning_rate": [0.05], "dropout": [0.1]})
+    files(study, 0)["validation.npz"].write_bytes(b"PK damaged")
+    with pytest.raises(StudyError, match="the validation outputs of trial 0 are damaged"):
+        study.validated(0)
+
+
+def test_of_many_samples_some_of_every_replicate_are_kept_evenly() -> None:
+    assert shown_places(7, replicates=3).tolist() == [*range(7)]
+    places = shown_places(1_000_000, replicates=3)
+    assert len(places) == 6666
+    assert (places[0], places[-1]) == (0, 999_999)
+    assert set(np.diff(places)) <= {150, 151}
+
+
+def test_a_regression_keeps_a_picture_of_what_is_predicted_against_what_is_true(tmp_path: Path) -> None:
+    space = {"learning_rate": [0.01], "dropout": [0.0]}
+    study = run(tmp_path, data={"name": "diabetes", "folds": 3}, seeds=1, space=space)
+    found = files(study, 0)
+    assert found.keys() == {"curves.csv", "curves.svg", "predicted.svg", "validation.npz", "model.keras"}
+    root = ElementTree.parse(found["predicted.svg"]).getroot()
+    (path,) = root.iter(f"{SVG}path")
+    samples = len(study.load_data())
+    assert path.attrib["d"].count("M") == samples  # each is validated in one fold
+    validated = study.validated(0)
+    assert validated.outputs.shape == validated.y.shape == (samples, 1)
+    assert sorted(validated.row) == [*range(samples)]
+    assert set(validated.fold) == {0, 1, 2}
+
+
+def test_quantities_of_any_size_and_name_are_drawn() -> None:
+    y = np.array([[178_000.0, 1.0], [54.3, math.nan], [90_000.0, 3.0]])
+    root = ElementTree.fromstring(predicted_svg(y, y, [HOSTILE, "b"], HOSTILE).encode())
+    both, one = (path.attrib["d"] for path in root.iter(f"{SVG}path"))
+    assert (both.count("M"), one.count("M")) == (3, 2)
+    assert "200000" in [text.text for text in root.iter(f"{SVG}text")]
