@@ -287,6 +287,16 @@ def test_a_trial_judged_by_its_best_epoch_goes_on_with_that_epoch_s_weights(
     assert metrics[0]["best_epoch"] < len(reported)
 
 
+@pytest.mark.parametrize("name", ["breast_cancer", "diabetes"])
+def test_a_trial_on_a_table_goes_on_with_the_statistics_of_its_folds(name: str) -> None:
+    spec = spec_of(data={"name": name, "folds": 2}, seeds=1)
+    dataset = load_train(spec.data)
+    if dataset.task.objective != spec.objective.metric:
+        spec = spec_of(data=spec.data, seeds=1, task=dataset.task_name)
+    processes = TrialRunner(spec, dataset), TrialRunner(spec, dataset)
+    assert_goes_on(processes, of_case("dropout"))
+
+
 def of_case(case: str) -> Hyperparameters:
     base = {"hidden_units": [12], "learning_rate": 0.1, "batch_size": 64, "epochs": EPOCHS}
     return Hyperparameters(**(base | CASES[case]))
@@ -306,7 +316,7 @@ def assert_goes_on(processes: tuple[TrialRunner, TrialRunner], h: Hyperparameter
     direction = first.spec.objective.direction
     trial = optuna.create_study(direction=direction).ask()
     whole = result_of(train(first, h, trial, Kept()), trial)
-    longest = max(len(replicate) for replicate in _lengths(whole))
+    longest = max(row["epoch"] for row in json.loads(whole)[3])
     for stop_after in range(longest):
         trial = optuna.create_study(direction=direction).ask()
         stopped = Kept(stop_after=stop_after)
