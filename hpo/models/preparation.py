@@ -22,9 +22,6 @@ from hpo.spec import Hyperparameters
 
 # Where numbers are drawn in: x / sqrt(1 + (x / 3)^2) stays below 3.
 SMOOTH_CLIP = 3.0
-# Levels up to which an embedding is a product with one-hot columns: XLA's gradient of a lookup takes each row
-# of a batch in turn (5 categories of 150 levels, batch 256: MICROS µs a step, as products MICROS2).
-MOST_BY_PRODUCT = 512
 # Of what is no date, the seconds, as pandas has them, are the least integer.
 SECONDS_A_DAY, LEAST_DAYS = 86_400.0, -1e12
 # 2 pi as two numbers. Keras makes float32 of each number that a model is written with, which must not change
@@ -187,24 +184,13 @@ def _to_normal(numbers: Any, knots: Any, heights: Any) -> Any:
 
 
 def _embedded(slots: Any, form: Form, embeddings: Any) -> Any:
-    """Each embedded category's rows of `embeddings`, side by side; zeros for a level that is not known."""
-    parts, start = [], 0
-    for place, index in enumerate(form.embedded):
-        levels, slot = form.layout.levels[index], slots[:, place : place + 1]
-        # The first row is the unknown level's.
-        rows = embeddings[start + 1 : start + levels + 1]
-        start += levels + 1
-        if levels <= MOST_BY_PRODUCT:
-            parts.append(ops.matmul(_is_level(slot, levels), rows))
-        else:
-            found = ops.take(rows, ops.maximum(slot[:, 0] - 1, 0), axis=0)
-            parts.append(found * ops.cast(slot > 0, "float32"))
-    return _beside(parts)
-
-
-def _is_level(slot: Any, levels: int) -> Any:
-    """(rows, levels), 1 at the level in a slot, (rows, 1), and 0 elsewhere."""
-    return ops.cast(ops.equal(slot, np.arange(1, levels + 1, dtype=np.int32)), "float32")
+    """Each embedded category's row of `embeddings`, side by side; zeros for a level that is not known."""
+    counts = [form.layout.levels[index] + 1 for index in form.embedded]
+    starts = np.cumsum([0, *counts])[:-1].astype(np.int32)
+    rows = ops.take(embeddings, slots + starts, axis=0)
+    # The first row of each is the unknown level's.
+    known = ops.cast(ops.expand_dims(slots > 0, -1), "float32")
+    return ops.reshape(rows * known, (-1, len(form.embedded) * form.embedding_width))
 
 
 @dataclass(frozen=True, eq=False)
