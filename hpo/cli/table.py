@@ -107,12 +107,10 @@ def _refusal(dataset: Dataset, data: Data) -> list[str]:
 
 def _facts(dataset: Dataset, test: Dataset | None, data: Data, *, has_target: bool) -> dict[str, Any]:
     """What is said of the table as a whole."""
-    from hpo.data import targets_of_bundled
-
     facts: dict[str, Any] = {"rows": len(dataset), "columns": len(dataset.columns)}
     if has_target:
         facts |= {
-            "target": ", ".join(data.target or targets_of_bundled(data.name)),
+            "target": ", ".join(dataset.target),
             "task": dataset.task_name,
             "digest": dataset.digest,
             "test_rows": 0 if test is None else len(test),

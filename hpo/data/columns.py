@@ -8,7 +8,8 @@ known; a date is parted. So a table is an array as any other, and what is fitted
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,8 @@ Array = np.ndarray[Any, Any]
 
 # The level of a category where there is none.
 GAP = ""
+# How a category is written that is text in its file.
+TEXT = "text"
 UNKNOWN = -1
 # A text column with more levels than this, and than half as many as it has rows, is no category.
 MOST_LEVELS = 50
@@ -63,7 +66,8 @@ class Column:
     """One column of a table, as the model takes it.
 
     `levels` of a category, in the order of their indices, "" for none; `has_gaps`: some training rows have no
-    value; `has_hours`: dates have times of day.
+    value; `has_hours`: dates have times of day. `written`: of dates that are text their format, of categories
+    that are text "text", else empty: another file's must be read alike, though it might look otherwise.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Column:
     levels: tuple[str, ...] = ()
     has_gaps: bool = False
     has_hours: bool = False
+    written: str = ""
 
     @property
     def periods(self) -> tuple[float, ...]:
@@ -244,7 +249,7 @@ def _of_text(text: pd.Series[Any], name: str, place: str) -> Column:
         got = in_row(text, not_numbers)
         raise DataError(where, "must be numbers, as most of it is", got=got, remedy=remedy)
     if (form := date_format(text)) is not None:
-        return _date(pd.to_datetime(text, format=form), name, has_gaps)
+        return replace(_date(pd.to_datetime(text, format=form), name, has_gaps), written=form)
     if len(odd := _no_dates(distinct)):
         remedy = "Correct it, leave it empty, or name the column in data.categories or data.drop."
         got = in_row(text, text.isin(odd).to_numpy())
@@ -256,7 +261,7 @@ def _of_text(text: pd.Series[Any], name: str, place: str) -> Column:
         rule = "must be numbers, dates or categories, and this is free text or an identifier"
         remedy = f'Leave it out: drop = ["{name}"].'
         raise DataError(where, rule, got=f"{levels} values in {len(text)} rows", remedy=remedy)
-    return _category(text, name)
+    return replace(_category(text, name), written=TEXT)
 
 
 def _has_marks(distinct: pd.Series[Any]) -> bool:
@@ -306,7 +311,7 @@ def _numbers(series: pd.Series[Any], column: Column, place: str) -> Array:
         coded: Array = codes.astype(np.float32)[:, np.newaxis]
         return coded
     if column.kind == "date":
-        return date_parts(days(series, place), column.periods)
+        return date_parts(days(series, place, column.written), column.periods)
     if is_number(series):
         values = series.to_numpy(np.float64, na_value=np.nan)
     else:
@@ -329,27 +334,29 @@ def _raw(series: pd.Series[Any], column: Column, place: str) -> Array:
     if column.kind == "category":
         text: Array = as_text(series).fillna(GAP).to_numpy(object)
         return text[:, np.newaxis]
-    known = days(series, f"{place}: column {column.name!r}")
+    known = days(series, f"{place}: column {column.name!r}", column.written)
     there = np.isfinite(known)
     seconds = np.full(len(known), NO_DATE)
     seconds[there] = np.rint(known[there] * SECONDS_A_DAY)
     return seconds[:, np.newaxis]
 
 
-def days(series: pd.Series[Any], place: str) -> Array:
-    """Dates as days since 1970, float64, NaN where there is none. Raises DataError for what is no date."""
+def days(series: pd.Series[Any], place: str, form: str = "") -> Array:
+    """Dates as days since 1970, float64, NaN where there is none. Raises DataError for what is no date.
+
+    `form` is the format of those that are text, by default the one in which all of them are dates.
+    """
     import pandas as pd
 
     if not pd.api.types.is_datetime64_any_dtype(series):
         text = as_text(series)
-        form = date_format(text)
-        if form is None and text.notna().any():
-            wrong = pd.to_datetime(text, format="ISO8601", errors="coerce").isna() & text.notna()
-            got = in_row(text, (wrong if wrong.any() else text.notna()).to_numpy())
-            raise DataError(
-                place, "must be dates, all written alike", got=got, remedy="Write them as 2026-11-28."
-            )
-        series = pd.to_datetime(text, format=form)
+        form = form or date_format(text) or DATE_FORMATS[0]
+        dates = pd.to_datetime(text, format=form, errors="coerce")
+        if (wrong := dates.isna() & text.notna()).any():
+            rule, got = "must be dates, all written alike", in_row(text, wrong.to_numpy())
+            shown = "2026-11-28" if form == DATE_FORMATS[0] else date(2026, 11, 28).strftime(form)
+            raise DataError(place, rule, got=got, remedy=f"Write them as {shown}.")
+        series = dates
     if series.dt.tz is not None:
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
     # Whole ones, which an exported model takes.

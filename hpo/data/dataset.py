@@ -27,7 +27,7 @@ class Dataset:
     dtype and bytes of the arrays, and of a table what its columns are. `weight`, `groups` and `times`,
     (samples,), are None where there are none: how much each sample counts, which belong together, and when
     they are of. `said`: why the targets were taken for this task. `doubts`: what its numbers lose
-    in float32, a line each.
+    in float32, a line each. `target`: a table's columns that are predicted.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Dataset:
     times: Array | None = None
     said: str = ""
     doubts: tuple[str, ...] = ()
+    target: tuple[str, ...] = ()
 
     @property
     def task(self) -> Task:
@@ -91,6 +92,7 @@ class Dataset:
             groups=taken(self.groups),
             times=taken(self.times),
             said=self.said,
+            target=self.target,
             doubts=self.doubts,
         )
 
@@ -110,6 +112,7 @@ def make_dataset(
     groups: Array | None = None,
     times: Array | None = None,
     said: str = "",
+    target: tuple[str, ...] = (),
     doubts: tuple[str, ...] = (),
 ) -> Dataset:
     """A Dataset with its digest; `x_sha256` spares hashing an `x` whose bytes were just checked."""
@@ -124,5 +127,19 @@ def make_dataset(
         array.setflags(write=False)
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Dataset(
-        name, x, y, classes, scale, digest, class_names, task, columns, weight, groups, times, said, doubts
+        name,
+        x,
+        y,
+        classes,
+        scale,
+        digest,
+        class_names,
+        task,
+        columns,
+        weight,
+        groups,
+        times,
+        said,
+        doubts,
+        target,
     )

@@ -77,7 +77,7 @@ def fitted(x: Array, columns: Sequence[Column], *, scaling: str, min_level_count
     elif count:
         fill = np.nanmean(numbers, axis=0)
     # Whatever is not known to vary is 0, and stays 0 if it does later.
-    varies = spread > 1e-7 * np.maximum(1.0, np.abs(centre))
+    varies = spread > np.maximum(1e-7 * np.abs(centre), np.finfo(np.float32).tiny)
     scale = np.divide(1.0, spread, out=np.zeros(count), where=varies)
     floats = [array.astype(np.float32) for array in (fill, centre, scale, knots, heights)]
     return Statistics(*floats, *[_slots(x, layout, min_level_count)])

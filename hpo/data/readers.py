@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,8 @@ from hpo.files import expanded
 from hpo.tasks import TASKS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hpo.data.labels import Learned
     from hpo.spec.parts import Data
 
@@ -130,7 +133,8 @@ class Bundled(TableReader):
 
     def table(self, data: Data, folder: Path | None = None) -> tuple[TableSet, Data]:
         name = data.name
-        return TableSet(name, partial(read_bundled, name)), _aimed(data, targets_of_bundled(name))
+        table = TableSet(name, partial(read_bundled, name), _test_file(data))
+        return table, _aimed(data, targets_of_bundled(name))
 
 
 class OpenML(TableReader):
@@ -144,7 +148,7 @@ class OpenML(TableReader):
 
     def table(self, data: Data, folder: Path | None = None) -> tuple[TableSet, Data]:
         frame, targets = read_openml(data.name, folder or data_dir())
-        return TableSet(data.name, lambda: frame), _aimed(data, targets)
+        return TableSet(data.name, lambda: frame, _test_file(data)), _aimed(data, targets)
 
 
 class Table(TableReader):
@@ -159,9 +163,8 @@ class Table(TableReader):
         _check_file(name, "table")
 
     def table(self, data: Data, folder: Path | None = None) -> tuple[TableSet, Data]:
-        path, test = found(data.name), data.test
-        read_test = partial(read_table, found(test), data) if isinstance(test, str) else None
-        return TableSet(str(path), partial(read_table, path, data), read_test), data
+        path = found(data.name)
+        return TableSet(str(path), partial(read_table, path, data), _test_file(data)), data
 
 
 class ArraysReader(Reader):
@@ -273,6 +276,14 @@ def found(name: str) -> Path:
     if path.name and not _is_there(path) and _is_there(elsewhere := data_dir() / path.name):
         return elsewhere
     return path
+
+
+def _test_file(data: Data) -> Callable[[Sequence[str]], pd.DataFrame] | None:
+    """What reads a test part that is a file of its own."""
+    if not isinstance(data.test, str):
+        return None
+    path = found(data.test)
+    return lambda text: read_table(path, data, text=text)
 
 
 def _aimed(data: Data, targets: tuple[str, ...]) -> Data:

@@ -75,8 +75,11 @@ def held_out(dataset: Dataset, data: Data, *, fraction: float) -> Split:
     y, count = _strata(dataset, data), len(dataset)
     if data.split_by_column == "time":
         order = _by_time(dataset, data)
-        end = count - _held_out(np.arange(count), fraction)
-        return _whole(np.sort(order[:end]), np.sort(order[end:]), dataset)
+        later = order[count - _held_out(order, fraction) :]
+        # Rows of the same moment validate too.
+        times = dataset.times
+        assert times is not None
+        return _in_time(order, np.flatnonzero(times >= times[later].min()), dataset)
     if data.split_by_column == "group":
         groups = _groups(dataset, data, least=2)
         splitter = GroupShuffleSplit(n_splits=1, test_size=fraction, random_state=data.seed)
@@ -105,7 +108,7 @@ def _folds(dataset: Dataset, data: Data, *, folds: int, seed: int) -> list[Split
     if data.split_by_column == "time":
         order = _by_time(dataset, data)
         parts = TimeSeriesSplit(n_splits=folds).split(rows)
-        return [_whole(np.sort(order[train]), np.sort(order[later]), dataset) for train, later in parts]
+        return [_in_time(order[train], order[later], dataset) for train, later in parts]
     splitter = KFold(n_splits=folds, shuffle=True, random_state=seed)
     return [_whole(a, b, dataset) for a, b in splitter.split(rows)]
 
@@ -131,6 +134,13 @@ def _by_time(dataset: Dataset, data: Data) -> np.ndarray:
     if dataset.times is None:
         raise DataError("data.time", "needs a table with such a column", got=data.time)
     return np.argsort(dataset.times, kind="stable")
+
+
+def _in_time(train: np.ndarray, later: np.ndarray, dataset: Dataset) -> Split:
+    """Rows that train, of these those before any of the `later` ones: not one of the same moment."""
+    assert dataset.times is not None
+    times = dataset.times
+    return _whole(np.sort(train[times[train] < times[later].min()]), np.sort(later), dataset)
 
 
 def _whole(train: np.ndarray, validation: np.ndarray, dataset: Dataset) -> Split:

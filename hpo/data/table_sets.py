@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from hpo.data.columns import Array, Column, as_text, columns_of, days, encoded, in_row, is_number, listed
+from hpo.data.columns import (
+    TEXT,
+    Array,
+    Column,
+    as_text,
+    columns_of,
+    days,
+    encoded,
+    in_row,
+    is_number,
+    listed,
+)
 from hpo.data.dataset import Dataset, make_dataset
 from hpo.data.doubts import lost_digits
 from hpo.data.splits import held_out
@@ -25,14 +36,15 @@ Part = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class TableSet:
-    """A table that a study names: `read()` gives its rows, `read_test()` those of a test part in a file.
+    """A table that a study names: `read()` gives its rows, `read_test(text)` those of a test part in
+    a file, some of whose columns are text.
 
     `place` names it to people. One of several of a kind is the table of a file, others come with packages.
     """
 
     place: str
     read: Callable[[], pd.DataFrame]
-    read_test: Callable[[], pd.DataFrame] | None = None
+    read_test: Callable[[Sequence[str]], pd.DataFrame] | None = None
 
     def load(self, data: Data, *, task: str | None, part: Part) -> Dataset:
         """A part of the table as a study declares it.
@@ -50,14 +62,19 @@ class TableSet:
         features = _features(frame, data, self.place)
         columns = columns_of(features, categories=data.categories or (), place=self.place)
         if part == "test" and self.read_test is not None:
-            rows = self.read_test()
+            are_text = [column.name for column in columns if column.written == TEXT]
+            are_text += [name for name in data.target if not is_number(frame[name])]
+            rows = self.read_test(are_text)
             place = f"{self.place}: test part"
             target = _chosen(rows, data.target, place, "target")
             x, y = encoded(rows, columns, place=place), like(target, learned, place=place)
+            # It is not split: it needs neither groups nor times.
+            data = data.model_copy(update={"group": None, "time": None})
             return self._made(x, learned, data, rows, columns, y=y)
         x = encoded(features, columns, place=self.place)
         whole = self._made(x, learned, data, frame, columns, doubts=_lost_digits(features, columns))
         if not isinstance(data.test, float):
+            assert part == "train"
             return whole
         kept, aside = held_out(whole, data, fraction=data.test)
         return whole.part(kept if part == "train" else aside)
@@ -116,6 +133,7 @@ class TableSet:
             groups=_groups(rows, data.group, self.place),
             times=_times(rows, data.time, self.place),
             said=learned.said,
+            target=tuple(data.target or ()),
             doubts=doubts,
         )
 

@@ -48,10 +48,11 @@ def is_table(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def read_table(path: Path, data: Data | None = None) -> pd.DataFrame:
+def read_table(path: Path, data: Data | None = None, *, text: Sequence[str] = ()) -> pd.DataFrame:
     """The table in a file, its columns named as the file names them.
 
-    `data` may say how a CSV file is written; what it does not say is told from the file.
+    `data` may say how a CSV file is written; what it does not say is told from the file. `text`: columns that
+    are text, whatever they look like.
 
     Raises:
         DataError: the file is not there, is no table, or does not fit into memory.
@@ -59,7 +60,7 @@ def read_table(path: Path, data: Data | None = None) -> pd.DataFrame:
     try:
         _check_memory(path)
         is_parquet = path.name.lower().endswith(PARQUET_SUFFIXES)
-        frame = _read_parquet(path) if is_parquet else _read_csv(path, data)
+        frame = _read_parquet(path) if is_parquet else _read_csv(path, data, text)
     except FileNotFoundError:
         raise DataError(str(path), "must be an existing file") from None
     except IsADirectoryError:
@@ -127,7 +128,7 @@ def _frame(table: Any, **options: Any) -> pd.DataFrame:
     return frame
 
 
-def _read_csv(path: Path, data: Data | None) -> pd.DataFrame:
+def _read_csv(path: Path, data: Data | None, text_columns: Sequence[str]) -> pd.DataFrame:
     head = _head(path, is_known=bool(data and data.encoding))
     encodings = [data.encoding] if data and data.encoding else _encodings(head)
     for encoding in encodings:
@@ -142,7 +143,8 @@ def _read_csv(path: Path, data: Data | None) -> pd.DataFrame:
             rule = "must be neither the decimal mark nor a quote or the end of a line"
             raise DataError("data.separator", rule, got=separator)
         try:
-            return _parsed(path, encoding, separator, decimal, has_quotes='"' in text)
+            has_quotes = '"' in text
+            return _parsed(path, encoding, separator, decimal, text_columns, has_quotes=has_quotes)
         except UnicodeError:
             continue
     remedy = 'Say data.encoding, as "cp1252" or "utf-16", or save it as UTF-8.'
@@ -151,9 +153,13 @@ def _read_csv(path: Path, data: Data | None) -> pd.DataFrame:
     )
 
 
-def _parsed(path: Path, encoding: str, separator: str, decimal: str, *, has_quotes: bool) -> pd.DataFrame:
+def _parsed(
+    path: Path, encoding: str, separator: str, decimal: str, text: Sequence[str], *, has_quotes: bool
+) -> pd.DataFrame:
     """The table in a CSV file of this form. Raises UnicodeError if it is in another encoding."""
-    types: dict[str, Any] = {}
+    import pyarrow as pa
+
+    types: dict[str, Any] = dict.fromkeys(text, pa.string())
     while True:
         try:
             frame = _parse(path, encoding, separator, decimal, types, newlines=has_quotes)
@@ -162,7 +168,7 @@ def _parsed(path: Path, encoding: str, separator: str, decimal: str, *, has_quot
             types |= mixed.types
     if decimal == ",":
         for index, column in enumerate(frame.columns):
-            _with_points(frame, index, is_mixed=column in types)
+            _with_points(frame, index, is_mixed=column in types and column not in text)
     return frame
 
 

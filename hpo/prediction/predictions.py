@@ -15,6 +15,7 @@ import numpy as np
 from hpo.data import is_image_shape
 from hpo.data.archive import DAMAGE, explain, read_arrays
 from hpo.data.tables import is_table
+from hpo.data.targets import Targets, like
 from hpo.errors import DataError, HpoError
 from hpo.files import expanded
 from hpo.prediction.images import image_files, read_images
@@ -309,11 +310,31 @@ def _labels(
     if key not in arrays:
         return None
     y, classes = arrays[key], len(predictor.class_names)
+    if predictor.class_names != tuple(map(str, range(classes))):
+        return _named_labels(place, y, count, predictor)
     if y.dtype.kind not in "iu" or y.size != count:
         raise DataError(place, "must be a class index for each sample", got=(str(y.dtype), y.shape))
     if y.min() < 0 or y.max() >= classes:
         raise DataError(place, f"labels must be 0..{classes - 1}", got=(int(y.min()), int(y.max())))
     return y.reshape(-1).astype(np.int64)
+
+
+def _named_labels(place: str, y: Array, count: int, predictor: Predictor) -> Array | None:
+    """Targets by the names of what the model has learned; None, and a warning, for others."""
+    import pandas as pd
+
+    learned = Targets(predictor.task.name, np.zeros(0), predictor.class_names)
+    columns = y.reshape(count, -1) if y.size and y.size % count == 0 else y
+    try:
+        if columns.shape[1:] == (len(predictor.class_names),) and predictor.task.strata(y) is not None:
+            indices: Array = columns.argmax(axis=1)
+            return indices
+        if columns.shape[:1] != (count,):
+            raise DataError(place, "must have a target for each sample", got=y.shape)
+        return like(pd.DataFrame(columns), learned, place=place)
+    except DataError as error:
+        logger.warning("no metrics: %s", error)
+        return None
 
 
 def _of_images(files: Sequence[Path], predictor: Predictor) -> _Samples:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpo.data.columns import raw
+from hpo.data.columns import TEXT, raw
 from hpo.data.tables import is_table, read_table
 from hpo.data.targets import Targets, like
 from hpo.errors import DataError
@@ -53,7 +53,8 @@ def table_of(given: Any, predictor: Predictor) -> TableRows:
         rule = "must be a table with the columns that the model takes"
         raise DataError(place, rule, remedy="Give it a CSV or Parquet file, or a frame.")
     else:
-        place, frame = str(given[0]), read_table(given[0])
+        are_text = [column.name for column in predictor.columns if column.written == TEXT]
+        place, frame = str(given[0]), read_table(given[0], text=are_text)
     values = raw(frame, predictor.columns, place=place)
     y, labelled = _known(frame, predictor, place)
     apart = (*predictor.target, *(column.name for column in predictor.columns))

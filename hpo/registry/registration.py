@@ -47,7 +47,8 @@ def check_data(spec: StudySpec, dataset: Dataset) -> None:
     if isinstance(spec, FinalSpec):  # which says everything, and declares nothing
         return
     for name in ("scaling", *OF_COLUMNS):
-        is_scaled = name == "scaling" and len(dataset.sample_shape) == 1
+        # Bytes are scaled to 0..1 already.
+        is_scaled = name == "scaling" and len(dataset.sample_shape) == 1 and dataset.scale == 1.0
         if not dataset.columns and not is_scaled and spec.sets(name):
             raise DataError(name, f"has no effect on {dataset.name}, which is no table")
 

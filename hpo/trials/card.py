@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hpo.data import Dataset
-from hpo.data.bundled import BUNDLED, targets_of_bundled
 from hpo.models.file import FORMAT, Card
 from hpo.spec import METRICS, Hyperparameters, StudySpec
 from hpo.trials.outcome import Replicate
@@ -37,12 +36,6 @@ def card_of(
         scale=dataset.scale,
         task=dataset.task_name,
         columns=dataset.columns,
-        target=_target(spec) if dataset.columns else (),
+        target=dataset.target,
         versions=versions("keras", "tensorflow"),
     )
-
-
-def _target(spec: StudySpec) -> tuple[str, ...]:
-    """The columns that are learned."""
-    name, target = spec.data.name, spec.data.target
-    return target or (targets_of_bundled(name) if name in BUNDLED else ())

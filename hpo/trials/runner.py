@@ -161,7 +161,11 @@ class TrialRunner:
         if progress.pruned:
             return ended(TrialState.PRUNED, reason=f"after epoch {len(progress.reported)}")
         # Of the best epoch too, whose weights were measured.
-        value = metrics[self.spec.objective.metric]
+        metric = self.spec.objective.metric
+        if (value := metrics.get(metric)) is None:
+            # A part without a class has no ROC AUC, one of a single sample no R2.
+            reason = f"{metric} is not defined for the validation samples of every fold"
+            return ended(TrialState.FAIL, reason=reason)
         return ended(TrialState.COMPLETE, value, keepsakes=keepsakes)
 
     def _keepsakes(

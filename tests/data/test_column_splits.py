@@ -134,3 +134,32 @@ def test_what_cannot_be_split_so_is_one_line(path: str, keys: dict[str, Any], li
         parts(path, **keys)
     assert line in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_rows_of_one_moment_stand_in_one_part(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "x": random.normal(size=90),
+            "day": np.repeat(np.arange(9), 10),
+            "ill": random.choice(["a", "b"], 90),
+        }
+    )
+    file = tmp_path / "days.csv"
+    frame.to_csv(file, index=False)
+    for how in ({"validation": 0.25}, {"folds": 4}):
+        dataset, found = parts(str(file), time="day", **how)
+        for train, validation in found:
+            assert dataset.times[train].max() < dataset.times[validation].min()
+    # Nothing is lost of a single split.
+    dataset, ((train, validation),) = parts(str(file), time="day", validation=0.25)
+    assert sorted([*train, *validation]) == list(range(90))
+    train, test = (load(data_of(str(file), time="day", test=0.25)) for load in (load_train, load_test))
+    assert (len(train), len(test)) == (60, 30)
+
+
+def test_a_test_file_needs_neither_groups_nor_times(path: str, tmp_path: Path) -> None:
+    other = tmp_path / "test.csv"
+    pd.read_csv(path).head(10).drop(columns=["patient"]).to_csv(other, index=False)
+    test = load_test(data_of(path, group="patient", test=str(other)))
+    assert (len(test), test.groups, test.times) == (10, None, None)

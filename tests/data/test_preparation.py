@@ -119,3 +119,9 @@ def test_columns_stand_where_the_layout_says() -> None:
     assert layout == Layout(numbers=(0, 1, 2, 3, 4, 5, 7), gaps=(0, 5), categories=(6,), levels=(2,))
     assert x[:, 0].tolist() == [1.0, pytest.approx(np.nan, nan_ok=True), 3.0]
     assert x[:, 7].tolist() == [1.0, 0.0, 1.0]
+
+
+def test_small_units_are_units_too() -> None:
+    x = np.random.default_rng(0).normal(1e-8, 3e-9, (100, 1)).astype(np.float32)
+    for scaling in ("standard", "robust"):
+        assert (x * of(x, scaling, NUMBERS[1:2]).scale).std() > 0.5

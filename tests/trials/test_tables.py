@@ -174,3 +174,21 @@ def test_rows_of_numbers_are_scaled_where_that_is_asked_for(tmp_path: Path) -> N
         spec = StudySpec(**keys, params={"scaling": scaling}, space={"learning_rate": [0.02]})
         found[scaling] = run(TrialRunner(spec, load_train(spec.data)), scaling=scaling).value
     assert found["standard"] > found["none"]
+
+
+def test_a_metric_that_a_fold_does_not_define_fails_in_words(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": np.arange(60.0), "day": np.arange(60), "ill": ["a", "b"] * 20 + ["a"] * 20})
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    spec = StudySpec(
+        name="t",
+        kind="search",
+        task="binary",
+        data={"name": str(tmp_path / "table.csv"), "target": "ill", "time": "day", "validation": 0.25},
+        objective={"metric": "roc_auc"},
+        trials=1,
+        space={"learning_rate": [0.02]},
+    )
+    outcome = run(TrialRunner(spec, load_train(spec.data)))
+    assert outcome.state == TrialState.FAIL
+    assert outcome.reason is not None
+    assert outcome.reason.startswith("roc_auc is not defined for the validation samples of every fold")
