@@ -127,7 +127,7 @@ def test_another_fold_has_its_own_statistics_and_compiles_nothing_new(path: str)
 
 
 @pytest.mark.parametrize("scaling", ["standard", "robust", "quantile", "none"])
-@pytest.mark.parametrize("loop", ["xla", "graph", "fit"])
+@pytest.mark.parametrize("loop", [pytest.param("xla", marks=pytest.mark.slow), "graph", "fit"])
 def test_every_loop_prepares_alike(path: str, scaling: str, loop: str) -> None:
     runner = runner_of(path, "binary")
     expected = run(runner, scaling=scaling, epochs=2, learning_rate=1e-4).replicates[0].curve
