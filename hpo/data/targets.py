@@ -144,7 +144,7 @@ def _check_classes(series: pd.Series, names: Sequence[str], task: str, place: st
         raise DataError(place, rule, got=f"{len(names)} in {len(series)} rows", remedy=remedy)
 
 
-def _quantities(columns: Sequence[pd.Series], place: str, *, vary: bool = True) -> Array:
+def _quantities(columns: Sequence[pd.Series], place: str) -> Array:
     y = np.empty((len(columns[0]), len(columns)), np.float32)
     for index, series in enumerate(columns):
         if not is_number(series):
