@@ -247,7 +247,7 @@ def _classes(dataset: Dataset, splits: Sequence[Split]) -> Iterator[str]:
     strata = dataset.task.strata(dataset.y)
     if strata is None:
         return
-    counts = np.bincount(strata, minlength=dataset.classes)
+    counts = np.array(dataset.class_counts)
     low, high = int(counts.argmin()), int(counts.argmax())
     share = counts[low] / len(dataset)
     if share < RAREST or counts[high] > MOST_IMBALANCE * max(1, counts[low]):

@@ -46,9 +46,8 @@ def outlined(dataset: Dataset) -> list[Outline]:
 
 def outlined_targets(dataset: Dataset) -> list[Outline]:
     """What is to be predicted: its classes, its labels, or its quantities."""
-    if dataset.task.strata(dataset.y) is not None:
-        counts = np.bincount(dataset.task.strata(dataset.y), minlength=dataset.classes)  # type: ignore[arg-type]
-        return [_of_levels("", "classes", dataset.names, counts, 0)]
+    if counts := dataset.class_counts:
+        return [_of_levels("", "classes", dataset.names, np.array(counts), 0)]
     named = zip(dataset.names, dataset.y.T, strict=True)
     return [_of_numbers(name, "number", values) for name, values in named]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -70,7 +70,7 @@ class TableSet:
             x, y = encoded(rows, columns, place=place), like(target, learned, place=place)
             # It is not split: it needs neither groups nor times.
             data = data.model_copy(update={"group": None, "time": None})
-            return self._made(x, learned, data, rows, columns, y=y)
+            return replace(self, place=place)._made(x, learned, data, rows, columns, y=y)
         x = encoded(features, columns, place=self.place)
         whole = self._made(x, learned, data, frame, columns, doubts=_lost_digits(features, columns))
         if not isinstance(data.test, float):
@@ -188,7 +188,7 @@ def _chosen(frame: pd.DataFrame, names: Sequence[str], place: str, key: str) -> 
 def _weight(frame: pd.DataFrame, name: str | None, place: str) -> Array | None:
     if name is None:
         return None
-    (series,) = (_chosen(frame, [name], place, "weight")[name],)
+    series = _chosen(frame, [name], place, "weight")[name]
     if not is_number(series):
         raise DataError(f"{place}: weight {name!r}", "must be numbers", got=str(series.iloc[0]))
     weight = series.to_numpy(np.float32, na_value=np.nan)

@@ -310,6 +310,10 @@ def _labels(
     if key not in arrays:
         return None
     y, classes = arrays[key], len(predictor.class_names)
+    has_classes = predictor.task.strata(y) is not None
+    if has_classes and y.shape == (count, classes):
+        of_rows: Array = y.argmax(axis=1)
+        return of_rows
     if predictor.class_names != tuple(map(str, range(classes))):
         return _named_labels(place, y, count, predictor)
     if y.dtype.kind not in "iu" or y.size != count:
@@ -324,14 +328,11 @@ def _named_labels(place: str, y: Array, count: int, predictor: Predictor) -> Arr
     import pandas as pd
 
     learned = Targets(predictor.task.name, np.zeros(0), predictor.class_names)
-    columns = y.reshape(count, -1) if y.size and y.size % count == 0 else y
+    width = 1 if predictor.task.strata(y) is not None else len(predictor.class_names)
     try:
-        if columns.shape[1:] == (len(predictor.class_names),) and predictor.task.strata(y) is not None:
-            indices: Array = columns.argmax(axis=1)
-            return indices
-        if columns.shape[:1] != (count,):
-            raise DataError(place, "must have a target for each sample", got=y.shape)
-        return like(pd.DataFrame(columns), learned, place=place)
+        if y.size != count * width:
+            raise DataError(place, "must have the model's targets for each sample", got=y.shape)
+        return like(pd.DataFrame(y.reshape(count, width)), learned, place=place)
     except DataError as error:
         logger.warning("no metrics: %s", error)
         return None

@@ -48,6 +48,8 @@ def table_of(given: Any, predictor: Predictor) -> TableRows:
         place, frame = "frame", given if hasattr(given, "iloc") else given.to_pandas()
         if not len(frame):
             raise DataError(place, "must have rows", got=0)
+        # As the columns of a study's frame are named.
+        frame = frame.set_axis(list(map(str, frame.columns)), axis=1)
     elif isinstance(given, np.ndarray) or not is_table(given[0].name):
         place = "samples" if isinstance(given, np.ndarray) else str(given[0])
         rule = "must be a table with the columns that the model takes"

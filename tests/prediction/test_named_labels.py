@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import hpo
@@ -30,5 +31,25 @@ def test_labels_are_known_by_their_names(tmp_path: Path, labels: np.ndarray) -> 
     assert predicted.labels.tolist() == classes.tolist()
     frame = hpo.predict(model, file)
     assert frame["label"].tolist() == [str(labels[index]) for index in classes]
-    np.savez(file, x_train=x, y_train=np.full(90, 7))
-    assert predictions(model, file).labels is None
+    np.savez(file, x_train=x, y_train=np.eye(3)[classes])
+    one_hot = predictions(model, file).labels
+    assert one_hot is not None
+    assert one_hot.tolist() == classes.tolist()
+    for unknown in (np.full(90, 7), np.ones((90, 2))):
+        np.savez(file, x_train=x, y_train=unknown)
+        assert predictions(model, file).labels is None
+
+
+def test_a_frame_whose_columns_are_numbers_is_predicted_as_it_was_trained(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(random.normal(size=(60, 3)))
+    target = pd.Series(np.where(frame[0] > 0, "yes", "no"), name="ill")
+    table = {"name": "frame", "kind": "search", "trials": 1, "data": {"validation": 0.2}}
+    table |= {"params": {"hidden_units": [4], "epochs": 2}, "space": {"learning_rate": [0.1]}}
+    study = hpo.create_study(
+        table, data=(frame, target), storage=f"sqlite:///{tmp_path}/hpo.db", artifact_dir=tmp_path / "kept"
+    )
+    worker_of(study).run(exit_when_idle=True)
+    predicted = hpo.predict(study.export(tmp_path / "m.keras"), frame)
+    assert set(predicted["class"]) <= {"yes", "no"}
+    assert len(predicted) == 60

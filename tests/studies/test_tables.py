@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from hpo.data import load_train, splits_of
+from hpo.spec import load
 from tests.command import Done, hpo, quick
 
 TABLES = Path(__file__).parents[2] / "studies" / "tables"
@@ -39,6 +45,22 @@ def test_an_example_reaches_what_it_is_for(tmp_path: Path, file: str) -> None:
     succeeded(hpo("run", TABLES / f"{file}.toml", folder=tmp_path))
     best = json.loads(quick("best", name, "--format", "json", folder=tmp_path).stdout)
     assert best["metrics"][metric] >= least
+
+
+@pytest.mark.slow
+def test_ten_lines_are_no_worse_than_a_scaled_logistic_regression_on_the_same_folds(tmp_path: Path) -> None:
+    study = load(TABLES / "breast-cancer.toml")
+    dataset = load_train(study.data)
+    line = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+    reached = [
+        line.fit(dataset.x[train], dataset.y[train]).score(dataset.x[later], dataset.y[later])
+        for train, later in splits_of(dataset, study.data)
+    ]
+    assert np.mean(reached) == pytest.approx(0.979, abs=0.0005)
+    succeeded(hpo("run", TABLES / "breast-cancer.toml", "--workers", "1", folder=tmp_path))
+    best = json.loads(quick("best", study.name, "--format", "json", folder=tmp_path).stdout)
+    # A row of 569 is 0.0018.
+    assert best["value"] >= np.mean(reached) - 0.001
 
 
 @pytest.mark.slow
