@@ -59,7 +59,7 @@ def settled(spec: StudySpec, dataset: Dataset) -> StudySpec:
     Raises:
         SpecError: it asks for metrics that the task has not.
     """
-    told = parse(to_table(spec) | {"task": dataset.task_name})
+    told = parse(to_table(spec) | {"task": dataset.task_name}, source=place_of(spec.name))
     return spec if spec.task is None and dataset.task_name == "multi-class" else told
 
 

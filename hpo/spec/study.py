@@ -133,7 +133,8 @@ class StudySpec(Model):
         for place, name in places.items():
             if name not in possible and any(name in task.metrics for task in TASKS.values()):
                 rule = f"must be one of task {self.task!r}"
-                remedy = f"It has {', '.join(possible)}."
+                takes = (other for other in possible if METRICS[other].is_objective or place[0] == "metrics")
+                remedy = f"It has {', '.join(takes)}."
                 raise RuleError(rule, *place, got=name, remedy=remedy)
         return self
 
