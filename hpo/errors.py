@@ -56,6 +56,10 @@ class DataError(HpoError):
     """A data set is unknown, cannot be had, or is damaged."""
 
 
+class ModelError(HpoError):
+    """A function of a person's own, or the model that it builds, breaks a rule."""
+
+
 class StorageError(HpoError):
     """The database or the artifact folder cannot be used."""
 

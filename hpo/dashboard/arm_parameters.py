@@ -39,7 +39,7 @@ class ArmSpace:
         effective = {arm.name: _plain(spec.hyperparameters_for(arm.params)) for arm in spec.arms}
         names = [
             name
-            for name in Hyperparameters.model_fields
+            for name in spec.vocabulary.names
             if len({repr(values[name]) for values in effective.values()}) > 1
         ]
         self._values = {arm: {name: values[name] for name in names} for arm, values in effective.items()}

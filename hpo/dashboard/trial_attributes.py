@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpo.spec import METRICS, Hyperparameters
+from hpo.spec import METRICS
 from hpo.storage import BulkReadingStorage
 from hpo.trials import COMPILED_ATTRIBUTE
 
@@ -35,8 +35,6 @@ def in_order(attributes: dict[str, Any]) -> dict[str, Any]:
     if len(rest.get("replicates") or ()) < 2:
         rest.pop("replicates", None)
     found = {name: rest.pop(name) for name in FIRST if name in rest}
-    for name in Hyperparameters.model_fields:
-        if hyperparameters.get(name) is not None:
-            found[name] = hyperparameters[name]
+    found |= {name: value for name, value in hyperparameters.items() if value is not None}
     found |= {name: rest.pop(name) for name in METRICS if name in rest}
     return found | rest

@@ -1,6 +1,6 @@
 """Hyperparameters to a compiled Keras MLP whose strengths are variables.
 
-What changes the network's shape is its key (`keys.network_key`). Learning rate, momentum, schedule, dropout
+What changes the network's shape is its key. Learning rate, momentum, schedule, dropout
 rate, L2 strength and seed are values of variables: one model serves every trial of a key, and one program of
 it every trial with batches of one size.
 """
@@ -8,14 +8,14 @@ it every trial with batches of one size.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from hpo.data import Column, Statistics
+from hpo.models.families import Family, Fit, Network, Signature, take
 from hpo.models.layers import (
     GRADIENT_PIECES,
     L2,
@@ -27,29 +27,15 @@ from hpo.models.layers import (
     WideDense,
 )
 from hpo.models.preparation import Form, Preparation
-from hpo.spec import Hyperparameters
-from hpo.tasks import TASKS, Task
+from hpo.models.stock import metrics_of, stock_model
+from hpo.spec import Hyperparameters, MlpHyperparameters
+from hpo.tasks import Task
 from hpo.training.runs import Trainer, variables_of
 from hpo.training.samples import Array
 
-# Of the weights that a level is embedded in, as they begin.
-EMBEDDING_SPREAD = 0.5
-
 
 @dataclass(frozen=True, eq=False)
-class Fit:
-    """What the training samples of a run say: of a table's columns, and of the targets of a regression.
-
-    `centre` and `spread`: mean and standard deviation of each target, (targets,), float32.
-    """
-
-    statistics: Statistics | None
-    centre: Array
-    spread: Array
-
-
-@dataclass(frozen=True, eq=False)
-class Network:
+class MlpNetwork(Network):
     """A trainer of an MLP with the variables that trials set."""
 
     trainer: Trainer
@@ -57,26 +43,20 @@ class Network:
     penalties: tuple[L2 | None, ...]
     preparation: Preparation | None
     units: TargetUnits | None
+    task: Task
     blank: list[Array]
 
     @property
     def state_bytes(self) -> int:
-        """Bytes of the state of one run."""
         return sum(array.nbytes for array in self.blank)
 
     def initial_state(
         self, hyperparameters: Hyperparameters, *, seed: int, steps: int, fit: Fit | None = None
     ) -> list[Array]:
-        """The trainer's state that a fresh build with these hyperparameters and this seed would have.
-
-        Sets the strengths too, which all runs of a trial share, so ask for the states of every run before
-        the first one starts. `steps` is the number of steps of the whole run: the default length of a
-        cosine. `fit` is what the training samples say, which goes with the state. The hyperparameters must be
-        of the network's key.
-        """
+        """See `Network`."""
         self.trainer.vacate()
         self.trainer.state = self.blank
-        self._set_strengths(hyperparameters, steps)
+        self._set_strengths(_of_mlp(hyperparameters), steps)
         model = self.trainer.model
         kernels = [layer.kernel for layer in model.layers if isinstance(layer, keras.layers.Dense)]
         counters = [layer.counter for layer in self.dropouts if layer is not None]
@@ -87,24 +67,16 @@ class Network:
             kernel.assign(keras.initializers.GlorotUniform(kernel_seed)(kernel.shape))
         for counter, counter_seed in zip(counters, seeds[len(kernels) :], strict=True):
             counter.assign([counter_seed, 0])
-        self._take(fit, embedding_seed)
+        take(fit, self.preparation, self.units, seed=embedding_seed)
         return self.trainer.state
 
-    def _take(self, fit: Fit | None, seed: int) -> None:
-        if self.preparation is not None:
-            assert fit is not None
-            assert fit.statistics is not None
-            self.preparation.fit(fit.statistics)
-            if (embeddings := self.preparation.embeddings) is not None:
-                embeddings.assign(
-                    keras.initializers.RandomNormal(stddev=EMBEDDING_SPREAD, seed=seed)(embeddings.shape)
-                )
-        if self.units is not None:
-            assert fit is not None
-            self.units.centre.assign(fit.centre)
-            self.units.spread.assign(fit.spread)
+    def exported(self, hyperparameters: Hyperparameters, *, by_column: bool = False) -> keras.Model:
+        """See `Network`."""
+        return stock_model(
+            self.trainer.model, _of_mlp(hyperparameters), self.task, self.preparation, by_column=by_column
+        )
 
-    def _set_strengths(self, h: Hyperparameters, steps: int) -> None:
+    def _set_strengths(self, h: MlpHyperparameters, steps: int) -> None:
         for dropout, rate in zip(self.dropouts, h.per_layer("dropout"), strict=True):
             if dropout is not None:
                 dropout.rate.assign(rate)
@@ -123,24 +95,32 @@ class Network:
             optimizer.learning_rate = h.learning_rate
 
 
-def build(
-    hyperparameters: Hyperparameters,
-    *,
-    sample_shape: tuple[int, ...],
-    classes: int,
-    scale: float,
-    loop: str = "xla",
-    task: Task = TASKS["multi-class"],
-    columns: Sequence[Column] = (),
-    weighted: bool = False,
-) -> Network:
-    """Build and compile the MLP: raw samples of `sample_shape` in, what the task predicts of `classes` out.
+class Mlp(Family):
+    """Multi-layer perceptrons. What changes their shape is `Hyperparameters.network_key`."""
 
-    The first layers flatten and multiply by `scale`, or prepare the `columns` of a table, so the model
+    def key(self, hyperparameters: Hyperparameters) -> Hashable:
+        """See `Family`."""
+        return hyperparameters.network_key
+
+    def build(self, hyperparameters: Hyperparameters, loop: str) -> MlpNetwork:
+        """See `Family`."""
+        return build(_of_mlp(hyperparameters), self.signature, loop=loop)
+
+
+def _of_mlp(hyperparameters: Hyperparameters) -> MlpHyperparameters:
+    assert isinstance(hyperparameters, MlpHyperparameters)
+    return hyperparameters
+
+
+def build(hyperparameters: MlpHyperparameters, signature: Signature, *, loop: str = "xla") -> MlpNetwork:
+    """Build and compile the MLP.
+
+    The first layers flatten and multiply by the scale, or prepare the columns of a table, so the model
     carries its preprocessing. Then for each of `hidden_units`: dense, batch normalization (Ioffe and Szegedy
     2015), activation, batch normalization (where it follows the activation), dropout. Loss and metrics are
-    the task's, of samples that count differently if they are `weighted`.
+    the task's, of samples that count differently if they are weighted.
     """
+    task, sample_shape = signature.task, signature.sample_shape
     h, preparation, target_units = hyperparameters, None, None
     # Named by place, not by a counter of Keras's: programs are kept by the names in them.
     dropouts = tuple(
@@ -151,11 +131,11 @@ def build(
     layers: list[keras.layers.Layer] = [
         keras.layers.Input(sample_shape, name="samples"),
         keras.layers.Flatten(name="flatten"),
-        keras.layers.Rescaling(scale, name="scale"),
+        keras.layers.Rescaling(signature.scale, name="scale"),
     ]
     width = math.prod(sample_shape)
-    if columns:
-        preparation = Preparation(Form.of(columns, h), name="preparation")
+    if signature.columns:
+        preparation = Preparation(Form.of(signature.columns, h), name="preparation")
         layers, width = [layers[0], preparation], preparation.form.width
     hidden = zip(h.hidden_units, dropouts, penalties, strict=True)
     for index, (units, dropout, penalty) in enumerate(hidden, start=1):
@@ -169,7 +149,7 @@ def build(
         if dropout is not None:
             layers.append(dropout)
         width = units
-    layers.append(_dense(width, task.units(classes), name="outputs"))
+    layers.append(_dense(width, task.units(signature.classes), name="outputs"))
     if task.scales_targets:
         target_units = TargetUnits(name="units")
         layers.append(target_units)
@@ -180,17 +160,11 @@ def build(
         optimizer=_optimizer(h),
         loss=task.loss if target_units is None else target_units.scaled_error,
         jit_compile=False,
-        **metrics_of(task, weighted=weighted),
+        **metrics_of(task, weighted=signature.weighted),
     )
     model.optimizer.build(model.trainable_variables)
     blank = [np.array(variable.numpy()) for variable in variables_of(model)]
-    return Network(Trainer(model, loop), dropouts, penalties, preparation, target_units, blank)
-
-
-def metrics_of(task: Task, *, weighted: bool = False) -> dict[str, Any]:
-    """The metrics that a model of this task is compiled with."""
-    metrics = [getattr(keras.metrics, kind)(name=name) for name, kind in task.epoch.items()]
-    return {"weighted_metrics" if weighted else "metrics": metrics}
+    return MlpNetwork(Trainer(model, loop), dropouts, penalties, preparation, target_units, task, blank)
 
 
 def _dense(width: int, units: int, **options: Any) -> keras.layers.Dense:
@@ -198,7 +172,7 @@ def _dense(width: int, units: int, **options: Any) -> keras.layers.Dense:
     return (WideDense if wide else keras.layers.Dense)(units, **options)
 
 
-def _optimizer(h: Hyperparameters) -> keras.optimizers.Optimizer:
+def _optimizer(h: MlpHyperparameters) -> keras.optimizers.Optimizer:
     rate = h.learning_rate if h.schedule == "constant" else Schedule(h.schedule)
     if h.optimizer == "sgd" and h.momentum > 0:
         return MomentumSGD(learning_rate=rate, nesterov=h.nesterov, name=h.optimizer)

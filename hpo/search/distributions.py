@@ -27,7 +27,7 @@ def hyperparameters_of(spec: StudySpec, trial: FrozenTrial | optuna.trial.Trial)
     begun = trial.user_attrs.get("hyperparameters")
     if isinstance(begun, dict):
         with contextlib.suppress(SpecError):  # of a later version of hpo
-            return Hyperparameters(**begun)
+            return spec.vocabulary.effective(**begun)
     if isinstance(spec, ComparisonSpec):
         return spec.hyperparameters_for(spec.arm(trial.user_attrs["arm"]).params)
     return spec.hyperparameters_for({name: decode(value) for name, value in trial.params.items()})

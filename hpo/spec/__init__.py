@@ -5,16 +5,18 @@ from hpo.spec.comparison import Arm, ComparisonSpec
 from hpo.spec.example import example, example_comparison
 from hpo.spec.final import FinalSpec
 from hpo.spec.formats import from_json, json_schema, load, loads, to_json, to_table, to_toml, with_data
-from hpo.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters, without_idle
+from hpo.spec.hyperparameters import Hyperparameters, without_idle
 from hpo.spec.kinds import parse
 from hpo.spec.metrics import METRICS, Metric
+from hpo.spec.networks import MlpHyperparameters
+from hpo.spec.own_code import OwnModel
 from hpo.spec.parts import Data, Objective, Pruner, Sampler
 from hpo.spec.search import SearchSpec
 from hpo.spec.space import Dimension, Range
 from hpo.spec.study import StudySpec
+from hpo.spec.vocabulary import Vocabulary, vocabulary_of
 
 __all__ = [
-    "HYPERPARAMETERS",
     "METRICS",
     "Arm",
     "Change",
@@ -24,12 +26,15 @@ __all__ = [
     "FinalSpec",
     "Hyperparameters",
     "Metric",
+    "MlpHyperparameters",
     "Objective",
+    "OwnModel",
     "Pruner",
     "Range",
     "Sampler",
     "SearchSpec",
     "StudySpec",
+    "Vocabulary",
     "changes",
     "example",
     "example_comparison",
@@ -41,6 +46,7 @@ __all__ = [
     "to_json",
     "to_table",
     "to_toml",
+    "vocabulary_of",
     "with_data",
     "without_idle",
 ]

@@ -4,33 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    GetCoreSchemaHandler,
-    GetPydanticSchema,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationInfo,
+    create_model,
     model_validator,
 )
-from pydantic_core import CoreSchema, core_schema
 
 from hpo.errors import SpecError
 from hpo.spec.base import Must, RuleError, plain, suggest, within
 from hpo.spec.hyperparameters import (
     Count,
     Hyperparameters,
-    HyperparameterTable,
     Positive,
     Seed,
-    check_together,
+    TrainingTable,
     check_used,
     fixed_values,
     given,
 )
+from hpo.spec.networks import MlpTable
 from hpo.spec.parts import FinalMetric, Text
 from hpo.spec.study import StudySpec
+from hpo.spec.vocabulary import vocabulary_beside
 
 Alpha = Annotated[float, Field(strict=True, gt=0, lt=0.5), Must("a number between 0 and 0.5, both excluded")]
 
@@ -49,40 +53,51 @@ def printable(name: str) -> str:
     return name
 
 
-class ArmTable(HyperparameterTable):
-    """An arm as the file has it."""
-
-    name: Annotated[
-        str,
-        Field(strict=True, min_length=1, max_length=64),
-        AfterValidator(printable),
-        Must("1 to 64 printable characters"),
-    ] = Field(description="The arm's name, unique in the study.")
+ArmName = Annotated[
+    str,
+    Field(strict=True, min_length=1, max_length=64),
+    AfterValidator(printable),
+    Must("1 to 64 printable characters"),
+]
 
 
 def _flat(arm: Arm) -> dict[str, Any]:
     return {"name": arm.name, **plain(arm.params)}
 
 
-def arm_type(table: type[ArmTable]) -> Any:
-    """The type of an arm: this table in the file, an `Arm` in memory."""
-
-    def schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(
-            lambda checked: Arm(checked.name, given(checked)),
-            core_schema.no_info_before_validator_function(
-                lambda arm: _flat(arm) if isinstance(arm, Arm) else arm, handler(table)
-            ),
-            serialization=core_schema.plain_serializer_function_ser_schema(_flat),
-        )
-
-    return Annotated[Arm, GetPydanticSchema(schema)]
+def _as_table(arm: Any) -> Any:
+    return _flat(arm) if isinstance(arm, Arm) else arm
 
 
-def tables(arms: Any) -> Any:
-    if not isinstance(arms, list | tuple):
-        raise RuleError("must be a list of tables", got=arms, remedy="Write each arm below [[arms]].")
-    return arms
+def _as_arm(table: Any) -> Arm:
+    return Arm(table.name, {key: value for key, value in given(table).items() if key != "name"})
+
+
+@cache
+def arm_table(table: type[TrainingTable], name: Any = ArmName) -> type[TrainingTable]:
+    """An arm of these hyperparameters as the file has it."""
+    described = Field(description="The arm's name, unique in the study.")
+    return create_model(
+        "ArmTable", __base__=table, __doc__="An arm as the file has it.", name=(name, described)
+    )
+
+
+@cache
+def _adapter(table: type[TrainingTable], name: Any) -> TypeAdapter[tuple[Arm, ...]]:
+    arm: Any = Annotated[arm_table(table, name), BeforeValidator(_as_table), AfterValidator(_as_arm)]
+    return TypeAdapter(tuple[arm, ...])
+
+
+def checked_arms(name: Any = ArmName) -> Any:
+    """The validator of a list of arms, whose names are of such a type."""
+
+    def checked(arms: Any, info: ValidationInfo) -> Any:
+        if not isinstance(arms, list | tuple):
+            raise RuleError("must be a list of tables", got=arms, remedy="Write each arm below [[arms]].")
+        vocabulary = vocabulary_beside(info)
+        return arms if vocabulary is None else _adapter(vocabulary.table, name).validate_python(arms)
+
+    return PlainValidator(checked, json_schema_input_type=list[arm_table(MlpTable)])  # type: ignore[misc]
 
 
 def _several(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
@@ -91,16 +106,12 @@ def _several(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
     return arms
 
 
-if TYPE_CHECKING:
-    FileArm = Arm
-else:
-    FileArm = arm_type(ArmTable)
+def written_arms(arms: tuple[Arm, ...]) -> list[dict[str, Any]]:
+    """Arms as the file has them."""
+    return [_flat(arm) for arm in arms]
 
-Arms = Annotated[
-    tuple[FileArm, ...],
-    BeforeValidator(tables, json_schema_input_type=list[ArmTable]),
-    AfterValidator(_several),
-]
+
+Arms = Annotated[tuple[Arm, ...], checked_arms(), AfterValidator(_several), PlainSerializer(written_arms)]
 
 
 class ComparisonSpec(StudySpec):
@@ -149,7 +160,7 @@ class ComparisonSpec(StudySpec):
             with within("arms", index):
                 values = {**self.params, **arm.params}
                 self._check_declared(values)
-                check_together(HyperparameterTable.model_validate(values))
+                self.vocabulary.table.model_validate(values).check_together()
                 canonical = self.hyperparameters_for(arm.params).canonical
                 if canonical in seen:
                     twin = seen.index(canonical)
@@ -193,7 +204,7 @@ class ComparisonSpec(StudySpec):
     def content(self) -> dict[str, Any]:
         content = super().content()
         params = content.pop("params")
-        arms = {arm.name: fixed_values(params | dict(arm.params)) for arm in self.arms}
+        arms = {arm.name: fixed_values(self.vocabulary.table, params | dict(arm.params)) for arm in self.arms}
         return content | {"arms": arms}
 
 

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field, PlainSerializer
 
 from hpo.spec.base import Must
-from hpo.spec.comparison import Arm, ArmTable, ComparisonSpec, arm_type, printable, tables
+from hpo.spec.comparison import Arm, ComparisonSpec, checked_arms, printable, written_arms
 from hpo.spec.hyperparameters import Count, Seed
 from hpo.spec.metrics import METRICS
 from hpo.spec.parts import Text
 
-
-class FinalArmTable(ArmTable):
-    """An arm of a final evaluation, named by where it comes from: `study: arm`, so of any length."""
-
-    name: Annotated[
-        str, Field(strict=True, min_length=1), AfterValidator(printable), Must("printable characters")
-    ] = Field(description="The arm's name, unique in the study.")
-
-
-if TYPE_CHECKING:
-    FinalArm = Arm
-else:
-    FinalArm = arm_type(FinalArmTable)
+# By where it comes from: `study: arm`, so of any length.
+FinalArmName = Annotated[
+    str, Field(strict=True, min_length=1), AfterValidator(printable), Must("printable characters")
+]
 
 
 class FinalSpec(ComparisonSpec):
@@ -37,9 +28,9 @@ class FinalSpec(ComparisonSpec):
     kind: Literal["final"] = Field(  # type: ignore[assignment]
         description="Chosen configurations, evaluated on the test set."
     )
-    arms: Annotated[
-        tuple[FinalArm, ...], BeforeValidator(tables, json_schema_input_type=list[dict[str, object]])
-    ] = Field(description="The configurations, best first.")
+    arms: Annotated[tuple[Arm, ...], checked_arms(FinalArmName), PlainSerializer(written_arms)] = Field(
+        description="The configurations, best first."
+    )
     sources: tuple[Text, ...] = Field(description="The studies that they were chosen from.")
     first_seed: Seed = Field(description="The first seed; the others follow it.")
     evaluation: Count = Field(description="Which look at the test set this is, of these studies; from 1.")

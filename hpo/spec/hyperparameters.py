@@ -1,14 +1,13 @@
-"""The vocabulary of hyperparameters: what each takes, its default, and which go together."""
+"""The hyperparameters that every network has: how it is trained, how its samples are prepared."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, model_validator
-from pydantic_core import CoreSchema, core_schema
+from pydantic import Field, model_validator
 
-from hpo.spec.base import Model, Must, OneOf, RuleError, plain
+from hpo.spec.base import Model, Must, OneOf, RuleError
 
 MAX_COUNT = 2**31 - 1  # TensorFlow counts and indexes in 32 bits
 
@@ -22,10 +21,6 @@ Positive = Annotated[
     float, Field(strict=True, gt=0, allow_inf_nan=False), Must("a finite number greater than 0")
 ]
 Flag = Annotated[bool, Field(strict=True), Must("true or false")]
-BatchNorm = Annotated[Flag | Literal["before", "after"], Must('false, "before" or "after"')]
-Activation = Annotated[
-    Literal["relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "leaky_relu", "linear"], OneOf()
-]
 # Keras has them too.
 OTHER_OPTIMIZERS = ("adamw", "adadelta", "adafactor", "ftrl", "lion", "lamb", "muon")
 Optimizer = Annotated[
@@ -35,29 +30,6 @@ Schedule = Annotated[Literal["constant", "inverse_time", "exponential", "cosine"
 Scaling = Annotated[Literal["standard", "robust", "quantile", "none"], OneOf()]
 Levels = Annotated[int, Field(strict=True, ge=0, le=1000), Must("an integer from 0 to 1000")]
 BatchSize = Annotated[Count | Literal["full"], Must(f'an integer from 1 to {MAX_COUNT}, or "full"')]
-Dropout = Annotated[
-    Rate | tuple[Rate, ...],
-    Must("a number of at least 0 and less than 1, or a list with one per hidden layer"),
-]
-L2 = Annotated[
-    Strength | tuple[Strength, ...],
-    Must("a finite number of at least 0, or a list with one per hidden layer"),
-]
-HiddenUnits = Annotated[
-    tuple[Count, ...],
-    BeforeValidator(
-        lambda units: (units,) if isinstance(units, int) else units,
-        json_schema_input_type=Count | list[Count],
-    ),
-    Must(f"an integer from 1 to {MAX_COUNT}, or a list with one per hidden layer"),
-]
-
-# The keys that rules tie together: checking each group's combinations checks every rule.
-COUPLED = (
-    ("hidden_units", "dropout", "l2"),
-    ("optimizer", "momentum", "nesterov"),
-    ("schedule", "decay_rate", "decay_steps"),
-)
 # These defaults follow another key.
 FOLLOWS = {"learning_rate": "optimizer", "decay_rate": "schedule", "decay_steps": "schedule"}
 DECAY_RATES = {"inverse_time": 0.01, "exponential": 0.96}
@@ -71,28 +43,27 @@ TAKES = {
 }
 
 
-class HyperparameterTable(Model):
-    """Every hyperparameter, each checked by itself; what a table does not set has its default."""
+class TrainingTable(Model):
+    """How any network is trained and its samples are prepared, each key checked by itself; unset: default."""
 
-    hidden_units: HiddenUnits = Field(
-        default=(128, 64),
-        description="Units of each hidden layer: an integer for one layer, or a list with one per layer. "
-        "[] is softmax regression.",
+    # The keys that rules tie together: checking each group's combinations checks every rule.
+    coupled: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("optimizer", "momentum", "nesterov"),
+        ("schedule", "decay_rate", "decay_steps"),
     )
-    activation: Activation = Field(default="relu", description="Activation of the hidden layers.")
-    dropout: Dropout = Field(
-        default=0.0,
-        description="Share of units dropped after each hidden layer: one number, or a list with one each.",
-    )
-    batch_norm: BatchNorm = Field(
-        default=False,
-        description='Batch normalisation in every hidden layer, "before" or "after" its activation; '
-        'true is "before".',
-    )
-    l2: L2 = Field(
-        default=0.0,
-        description="L2 penalty on the weights of each hidden layer: one number, or a list with one each.",
-    )
+    # The keys that can take a range, and what its ends must be.
+    ranged: ClassVar[Mapping[str, Any]] = {
+        "learning_rate": Positive,
+        "momentum": Rate,
+        "decay_rate": Positive,
+        "decay_steps": Count,
+        "one_hot_levels": Levels,
+        "embedding_width": Count,
+        "min_level_count": Count,
+        "batch_size": Count,
+        "early_stopping_patience": Count,
+    }
+
     optimizer: Optimizer = Field(default="sgd", description="The Keras optimizer.")
     learning_rate: Positive = Field(
         default_factory=lambda given: 0.01 if given["optimizer"] == "sgd" else 0.001,
@@ -147,12 +118,29 @@ class HyperparameterTable(Model):
         description="Go back to the best epoch's weights at the end; with early_stopping_patience only.",
     )
 
+    def spelt(self) -> dict[str, Any]:
+        """JSON values of every key, one spelling for those that have several."""
+        return self.model_dump(mode="json")
 
-HYPERPARAMETERS: tuple[str, ...] = tuple(HyperparameterTable.model_fields)
+    def check_together(self) -> None:
+        """Raises RuleError when effective values exclude each other."""
+        for key, (switch, names) in TAKES.items():
+            value = getattr(self, key)
+            if value and getattr(self, switch) not in names:
+                chosen = getattr(self, switch)
+                raise RuleError(
+                    f"has no effect with {switch} = {chosen!r}",
+                    key,
+                    got=value,
+                    remedy=f"It takes {switch} {' or '.join(names)}.",
+                )
+        if self.schedule == "exponential" and self.decay_rate is not None and self.decay_rate > 1:
+            rule = "must be at most 1 with schedule = 'exponential'"
+            raise RuleError(rule, "decay_rate", got=self.decay_rate)
 
 
-class Hyperparameters(HyperparameterTable):
-    """The effective hyperparameters of one training run.
+class Hyperparameters(TrainingTable):
+    """The effective hyperparameters of one training run, of whatever network.
 
     Raises SpecError when a value, or a combination of values, breaks a rule.
     """
@@ -161,60 +149,36 @@ class Hyperparameters(HyperparameterTable):
 
     @model_validator(mode="after")
     def _together(self) -> Self:
-        check_together(self)
+        self.check_together()
         return self
 
     @property
-    def normalization(self) -> Literal["before", "after"] | None:
-        """Where a hidden layer has its batch normalisation: before or after its activation; None without."""
-        return normalization(self.batch_norm)
+    def canonical(self) -> Self:
+        """The same training run in one spelling: equal for all that differ in how they are written."""
+        return self.model_copy(update={"nesterov": self.nesterov and self.momentum > 0})
 
     @property
-    def canonical(self) -> Self:
-        """The same training run in one spelling: equal for all that differ in how they are written.
+    def network_key(self) -> Hashable:
+        """What of them changes the shape of the network and of what trains it."""
+        return (
+            self.optimizer,
+            self.schedule,
+            self.nesterov and self.momentum > 0,
+            self.momentum if self.optimizer == "rmsprop" else self.momentum > 0,
+            # Of tables alone.
+            self.scaling,
+            self.one_hot_levels,
+            self.embedding_width,
+        )
 
-        >>> Hyperparameters(dropout=0.2).canonical == Hyperparameters(dropout=[0.2, 0.2]).canonical
-        True
-        """
-        spelt: dict[str, Any] = {name: self.per_layer(name) for name in ("dropout", "l2")}
-        spelt["batch_norm"] = self.normalization or False
-        spelt["nesterov"] = self.nesterov and self.momentum > 0
-        return self.model_copy(update=spelt)
-
-    def per_layer(self, name: Literal["dropout", "l2"]) -> tuple[float, ...]:
-        """`dropout` or `l2` of each hidden layer."""
-        value: float | tuple[float, ...] = getattr(self, name)
-        return value if isinstance(value, tuple) else (value,) * len(self.hidden_units)
+    @property
+    def compile_key(self) -> Hashable:
+        """What of them changes the shape of a compiled program: the network, and its batches."""
+        return self.network_key, self.batch_size
 
     def steps_per_epoch(self, samples: int) -> int:
         """Optimizer steps in an epoch over so many samples, a short last batch included."""
         return 1 if self.batch_size == "full" else -(-samples // self.batch_size)
-
-
-def normalization(batch_norm: Any) -> Literal["before", "after"] | None:
-    """What `batch_norm` asks for, in either spelling."""
-    return "before" if batch_norm is True else batch_norm or None
-
-
-def check_together(table: HyperparameterTable) -> None:
-    """Raises RuleError when effective values exclude each other."""
-    layers = len(table.hidden_units)
-    for key in ("dropout", "l2"):
-        value = getattr(table, key)
-        if isinstance(value, tuple) and len(value) != layers:
-            raise RuleError(f"must have one value per hidden layer ({layers})", key, got=value)
-    for key, (switch, names) in TAKES.items():
-        value = getattr(table, key)
-        if value and getattr(table, switch) not in names:
-            chosen = getattr(table, switch)
-            raise RuleError(
-                f"has no effect with {switch} = {chosen!r}",
-                key,
-                got=value,
-                remedy=f"It takes {switch} {' or '.join(names)}.",
-            )
-    if table.schedule == "exponential" and table.decay_rate is not None and table.decay_rate > 1:
-        raise RuleError("must be at most 1 with schedule = 'exponential'", "decay_rate", got=table.decay_rate)
 
 
 def check_used(fixed: Mapping[str, Any], varied: Collection[str] = ()) -> None:
@@ -247,30 +211,19 @@ def without_idle(values: Mapping[str, Any]) -> dict[str, Any]:
             del left[str(idle.path[-1])]
 
 
-def given(table: HyperparameterTable) -> dict[str, Any]:
+def given(table: TrainingTable) -> dict[str, Any]:
     """What `table` sets itself, in the vocabulary's order. Raises RuleError for None, which no file has."""
-    values = {key: getattr(table, key) for key in HYPERPARAMETERS if key in table.model_fields_set}
+    values = {key: getattr(table, key) for key in type(table).model_fields if key in table.model_fields_set}
     for key, value in values.items():
         if value is None:
             raise RuleError("must have a value", key, got=None, remedy="Leave the key out for its default.")
     return values
 
 
-def fixed_values(params: Mapping[str, Any], *, varied: Collection[str] = ()) -> dict[str, Any]:
+def fixed_values(
+    table: type[TrainingTable], params: Mapping[str, Any], *, varied: Collection[str] = ()
+) -> dict[str, Any]:
     """JSON values of all hyperparameters that neither vary nor follow one that does, defaults included."""
-    table = HyperparameterTable.model_validate(dict(params)).model_dump(mode="json")
-    table["batch_norm"] = normalization(table["batch_norm"]) or False
+    values = table.model_validate(dict(params)).spelt()
     free = {key for key, switch in FOLLOWS.items() if switch in varied and key not in params}
-    return {key: value for key, value in table.items() if key not in varied and key not in free}
-
-
-def _params_schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    return core_schema.no_info_after_validator_function(
-        given,
-        handler(HyperparameterTable),
-        serialization=core_schema.plain_serializer_function_ser_schema(plain),
-    )
-
-
-# A table in the file, in memory only what it sets: a default there would hide what an arm or [space] sets.
-Params = Annotated[Mapping[str, Any], GetPydanticSchema(_params_schema)]
+    return {key: value for key, value in values.items() if key not in varied and key not in free}

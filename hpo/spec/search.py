@@ -12,11 +12,9 @@ from pydantic import Field, model_validator
 from hpo.spec import space as dimensions
 from hpo.spec.base import RuleError, within
 from hpo.spec.hyperparameters import (
-    COUPLED,
     MAX_COUNT,
     Count,
-    HyperparameterTable,
-    check_together,
+    TrainingTable,
     check_used,
     fixed_values,
 )
@@ -118,12 +116,26 @@ class SearchSpec(StudySpec):
         except RuleError as broken:
             broken.path = ("space" if broken.path[0] in self.space else "params", *broken.path)
             raise
-        for group in COUPLED:
+        for group in self.vocabulary.table.coupled:
             fixed = {key: self.params[key] for key in group if key in self.params}
             varied = [key for key in group if key in self.space]
             ends = product(*(dimensions.ends(self.space[key]) for key in varied))
             for values in islice(ends, MAX_CHECKED):
-                _check_combination(fixed, dict(zip(varied, values, strict=True)))
+                self._check_combination(fixed, dict(zip(varied, values, strict=True)))
+
+    def _check_combination(self, fixed: dict[str, Any], varied: dict[str, Any]) -> None:
+        try:
+            self.vocabulary.table.model_validate(fixed | varied).check_together()
+        except RuleError as broken:
+            if not varied:
+                broken.path = ("params", *broken.path)
+                raise
+            raise RuleError(
+                f"{broken.path[0]} {broken.rule}",
+                "space",
+                got=fixed | varied,
+                remedy=f"{broken.remedy} Every combination must be valid.".strip(),
+            ) from None
 
     def sets(self, name: str) -> bool:
         return name in self.params or name in self.space
@@ -146,9 +158,9 @@ class SearchSpec(StudySpec):
         """Configurations in the space; None when a range without a step makes them endless."""
         return _size(self.space)
 
-    def hyperparameter_table(self) -> HyperparameterTable:
+    def hyperparameter_table(self) -> TrainingTable:
         """[params] with defaults, before anything is drawn; its values need not go together."""
-        return HyperparameterTable.model_validate(dict(self.params))
+        return self.vocabulary.table.model_validate(dict(self.params))
 
     def configuration(self, index: int) -> dict[str, Any]:
         """Configuration number `index` of the `size` that a finite space has; the last key varies fastest."""
@@ -162,19 +174,6 @@ class SearchSpec(StudySpec):
         return {key: values[key] for key in self.space}
 
     def content(self) -> dict[str, Any]:
-        return super().content() | {"params": fixed_values(self.params, varied=self.space)}
-
-
-def _check_combination(fixed: dict[str, Any], varied: dict[str, Any]) -> None:
-    try:
-        check_together(HyperparameterTable.model_validate(fixed | varied))
-    except RuleError as broken:
-        if not varied:
-            broken.path = ("params", *broken.path)
-            raise
-        raise RuleError(
-            f"{broken.path[0]} {broken.rule}",
-            "space",
-            got=fixed | varied,
-            remedy=f"{broken.remedy} Every combination must be valid.".strip(),
-        ) from None
+        return super().content() | {
+            "params": fixed_values(self.vocabulary.table, self.params, varied=self.space)
+        }

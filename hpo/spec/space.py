@@ -5,48 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from functools import partial
-from typing import Annotated, Any, Self, get_args, get_type_hints
+from functools import cache, partial
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Discriminator,
     Field,
-    GetCoreSchemaHandler,
-    GetPydanticSchema,
+    PlainSerializer,
+    PlainValidator,
     Tag,
+    TypeAdapter,
+    ValidationInfo,
     create_model,
     model_validator,
 )
-from pydantic_core import CoreSchema, core_schema
 
 from hpo.spec.base import Model, RuleError, plain
-from hpo.spec.hyperparameters import (
-    Count,
-    Flag,
-    HyperparameterTable,
-    Levels,
-    Positive,
-    Rate,
-    Strength,
-    normalization,
-)
-
-# The hyperparameters that can take a range, and what its ends must be.
-RANGED = {
-    "dropout": Rate,
-    "l2": Strength,
-    "learning_rate": Positive,
-    "momentum": Rate,
-    "decay_rate": Positive,
-    "decay_steps": Count,
-    "one_hot_levels": Levels,
-    "embedding_width": Count,
-    "min_level_count": Count,
-    "batch_size": Count,
-    "early_stopping_patience": Count,
-}
+from hpo.spec.hyperparameters import Flag, TrainingTable
+from hpo.spec.networks import MlpTable, normalization
+from hpo.spec.vocabulary import vocabulary_beside
 
 
 @dataclass(frozen=True)
@@ -136,37 +115,46 @@ def _distinct(name: str, choices: tuple[Any, ...]) -> tuple[Any, ...]:
     return Choices(choices)
 
 
-def _choices_type(name: str) -> Any:
+def _choices_type(table: type[TrainingTable], name: str) -> Any:
     """The type of a list of choices for a hyperparameter; None, which only means absent, is none of them."""
-    hint = get_type_hints(HyperparameterTable, include_extras=True)[name]
+    field = table.model_fields[name]
+    hint: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     kinds = [kind for kind in get_args(hint) if kind is not type(None)]
     choice: Any = kinds[0] if type(None) in get_args(hint) else hint
     return Annotated[tuple[choice, ...], AfterValidator(partial(_distinct, name)), Tag("choices")]
 
 
-def _range_type(name: str) -> Any:
+def _range_type(table: type[TrainingTable], name: str) -> Any:
     """The type of a range for a hyperparameter: a table in the file, a `Range` in memory."""
-    number = RANGED[name]
+    number = table.ranged[name]
     fields: dict[str, Any] = {
         key: (kind, RangeTable.model_fields[key])
         for key, kind in {"low": number, "high": number, "step": number | None}.items()
     }
-    table = create_model(f"RangeOf_{name}", __base__=RangeTable, __doc__=f"A range of {name}.", **fields)
+    made = create_model(f"RangeOf_{name}", __base__=RangeTable, __doc__=f"A range of {name}.", **fields)
     return Annotated[
-        table,
+        made,
         BeforeValidator(lambda range_: asdict(range_) if isinstance(range_, Range) else range_),
-        AfterValidator(lambda checked: Range(**dict(checked))),
+        AfterValidator(_range_of),
         Tag("range"),
     ]
+
+
+def _range_of(checked: RangeTable) -> Range:
+    numbers = {"low": checked.low, "high": checked.high, "step": checked.step}
+    if any(isinstance(number, float) for number in numbers.values()):
+        # Of an argument of a person's own, which may be written as either.
+        numbers = {key: None if number is None else float(number) for key, number in numbers.items()}
+    return Range(log=checked.log, **numbers)
 
 
 def _branch(dimension: object) -> str:
     return "range" if isinstance(dimension, Mapping | Range) else "choices"
 
 
-def _check_shape(name: str, dimension: object) -> object:
-    allowed = list | tuple | Mapping | Range if name in RANGED else list | tuple
-    if name in RANGED and type(dimension) is tuple and _is_pair(dimension):
+def _check_shape(dimension: object, *, ranged: bool) -> object:
+    allowed = list | tuple | Mapping | Range if ranged else list | tuple
+    if ranged and type(dimension) is tuple and _is_pair(dimension):
         low, high = dimension
         raise RuleError(
             "must be a list of choices or a range, and a tuple of two numbers may mean either",
@@ -175,7 +163,7 @@ def _check_shape(name: str, dimension: object) -> object:
         )
     if isinstance(dimension, allowed):
         return dimension
-    either = "a list of choices or a range { low, high }" if name in RANGED else "a list of choices"
+    either = "a list of choices or a range { low, high }" if ranged else "a list of choices"
     raise RuleError(f"must be {either}", got=dimension, remedy="A fixed value belongs in [params].")
 
 
@@ -184,12 +172,12 @@ def _is_pair(values: tuple[Any, ...]) -> bool:
     return len(values) == 2 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
 
 
-def _dimension_type(name: str) -> Any:
-    choices = _choices_type(name)
-    dimension = Annotated[choices | _range_type(name), Discriminator(_branch)] if name in RANGED else choices
-    return Annotated[
-        dimension, BeforeValidator(partial(_check_shape, name), json_schema_input_type=dimension)
-    ]
+def _dimension_type(table: type[TrainingTable], name: str) -> Any:
+    dimension, ranged = _choices_type(table, name), name in table.ranged
+    if ranged:
+        dimension = Annotated[dimension | _range_type(table, name), Discriminator(_branch)]
+    check = partial(_check_shape, ranged=ranged)
+    return Annotated[dimension, BeforeValidator(check, json_schema_input_type=dimension)]
 
 
 class SpaceTable(Model):
@@ -210,18 +198,30 @@ def _no_default(schema: dict[str, Any]) -> None:
     del schema["default"]
 
 
-_fields: dict[str, Any] = {
-    name: (_dimension_type(name), Field(None, description=field.description, json_schema_extra=_no_default))
-    for name, field in HyperparameterTable.model_fields.items()
-    if name != "epochs"
-}
-_Space = create_model("Space", __base__=SpaceTable, __doc__=SpaceTable.__doc__, **_fields)
+@cache
+def space_table(table: type[TrainingTable]) -> type[SpaceTable]:
+    """What a study may vary of these hyperparameters."""
+    fields: dict[str, Any] = {
+        name: (
+            _dimension_type(table, name),
+            Field(None, description=field.description, json_schema_extra=_no_default),
+        )
+        for name, field in table.model_fields.items()
+        if name != "epochs"
+    }
+    return create_model("Space", __base__=SpaceTable, __doc__=SpaceTable.__doc__, **fields)
+
+
+@cache
+def _adapter(table: type[TrainingTable]) -> TypeAdapter[Mapping[str, Dimension]]:
+    checked: Any = Annotated[space_table(table), AfterValidator(_dimensions)]
+    return TypeAdapter(checked)
 
 
 def _dimensions(table: SpaceTable) -> dict[str, Dimension]:
     if not table.model_fields_set:
         raise RuleError("must vary at least one hyperparameter", got={})
-    return {name: getattr(table, name) for name in _fields if name in table.model_fields_set}
+    return {name: getattr(table, name) for name in type(table).model_fields if name in table.model_fields_set}
 
 
 def as_json(space: Mapping[str, Dimension]) -> dict[str, Any]:
@@ -233,12 +233,13 @@ def _without_defaults(range_: Range) -> dict[str, Any]:
     return {key: value for key, value in asdict(range_).items() if value is not None and value is not False}
 
 
-def _space_schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    return core_schema.no_info_after_validator_function(
-        _dimensions,
-        handler(_Space),
-        serialization=core_schema.plain_serializer_function_ser_schema(as_json),
-    )
+def _checked(space: Any, info: ValidationInfo) -> Any:
+    vocabulary = vocabulary_beside(info)
+    return space if vocabulary is None else _adapter(vocabulary.table).validate_python(space)
 
 
-Space = Annotated[Mapping[str, Dimension], GetPydanticSchema(_space_schema)]
+Space = Annotated[
+    Mapping[str, Dimension],
+    PlainValidator(_checked, json_schema_input_type=space_table(MlpTable)),
+    PlainSerializer(as_json),
+]

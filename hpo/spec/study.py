@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, model_validator
 
-from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, within
-from hpo.spec.hyperparameters import HYPERPARAMETERS, Count, Hyperparameters, Params, Positive
+from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, plain, within
+from hpo.spec.hyperparameters import Count, Hyperparameters, Positive
 from hpo.spec.metrics import METRICS
+from hpo.spec.networks import MlpTable
 from hpo.spec.parts import Data, FinalMetric, Objective, Text
+from hpo.spec.vocabulary import ModelChoice, Vocabulary, vocabulary_beside, vocabulary_of
 from hpo.tasks import TASKS, Task
 
 StudyName = Annotated[
@@ -21,6 +23,18 @@ StudyName = Annotated[
 
 
 Retries = Annotated[int, Field(strict=True, ge=0), Must("an integer of at least 0")]
+
+
+def _checked_params(params: Any, info: ValidationInfo) -> Any:
+    vocabulary = vocabulary_beside(info)
+    return params if vocabulary is None else vocabulary.params.validate_python(params)
+
+
+Params = Annotated[
+    Mapping[str, Any],
+    PlainValidator(_checked_params, json_schema_input_type=MlpTable),
+    PlainSerializer(plain),
+]
 
 
 def _distinct(metrics: tuple[str, ...]) -> tuple[str, ...]:
@@ -48,9 +62,9 @@ class StudySpec(Model):
     >>> type(comparison).__name__, comparison.planned
     ('ComparisonSpec', 10)
 
-    Keys of both kinds: name kind description data task objective metrics seeds max_retries trial_timeout loop
-    params. Of a search: space trials sampler pruner. Of a comparison: first_seed arms baseline min_effect
-    alpha.
+    Keys of both kinds: name kind description data model task objective metrics seeds max_retries
+    trial_timeout loop params. Of a search: space trials sampler pruner. Of a comparison: first_seed arms
+    baseline min_effect alpha.
     `hpo init` writes an example with comments, `hpo schema` says what each key takes.
 
     Raises:
@@ -61,6 +75,10 @@ class StudySpec(Model):
     kind: Literal["search", "comparison", "final"]
     description: Text = Field(default="", description="What the study is for.")
     data: Data = Field(description="The data set, and how it is split.")
+    model: ModelChoice = Field(
+        default="mlp",
+        description="What is trained: mlp, or { file, function }, a function that builds a Keras model.",
+    )
     task: Annotated[Literal["multi-class", "binary", "multi-label", "regression"], OneOf()] | None = Field(
         default=None,
         description="What is learned: one class of several, one of two, any of several, or quantities. "
@@ -155,7 +173,7 @@ class StudySpec(Model):
 
     @classmethod
     def unknown_key(cls, key: object) -> RuleError:
-        if key in HYPERPARAMETERS:
+        if key in MlpTable.model_fields:
             return UnknownKeyError(key, remedy="It is a hyperparameter and belongs in [params].")
         from hpo.spec.kinds import WRITTEN_KINDS
 
@@ -180,6 +198,11 @@ class StudySpec(Model):
         """The task; of one that is to be told from the targets that of one class of several."""
         return TASKS[self.task or "multi-class"]
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The hyperparameters that it may name."""
+        return vocabulary_of(self.model)
+
     def sets(self, name: str) -> bool:
         """Whether a hyperparameter is given, in any place where it can be."""
         return name in self.params
@@ -196,7 +219,7 @@ class StudySpec(Model):
 
     def hyperparameters_for(self, values: Mapping[str, Any]) -> Hyperparameters:
         """[params] with `values` of an arm or a trial on top. Raises SpecError."""
-        return Hyperparameters(**{**self.params, **values})
+        return self.vocabulary.effective(**{**self.params, **values})
 
     def content(self) -> dict[str, Any]:
         """The study as JSON values, defaults filled in: equal for files that ask for the same."""

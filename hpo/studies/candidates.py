@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.errors import SpecError, StudyError
-from hpo.spec import ComparisonSpec, Hyperparameters, StudySpec
+from hpo.spec import ComparisonSpec, StudySpec, Vocabulary
 from hpo.studies.names import arm_name
 from hpo.studies.study import Study, compare_studies
 from hpo.trials.record import Trial
@@ -19,6 +19,7 @@ from hpo.trials.record import Trial
 class Candidate:
     """A configuration, and the mean of its values. `params` are what its study file says of it."""
 
+    vocabulary: Vocabulary
     name: str
     params: dict[str, Any]
     hyperparameters: dict[str, Any]
@@ -28,7 +29,7 @@ class Candidate:
     def content(self) -> str:
         """What is trained, the same for all spellings of it."""
         try:
-            content = Hyperparameters(**self.hyperparameters).canonical.model_dump(mode="json")
+            content = self.vocabulary.effective(**self.hyperparameters).canonical.model_dump(mode="json")
         except SpecError:  # another version of hpo trained it
             content = self.hyperparameters
         return json.dumps(content, sort_keys=True)
@@ -41,11 +42,11 @@ class Candidate:
             SpecError: this version of hpo cannot train it.
         """
         try:
-            trained = Hyperparameters(**self.hyperparameters)
+            trained = self.vocabulary.effective(**self.hyperparameters)
         except SpecError as error:
             raise error.inside(self.name) from None
         # What the study file says may mean something else today, since a default has changed.
-        if Hyperparameters(**self.params) == trained:
+        if self.vocabulary.effective(**self.params) == trained:
             return {"name": self.name, **self.params}
         return {"name": self.name, **trained.model_dump(mode="json", exclude_none=True)}
 
@@ -57,6 +58,9 @@ def candidates(studies: Sequence[Study]) -> list[Candidate]:
         if study.spec.objective != first:
             rule = f"must have the objective of study {studies[0].name!r} to be ranked with it"
             raise StudyError(f"study {study.name!r}", rule, got=study.spec.objective.metric)
+        if study.spec.model != studies[0].spec.model:
+            rule = f"must have the model of study {studies[0].name!r} to be ranked with it"
+            raise StudyError(f"study {study.name!r}", rule, got=str(study.spec.model))
     compare_studies(studies)  # refuses what is not comparable
     found = [candidate for study in studies for candidate in candidates_of(study, several=len(studies) > 1)]
     if not found:
@@ -73,6 +77,7 @@ def candidates_of(study: Study, *, several: bool) -> list[Candidate]:
         groups.setdefault(trial.arm or f"#{trial.number}", []).append(trial)
     return [
         Candidate(
+            vocabulary=spec.vocabulary,
             name=arm_name(study.name, name, several=several),
             params={**spec.params, **_own_params(spec, name, complete[0])},
             hyperparameters=complete[0].hyperparameters,

@@ -9,7 +9,7 @@ from pathlib import Path
 from hpo.data import Dataset
 from hpo.files import new_file
 from hpo.models.file import save
-from hpo.spec import Hyperparameters, StudySpec
+from hpo.spec import StudySpec
 from hpo.trials import Trial
 from hpo.trials.card import card_of
 from hpo.trials.runner import TrialRunner
@@ -28,7 +28,7 @@ def export(spec: StudySpec, trial: Trial, dataset: Dataset, path: Path, *, force
     Raises:
         HpoError: the file cannot be written, or is there already and `force` is not set.
     """
-    hyperparameters = Hyperparameters(**trial.hyperparameters)
+    hyperparameters = spec.vocabulary.effective(**trial.hyperparameters)
     epochs = trial.best_epoch if spec.objective.at == "best" else None
     # Version 0.1 had one loop, and named none.
     loop = trial.loop or "xla"

@@ -38,6 +38,7 @@ def promoted(study: Study, *, top: int = TOP, seeds: int = SEEDS) -> ComparisonS
             "description": f"The best of {study.name} on seeds that it has not used.",
             "data": spec.data,
             "objective": spec.objective,
+            **({} if spec.model == "mlp" else {"model": spec.model}),
             **({} if spec.task is None else {"task": spec.task}),
             "metrics": list(dict.fromkeys((spec.objective.metric, *spec.learned.shown))),
             "seeds": seeds,

@@ -149,7 +149,10 @@ class Lockstep:
         keras = versions("keras")["keras"]
         if saved.get("versions", {}).get("keras", keras) != keras:
             raise UnfitError(f"it is of Keras {saved['versions']['keras']}, and this is {keras}")
-        if Hyperparameters(**saved["hyperparameters"]).canonical != self._hyperparameters.canonical:
+        if (
+            type(self._hyperparameters)(**saved["hyperparameters"]).canonical
+            != self._hyperparameters.canonical
+        ):
             raise UnfitError("it is of other hyperparameters")
         has_begun = bool(saved["progress"]["reported"]) and self._keeps_best
         if has_begun and any(of_one["run"].get("kept") is None for of_one in saved["replicates"]):

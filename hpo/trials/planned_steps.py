@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from hpo.errors import SpecError
-from hpo.models.keys import compile_key
 from hpo.spec import ComparisonSpec, Dimension, Hyperparameters, Range, SearchSpec, StudySpec
 
 
@@ -18,13 +17,13 @@ def planned_steps(spec: StudySpec, hyperparameters: Hyperparameters, *, samples:
     >>> rates = {"learning_rate": {"low": 1e-3, "high": 0.1, "log": True}, "batch_size": [32, 64]}
     >>> data = {"name": "digits", "validation": 0.2}
     >>> spec = StudySpec(name="s", kind="search", data=data, trials=20, space=rates)
-    >>> planned_steps(spec, Hyperparameters(batch_size=32, epochs=5), samples=1000)
+    >>> planned_steps(spec, spec.hyperparameters_for({"batch_size": 32, "epochs": 5}), samples=1000)
     1600
     """
     if isinstance(spec, ComparisonSpec):
         alike = [spec.hyperparameters_for(arm.params) for arm in spec.arms]
-        key = compile_key(hyperparameters)
-        runs = [arm for arm in alike if compile_key(arm) == key]
+        key = hyperparameters.compile_key
+        runs = [arm for arm in alike if arm.compile_key == key]
         return sum(_steps(run, samples) for run in runs) * spec.seeds * (spec.data.splits or 1)
     assert isinstance(spec, SearchSpec)
     programs = math.prod(_programs(spec, hyperparameters, name) for name in spec.space)
@@ -42,7 +41,8 @@ def _programs(spec: SearchSpec, hyperparameters: Hyperparameters, name: str) -> 
     keys = set()
     for value in _sample(dimension):
         try:
-            keys.add(compile_key(spec.hyperparameters_for({**hyperparameters.model_dump(), name: value})))
+            values = {**hyperparameters.model_dump(), name: value}
+            keys.add(spec.hyperparameters_for(values).compile_key)
         except SpecError:  # these two do not go together
             keys.add(value)
     if isinstance(dimension, Range) and len(keys) > 1:

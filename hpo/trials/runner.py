@@ -16,10 +16,9 @@ import optuna
 from optuna.trial import TrialState
 
 from hpo.data import Column, Dataset, Statistics, fitted, splits_of
+from hpo.models.families import Fit, Network, Signature
 from hpo.models.file import model_bytes
-from hpo.models.keys import compile_key, network_key
-from hpo.models.mlp import Fit, Network, build
-from hpo.models.stock import stock_model
+from hpo.models.table import family_of
 from hpo.pictures import PICTURES, confusion_svg, curves_svg
 from hpo.spec import METRICS, Hyperparameters, Objective, StudySpec
 from hpo.training.choice import AUTO, by_work
@@ -51,6 +50,7 @@ class TrialRunner:
         self._test_set, self._test = test, None if test is None else Samples.of(test.x, test.y, test.weight)
         self.splits = splits_of(dataset, spec.data)
         self._columns = columns_of(dataset, spec)
+        self._family = family_of(spec.model, self._signature())
         self._statistics: dict[Hashable, Statistics] = {}
         self._device = Samples.of(dataset.x, dataset.y, dataset.weight)
         self._networks: OrderedDict[Hashable, Network] = OrderedDict()
@@ -75,7 +75,7 @@ class TrialRunner:
         """
         saved = None if checkpoints is None else checkpoints.load()
         loop = self.loop_of(hyperparameters) if saved is None else loop_of_checkpoint(saved)
-        if (key := (compile_key(hyperparameters), loop)) not in self._begun:
+        if (key := (hyperparameters.compile_key, loop)) not in self._begun:
             self._begun.add(key)
             trial.set_user_attr(COMPILED_ATTRIBUTE, True)
         training = self._begin(trial, hyperparameters, loop)
@@ -96,7 +96,7 @@ class TrialRunner:
                 training.stop()
         if not progress.ended:
             training.go_back()
-            progress.failure = self._measure(replicates)
+            progress.failure = self._measure(replicates, self._network(hyperparameters, training.loop))
         metrics = _mean_metrics(replicates, progress.best_epoch)
         metrics["compile_seconds"] = training.clock.compile_seconds
         keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
@@ -115,7 +115,8 @@ class TrialRunner:
         if self.spec.loop != AUTO:
             return self.spec.loop
         samples = len(self.splits[0][0])
-        return by_work(planned_steps(self.spec, hyperparameters, samples=samples))
+        steps = planned_steps(self.spec, hyperparameters, samples=samples)
+        return by_work(steps, self._family.layers(hyperparameters))
 
     def train(
         self,
@@ -136,7 +137,7 @@ class TrialRunner:
         first, *_ = self._replicates(network, hyperparameters, self._pairs(seed))
         while not first.run.finished and first.run.epoch != epochs:
             first.curve.append(first.run.advance())
-        self._measure([first])
+        self._measure([first], network)
         return first
 
     def _begin(self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, loop: str) -> Lockstep:
@@ -204,26 +205,16 @@ class TrialRunner:
         )
 
     def stock_model(self, replicate: ReplicateRun, hyperparameters: Hyperparameters) -> keras.Model:
-        """A model of Keras's own layers with a run's present weights."""
+        """A model of nothing of hpo's own with a run's present weights."""
         network = self._network(hyperparameters, replicate.run.trainer.loop_name)
         assert replicate.run.model is network.trainer.model
-        by_column = bool(self.dataset.columns)
-        return stock_model(network, hyperparameters, self.dataset.task, by_column=by_column)
+        return network.exported(hyperparameters, by_column=bool(self.dataset.columns))
 
     def _network(self, hyperparameters: Hyperparameters, loop: str) -> Network:
-        key = network_key(hyperparameters), loop
+        settled = self._settled(hyperparameters)
+        key = self._family.key(settled), loop
         if key not in self._networks:
-            data = self.dataset
-            network = build(
-                hyperparameters.model_copy(update={"scaling": self._scaling(hyperparameters)}),
-                sample_shape=data.sample_shape,
-                classes=data.classes,
-                scale=data.scale,
-                loop=loop,
-                task=data.task,
-                columns=self._columns,
-                weighted=data.weight is not None,
-            )
+            network = self._family.build(settled, loop)
             network.trainer.build(self._device)
             self._networks[key] = network
             while len(self._networks) > 1 and self._kept_bytes() > KEPT_BYTES:
@@ -252,7 +243,10 @@ class TrialRunner:
         # All states first: they are made in the model that the runs then take turns on.
         states = [
             network.initial_state(
-                h, seed=seed, steps=h.epochs * h.steps_per_epoch(len(samples)), fit=self._fit(h, fold)
+                self._settled(h),
+                seed=seed,
+                steps=h.epochs * h.steps_per_epoch(len(samples)),
+                fit=self._fit(h, fold),
             )
             for (seed, fold), samples in zip(pairs, training, strict=True)
         ]
@@ -280,6 +274,16 @@ class TrialRunner:
     def _samples(self, fold: int | None, part: int) -> Samples:
         return Samples(self._device.x, self._device.y, self.splits[fold or 0][part], self._device.weight)
 
+    def _signature(self) -> Signature:
+        data = self.dataset
+        return Signature(
+            data.sample_shape, data.classes, data.scale, data.task, self._columns, data.weight is not None
+        )
+
+    def _settled(self, h: Hyperparameters) -> Hyperparameters:
+        """With what the data say where the hyperparameters say nothing."""
+        return h.model_copy(update={"scaling": self._scaling(h)})
+
     def _scaling(self, h: Hyperparameters) -> str:
         return h.scaling or ("standard" if self.dataset.columns else "none")
 
@@ -299,7 +303,7 @@ class TrialRunner:
         spread = y.std(axis=0)
         return Fit(statistics, y.mean(axis=0), np.where(spread > 0, spread, 1.0))
 
-    def _measure(self, replicates: list[ReplicateRun]) -> str | None:
+    def _measure(self, replicates: list[ReplicateRun], network: Network) -> str | None:
         """The final metrics of every replicate, by the weights that its training ended with.
 
         Returns what is not finite, if anything is.
@@ -308,7 +312,7 @@ class TrialRunner:
         for replicate in replicates:
             training, validation = self._samples(replicate.fold, 0), self._samples(replicate.fold, 1)
             y, weight = self.dataset.y[validation.rows], self.dataset.weight
-            outputs = replicate.run.predict(validation)
+            outputs = network.finished(replicate.run.predict(validation))
             measured = {
                 **{f"val_{name}": value for name, value in replicate.run.evaluate(validation).items()},
                 **task.measured(y, outputs, None if weight is None else weight[validation.rows]),
@@ -316,7 +320,8 @@ class TrialRunner:
             }
             if self._test is not None:
                 assert self._test_set is not None
-                replicate.test_outputs = predicted = replicate.run.predict(self._test)
+                predicted = network.finished(replicate.run.predict(self._test))
+                replicate.test_outputs = predicted
                 of_test = replicate.run.evaluate(self._test)
                 of_test |= task.measured(self._test_set.y, predicted, self._test_set.weight)
                 measured |= {f"test_{name}": value for name, value in of_test.items()}

@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from optuna.trial import FrozenTrial
 
 from hpo.errors import SpecError
-from hpo.models.keys import compile_key
 from hpo.search import hyperparameters_of
 from hpo.spec import SearchSpec, StudySpec
 from hpo.storage import BegunTrial, Storage, trial_id
@@ -133,6 +132,6 @@ def _key(spec: StudySpec, trial: FrozenTrial) -> Hashable | None:
     if isinstance(spec, SearchSpec) and not set(spec.space) <= set(trial.params):
         return None  # somebody enqueued it: it gets its parameters when it is claimed
     try:
-        return compile_key(hyperparameters_of(spec, trial))
+        return hyperparameters_of(spec, trial).compile_key
     except (KeyError, SpecError):
         return None

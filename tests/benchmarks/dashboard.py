@@ -38,7 +38,7 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
 import hpo
-from hpo.spec import METRICS, Hyperparameters
+from hpo.spec import METRICS, MlpHyperparameters
 from tests.benchmarks.machine import machine
 from tests.command import HPO, environment
 
@@ -184,7 +184,11 @@ def _recorded(url: str) -> int:
         ]
         values.append({"trial_id": key, "objective": 0, "value": curve[-1], "value_type": "FINITE"})
         metrics = {name: draw.random() for name in FINAL_METRICS}
-        own = {"worker": "host-1", "threads": 1, "hyperparameters": Hyperparameters().model_dump(mode="json")}
+        own = {
+            "worker": "host-1",
+            "threads": 1,
+            "hyperparameters": MlpHyperparameters().model_dump(mode="json"),
+        }
         own |= metrics | {"replicates": [{"seed": 0, "fold": None} | metrics]}
         attributes += [{"trial_id": key, "key": k, "value_json": json.dumps(v)} for k, v in own.items()]
     trial = models.TrialModel

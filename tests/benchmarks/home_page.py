@@ -28,7 +28,7 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
 import hpo
-from hpo.spec import Hyperparameters
+from hpo.spec import MlpHyperparameters
 from hpo.storage import Storage
 from tests.benchmarks.dashboard import FINAL_METRICS, HPO, _crowd, _get, _seconds, _serving
 from tests.benchmarks.machine import machine
@@ -107,7 +107,7 @@ def _end(connection: sa.Connection, study: hpo.Study, draw: random.Random) -> No
         metrics = {name: draw.uniform(0.8, 0.98) for name in FINAL_METRICS}
         replicates = [{"seed": frozen.user_attrs.get("seed", 0), "fold": None} | metrics]
         own: dict[str, Any] = {"worker": f"host-{key % 4}", **metrics, "replicates": replicates}
-        own["hyperparameters"] = Hyperparameters().model_dump(mode="json")
+        own["hyperparameters"] = MlpHyperparameters().model_dump(mode="json")
         attributes += [{"trial_id": key, "key": k, "value_json": json.dumps(v)} for k, v in own.items()]
         row = {"trial_id": key, "objective": 0, "value": metrics["val_accuracy"], "value_type": "FINITE"}
         values.append(row)

@@ -163,10 +163,10 @@ def rows_by_fit(file: Path) -> float:
 def _run(file: Path) -> tuple[Any, int]:
     """The run of the trial, as a worker would train it, and how many rows an epoch has."""
     from hpo.data import load_train
-    from hpo.spec import Data, Hyperparameters, StudySpec
+    from hpo.spec import Data, MlpHyperparameters, StudySpec
     from hpo.trials.runner import TrialRunner
 
-    h = Hyperparameters(batch_size=BATCH, epochs=1 + EPOCHS, hidden_units=HIDDEN)
+    h = MlpHyperparameters(batch_size=BATCH, epochs=1 + EPOCHS, hidden_units=HIDDEN)
     data = Data(name=str(file), target=("y",))
     spec = StudySpec(name="t", kind="search", data=data, trials=1, space={"learning_rate": [0.01]})
     runner = TrialRunner(spec, load_train(data))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.spec import Hyperparameters, loads
+from hpo.spec import MlpHyperparameters, loads
 from hpo.storage import Storage
 from tests.command import COMPARISON, SEARCH, Trained, quick
 from tests.recorded import created, record
@@ -171,7 +171,7 @@ def test_whatever_a_search_may_draw_can_be_promoted_whatever_it_is_called(tmp_pa
         files.add(written)
         spec = loads(written.read_text())
         for trial, arm in zip(study.all_trials, spec.arms, strict=True):
-            trained = Hyperparameters(**trial.hyperparameters).canonical
+            trained = MlpHyperparameters(**trial.hyperparameters).canonical
             assert spec.hyperparameters_for(arm.params).canonical == trained
     assert len({loads(file.read_text()).name for file in files}) == 2
 

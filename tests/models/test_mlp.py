@@ -14,11 +14,11 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo.models.keys import compile_key
+from hpo.models.families import Signature
 from hpo.models.layers import L2, Dropout, MomentumSGD, Schedule, WideDense
-from hpo.models.mlp import Network, build
-from hpo.spec import Hyperparameters
-from hpo.spec.hyperparameters import Activation
+from hpo.models.mlp import MlpNetwork, build
+from hpo.spec import MlpHyperparameters
+from hpo.spec.networks import Activation
 from hpo.training.runs import Run, Trainer
 from hpo.training.samples import Samples
 
@@ -28,18 +28,20 @@ X = generator.integers(0, 5, (SAMPLES, FEATURES)).astype(np.uint8)
 Y = generator.integers(0, CLASSES, SAMPLES)
 
 
-def hyperparameters(**values: Any) -> Hyperparameters:
-    return Hyperparameters(**({"hidden_units": [5, 4], "learning_rate": 0.1, "batch_size": BATCH} | values))
+def hyperparameters(**values: Any) -> MlpHyperparameters:
+    return MlpHyperparameters(
+        **({"hidden_units": [5, 4], "learning_rate": 0.1, "batch_size": BATCH} | values)
+    )
 
 
-def network_of(h: Hyperparameters, samples: Samples, *, scale: float = SCALE) -> Network:
-    network = build(h, sample_shape=tuple(samples.x.shape[1:]), classes=CLASSES, scale=scale)
+def network_of(h: MlpHyperparameters, samples: Samples, *, scale: float = SCALE) -> MlpNetwork:
+    network = build(h, Signature(tuple(samples.x.shape[1:]), CLASSES, scale))
     network.trainer.build(samples)
     return network
 
 
 def trained(
-    network: Network, h: Hyperparameters, samples: Samples, *, seed: int = 0, epochs: int = 2
+    network: MlpNetwork, h: MlpHyperparameters, samples: Samples, *, seed: int = 0, epochs: int = 2
 ) -> tuple[list[np.ndarray], dict[str, list[float]]]:
     """The state and the curve after a run."""
     steps = epochs * h.steps_per_epoch(len(samples))
@@ -100,7 +102,7 @@ STOCK: dict[str, tuple[dict[str, Any], Callable[[], keras.optimizers.Optimizer]]
 
 
 def stock_model(
-    h: Hyperparameters, optimizer: keras.optimizers.Optimizer, shape: tuple[int, ...], scale: float = SCALE
+    h: MlpHyperparameters, optimizer: keras.optimizers.Optimizer, shape: tuple[int, ...], scale: float = SCALE
 ) -> keras.Model:
     """The same network from Keras's own layers, with the scaling done beforehand by the caller."""
     layers: list[Any] = [keras.layers.Input(shape), keras.layers.Flatten(), keras.layers.Rescaling(scale)]
@@ -121,7 +123,9 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
         copy.assign(variable.numpy())
 
 
-def assert_trains_like(network: Network, h: Hyperparameters, stock: keras.Model, samples: Samples) -> None:
+def assert_trains_like(
+    network: MlpNetwork, h: MlpHyperparameters, stock: keras.Model, samples: Samples
+) -> None:
     network.trainer.state = network.initial_state(h, seed=3, steps=4)
     model = network.trainer.model
     copy_weights(model, stock)
@@ -154,7 +158,7 @@ def test_training_on_wide_inputs_equals_stock_keras() -> None:
 @pytest.mark.parametrize("activation", get_args(get_args(Activation)[0]))
 def test_every_activation_with_dropout_predicts_like_stock_keras(activation: str) -> None:
     h = hyperparameters(activation=activation, dropout=[0.5, 0.0])
-    model = build(h, sample_shape=(2, 3), classes=CLASSES, scale=SCALE).trainer.model
+    model = build(h, Signature((2, 3), CLASSES, SCALE)).trainer.model
     stock = stock_model(h, OPTIMIZERS.SGD(), (2, 3))
     copy_weights(model, stock)
     x = X.reshape(-1, 2, 3)
@@ -163,8 +167,8 @@ def test_every_activation_with_dropout_predicts_like_stock_keras(activation: str
 
 def test_the_model_carries_its_preprocessing() -> None:
     h = hyperparameters()
-    scaled = build(h, sample_shape=(FEATURES,), classes=CLASSES, scale=SCALE).trainer.model
-    raw = build(h, sample_shape=(FEATURES,), classes=CLASSES, scale=1.0).trainer.model
+    scaled = build(h, Signature((FEATURES,), CLASSES, SCALE)).trainer.model
+    raw = build(h, Signature((FEATURES,), CLASSES, 1.0)).trainer.model
     copy_weights(scaled, raw)
     np.testing.assert_allclose(scaled(X), raw(X * SCALE), atol=1e-6)
 
@@ -235,7 +239,7 @@ def test_wide_dense_has_the_values_and_gradients_of_dense(batch: int, width: int
 
 @pytest.mark.parametrize(("width", "wide"), [(1024, True), (3072, True), (1008, False), (1025, False)])
 def test_inputs_that_pieces_divide_and_that_are_wide_are_computed_in_pieces(width: int, wide: bool) -> None:
-    model = build(hyperparameters(), sample_shape=(width,), classes=CLASSES, scale=1.0).trainer.model
+    model = build(hyperparameters(), Signature((width,), CLASSES, 1.0)).trainer.model
     kinds = [type(layer) for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     assert kinds == [WideDense if wide else keras.layers.Dense, keras.layers.Dense, keras.layers.Dense]
 
@@ -246,7 +250,7 @@ NOISY: dict[str, Any] = {"dropout": 0.3, "batch_norm": True, "momentum": 0.5, "l
 
 
 @pytest.fixture(scope="module")
-def noisy(samples: Samples) -> Network:
+def noisy(samples: Samples) -> MlpNetwork:
     return network_of(hyperparameters(**NOISY), samples)
 
 
@@ -257,7 +261,7 @@ def assert_same(one: Any, other: Any) -> None:
 
 
 def test_the_same_seed_gives_the_same_bits_whatever_was_trained_between(
-    noisy: Network, samples: Samples
+    noisy: MlpNetwork, samples: Samples
 ) -> None:
     h = hyperparameters(**NOISY)
     first = trained(noisy, h, samples, seed=4)
@@ -269,7 +273,7 @@ def test_the_same_seed_gives_the_same_bits_whatever_was_trained_between(
     assert_same(trained(fresh, h, samples, seed=4), first)
 
 
-def test_another_seed_gives_other_weights_curves_and_masks(noisy: Network, samples: Samples) -> None:
+def test_another_seed_gives_other_weights_curves_and_masks(noisy: MlpNetwork, samples: Samples) -> None:
     h = hyperparameters(**NOISY)
     curves = [trained(noisy, h, samples, seed=seed)[1]["loss"] for seed in range(4)]
     for one, other in itertools.combinations(curves, 2):
@@ -280,7 +284,7 @@ def test_another_seed_gives_other_weights_curves_and_masks(noisy: Network, sampl
 
 
 def test_replicates_in_lockstep_equal_the_same_seeds_alone_bit_for_bit(
-    noisy: Network, samples: Samples
+    noisy: MlpNetwork, samples: Samples
 ) -> None:
     h = hyperparameters(**NOISY)
     seeds = (0, 1, 2)
@@ -307,7 +311,7 @@ def test_replicates_in_lockstep_equal_the_same_seeds_alone_bit_for_bit(
 
 
 def test_a_run_keeps_its_weights_when_the_network_is_reset_for_another_trial(
-    noisy: Network, samples: Samples
+    noisy: MlpNetwork, samples: Samples
 ) -> None:
     h = hyperparameters(**NOISY)
     state = noisy.initial_state(h, seed=0, steps=1)
@@ -320,7 +324,7 @@ def test_a_run_keeps_its_weights_when_the_network_is_reset_for_another_trial(
 
 def test_initial_weights_are_glorot_uniform_and_differ_between_layers(samples: Samples) -> None:
     h = hyperparameters(hidden_units=[300, 300])
-    network = build(h, sample_shape=(300,), classes=300, scale=1.0)
+    network = build(h, Signature((300,), 300, 1.0))
     network.trainer.state = network.initial_state(h, seed=0, steps=1)
     dense = [layer for layer in network.trainer.model.layers if isinstance(layer, keras.layers.Dense)]
     limit = np.sqrt(6 / 600)
@@ -364,7 +368,7 @@ def test_one_compilation_serves_every_value_of_a_strength(
     assert compilations == 3  # a step traced, a program of it, and evaluation
     for values in others:
         other = hyperparameters(**values)
-        assert compile_key(other) == compile_key(h)
+        assert other.compile_key == h.compile_key
         assert trained(network, other, samples)[1]["loss"] != curve
     assert network.trainer.loop.compilations == compilations
     assert network.trainer.compile_seconds == seconds
@@ -381,7 +385,7 @@ def test_one_compilation_serves_every_value_of_a_strength(
     ids=str,
 )  # fmt: skip
 def test_what_changes_the_program_changes_the_key(change: dict[str, Any]) -> None:
-    assert compile_key(hyperparameters(**change)) != compile_key(hyperparameters())
+    assert hyperparameters(**change).compile_key != hyperparameters().compile_key
 
 
 @pytest.mark.parametrize(
@@ -390,7 +394,7 @@ def test_what_changes_the_program_changes_the_key(change: dict[str, Any]) -> Non
     ids=str,
 )
 def test_what_does_not_change_the_program_does_not_change_the_key(change: dict[str, Any]) -> None:
-    assert compile_key(hyperparameters(**change)) == compile_key(hyperparameters())
+    assert hyperparameters(**change).compile_key == hyperparameters().compile_key
 
 
 # Dropout
@@ -427,7 +431,7 @@ def test_masks_differ_between_steps_samples_seeds_and_layers() -> None:
 
 def test_two_dropouts_of_one_network_draw_from_different_counters() -> None:
     h = hyperparameters(dropout=0.5)
-    network = build(h, sample_shape=(FEATURES,), classes=CLASSES, scale=1.0)
+    network = build(h, Signature((FEATURES,), CLASSES, 1.0))
     network.trainer.state = network.initial_state(h, seed=0, steps=1)
     first, second = (layer.counter.numpy() for layer in network.dropouts if layer is not None)
     assert first[0] != second[0]
@@ -443,7 +447,7 @@ def test_without_training_dropout_changes_nothing() -> None:
 
 
 def test_a_network_with_dropout_trains_the_same_by_the_graph_and_by_plain_fit(
-    noisy: Network, samples: Samples
+    noisy: MlpNetwork, samples: Samples
 ) -> None:
     h = hyperparameters(**NOISY)
     graph, plain = (replace(noisy, trainer=Trainer(noisy.trainer.model, loop)) for loop in ("graph", "fit"))

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from hpo.data import fitted
 from hpo.data.columns import Column, columns_of, encoded, raw
-from hpo.models.mlp import Fit, Network, build
+from hpo.models.families import Fit, Network, Signature
+from hpo.models.mlp import build
 from hpo.models.preparation import Form, Preparation, input_names, raw_inputs
-from hpo.models.stock import stock_model
-from hpo.spec import Hyperparameters
+from hpo.spec import MlpHyperparameters
 from hpo.tasks import TASKS
 
 LEVELS = [f"level {index}" for index in range(14)]
@@ -58,10 +58,8 @@ def frame(count: int, seed: int, *, levels: list[str] | None = None) -> pd.DataF
 
 
 def network(columns: tuple[Column, ...], x: np.ndarray, scaling: str, task: str, **more: Any) -> Network:
-    h = Hyperparameters(hidden_units=[8], scaling=scaling, optimizer="adam", **more)
-    made = build(
-        h, sample_shape=x.shape[1:], classes=TASK_NAMES[task], scale=1.0, task=TASKS[task], columns=columns
-    )
+    h = MlpHyperparameters(hidden_units=[8], scaling=scaling, optimizer="adam", **more)
+    made = build(h, Signature(x.shape[1:], TASK_NAMES[task], 1.0, TASKS[task], columns))
     statistics = fitted(x, columns, scaling=scaling, min_level_count=2)
     names = TASK_NAMES[task]
     fit = Fit(statistics, np.linspace(1e5, 2, names), np.linspace(1e4, 3, names))
@@ -94,8 +92,8 @@ def test_keras_without_hpo_repeats_the_training_network(scaling: str, task: str,
     train, rows = frame(80, seed=0), unseen()
     columns = columns_of(train, place="train")
     made = network(columns, encoded(train, columns, place="train"), scaling, task)
-    h = Hyperparameters(hidden_units=[8], scaling=scaling, optimizer="adam")
-    stock_model(made, h, TASKS[task], by_column=True).save(tmp_path / "m.keras")
+    h = MlpHyperparameters(hidden_units=[8], scaling=scaling, optimizer="adam")
+    made.exported(h, by_column=True).save(tmp_path / "m.keras")
     values = dict(zip(input_names(columns), raw(rows, columns, place="rows"), strict=True))
     # NumPy's archives have no names with all that columns may have: pickled, and by position.
     np.savez(tmp_path / "rows.npz", **values)  # type: ignore[arg-type]
@@ -114,8 +112,8 @@ def test_names_that_keras_does_not_take_become_others_that_differ() -> None:
     assert names[1:4] == NAMES[1:4]
     x = np.random.default_rng(0).normal(size=(20, len(NAMES))).astype(np.float32)
     made = network(columns, x, "standard", "binary")
-    h = Hyperparameters(hidden_units=[8], scaling="standard", optimizer="adam")
-    model = stock_model(made, h, TASKS["binary"], by_column=True)
+    h = MlpHyperparameters(hidden_units=[8], scaling="standard", optimizer="adam")
+    model = made.exported(h, by_column=True)
     outputs = given_to(model, pd.DataFrame(x, columns=list(NAMES)), columns)
     np.testing.assert_allclose(outputs, made.trainer.model.predict(x, verbose=0), rtol=1e-6)
 
@@ -124,8 +122,8 @@ def test_rows_of_numbers_that_are_scaled_stay_one_array(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(3, 2, (30, 4)).astype(np.float32)
     columns = tuple(Column(str(index), "number") for index in range(4))
     made = network(columns, x, "robust", "multi-class")
-    h = Hyperparameters(hidden_units=[8], scaling="robust", optimizer="adam")
-    stock_model(made, h, TASKS["multi-class"]).save(tmp_path / "m.keras")
+    h = MlpHyperparameters(hidden_units=[8], scaling="robust", optimizer="adam")
+    made.exported(h).save(tmp_path / "m.keras")
     model = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
     assert model.input_shape == (None, 4)
     expected = made.trainer.model.predict(x, verbose=0)
@@ -159,7 +157,9 @@ def test_any_small_table_is_prepared_as_in_training(
 
     train, later = table(rows), table(new)
     columns = columns_of(train, categories=["t"], place="train")
-    h = Hyperparameters(hidden_units=[4], scaling=scaling, one_hot_levels=one_hot_levels, embedding_width=2)
+    h = MlpHyperparameters(
+        hidden_units=[4], scaling=scaling, one_hot_levels=one_hot_levels, embedding_width=2
+    )
     form = Form.of(columns, h)
     layer = Preparation(form)
     x = encoded(train, columns, place="train")

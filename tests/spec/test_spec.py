@@ -98,7 +98,7 @@ def test_a_comparison_has_the_documented_defaults() -> None:
 
 
 def test_default_hyperparameters() -> None:
-    assert specs.Hyperparameters().model_dump() == {
+    assert specs.MlpHyperparameters().model_dump() == {
         "hidden_units": (128, 64),
         "activation": "relu",
         "dropout": 0.0,
@@ -121,12 +121,12 @@ def test_default_hyperparameters() -> None:
         "early_stopping_min_delta": 0.0,
         "restore_best": True,
     }
-    assert tuple(specs.Hyperparameters.model_fields) == specs.HYPERPARAMETERS
+    assert tuple(specs.MlpHyperparameters.model_fields) == specs.vocabulary_of("mlp").names
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamax", "nadam", "adagrad", "rmsprop"])
 def test_the_learning_rate_follows_the_optimizer(optimizer: str) -> None:
-    assert specs.Hyperparameters(optimizer=optimizer).learning_rate == 0.001
+    assert specs.MlpHyperparameters(optimizer=optimizer).learning_rate == 0.001
 
 
 @pytest.mark.parametrize(
@@ -134,22 +134,22 @@ def test_the_learning_rate_follows_the_optimizer(optimizer: str) -> None:
     [("inverse_time", 0.01, 1), ("exponential", 0.96, 1000), ("cosine", None, None)],
 )
 def test_decay_follows_the_schedule(schedule: str, rate: float | None, steps: int | None) -> None:
-    made = specs.Hyperparameters(schedule=schedule)
+    made = specs.MlpHyperparameters(schedule=schedule)
     assert (made.decay_rate, made.decay_steps) == (rate, steps)
 
 
 def test_per_layer_values() -> None:
-    made = specs.Hyperparameters(hidden_units=[8, 4, 2], dropout=0.5, l2=[0, 0.1, 0.2])
+    made = specs.MlpHyperparameters(hidden_units=[8, 4, 2], dropout=0.5, l2=[0, 0.1, 0.2])
     assert made.per_layer("dropout") == (0.5, 0.5, 0.5)
     assert made.per_layer("l2") == (0.0, 0.1, 0.2)
-    assert specs.Hyperparameters(hidden_units=[]).per_layer("dropout") == ()
-    assert specs.Hyperparameters(hidden_units=64).hidden_units == (64,)
+    assert specs.MlpHyperparameters(hidden_units=[]).per_layer("dropout") == ()
+    assert specs.MlpHyperparameters(hidden_units=64).hidden_units == (64,)
 
 
 def test_batch_normalisation_is_before_or_after_the_activation() -> None:
     placed = {False: None, True: "before", "before": "before", "after": "after"}
     for asked, place in placed.items():
-        made = specs.Hyperparameters(batch_norm=asked)
+        made = specs.MlpHyperparameters(batch_norm=asked)
         assert made.normalization == place
         # As it was written: studies of earlier versions hold true among Optuna's choices.
         assert made.batch_norm is asked
@@ -169,21 +169,21 @@ def test_one_training_run_has_one_canonical_spelling() -> None:
         ({"nesterov": True}, {"nesterov": False}),
     ]
     for one, other in twins:
-        first, second = specs.Hyperparameters(**one), specs.Hyperparameters(**other)
+        first, second = specs.MlpHyperparameters(**one), specs.MlpHyperparameters(**other)
         assert first != second
         assert first.canonical == second.canonical
     differing: list[dict[str, Any]] = [
         {}, {"batch_norm": "before"}, {"batch_norm": "after"}, {"momentum": 0.9},
         {"momentum": 0.9, "nesterov": True},
     ]  # fmt: skip
-    spelt = [specs.Hyperparameters(**values).canonical for values in differing]
+    spelt = [specs.MlpHyperparameters(**values).canonical for values in differing]
     assert all(one != other for one, other in itertools.combinations(spelt, 2))
 
 
 def test_effective_hyperparameters_survive_json() -> None:
     for given_values in ({}, {"schedule": "cosine"}, {"early_stopping_patience": 3, "batch_size": "full"}):
-        made = specs.Hyperparameters(**given_values)
-        assert specs.Hyperparameters(**json.loads(made.model_dump_json())) == made
+        made = specs.MlpHyperparameters(**given_values)
+        assert specs.MlpHyperparameters(**json.loads(made.model_dump_json())) == made
 
 
 BAD_VALUES: dict[str, list[Any]] = {
@@ -212,7 +212,7 @@ BAD_VALUES: dict[str, list[Any]] = {
 
 
 def test_bad_values_cover_the_vocabulary() -> None:
-    assert tuple(BAD_VALUES) == specs.HYPERPARAMETERS
+    assert tuple(BAD_VALUES) == specs.vocabulary_of("mlp").names
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_bad_values_cover_the_vocabulary() -> None:
 )
 def test_a_bad_value_of_a_hyperparameter_is_refused(key: str, value: Any) -> None:
     with pytest.raises(SpecError) as caught:
-        specs.Hyperparameters(**{key: value})
+        specs.MlpHyperparameters(**{key: value})
     assert one_line(caught.value).startswith(f"hyperparameters: {key}: ")
     with pytest.raises(SpecError) as caught:
         specs.parse({"name": "s", "kind": "search", "data": {"name": "d"}, "params": {key: value}})
@@ -783,8 +783,8 @@ def test_the_schema_describes_every_key_of_both_kinds() -> None:
         for key, entry in table["properties"].items():
             described = entry if "description" in entry else defined[entry["$ref"].rpartition("/")[2]]
             assert described["description"], key
-    assert set(defined["HyperparameterTable"]["properties"]) == set(specs.HYPERPARAMETERS)
-    assert set(defined["Space"]["properties"]) == set(specs.HYPERPARAMETERS) - {"epochs"}
+    assert set(defined["MlpTable"]["properties"]) == set(specs.vocabulary_of("mlp").names)
+    assert set(defined["Space"]["properties"]) == set(specs.vocabulary_of("mlp").names) - {"epochs"}
     assert defined["SearchSpec"]["required"] == ["name", "kind", "data", "space"]
     for path in STUDIES:
         spec = specs.load(path)

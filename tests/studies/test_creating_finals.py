@@ -16,7 +16,7 @@ import hpo
 from hpo.errors import SpecError, StudyError
 from hpo.search import hyperparameters_of
 from hpo.search.configurations import configurations
-from hpo.spec import FinalSpec, Hyperparameters, SearchSpec, StudySpec, from_json, to_json
+from hpo.spec import FinalSpec, MlpHyperparameters, SearchSpec, StudySpec, from_json, to_json
 from hpo.storage import Storage
 from hpo.studies.final import create_final, finals_of, summarise_final
 from hpo.studies.names import final_names
@@ -155,7 +155,7 @@ def test_a_trial_that_was_begun_goes_on_with_what_it_began_with(tmp_path):
     begun = planned.model_dump(mode="json") | {"learning_rate": 0.02}
     store(study, 0, begun)
     again = reopened(study)
-    assert hyperparameters_of(again.spec, again.frozen_trials[0]) == Hyperparameters(**begun)
+    assert hyperparameters_of(again.spec, again.frozen_trials[0]) == MlpHyperparameters(**begun)
     store(study, 1, {"width": 3})
     assert hyperparameters_of(again.spec, reopened(study).frozen_trials[1]).dropout == 0.2
 

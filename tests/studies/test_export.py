@@ -24,11 +24,10 @@ from optuna.trial import TrialState
 import hpo.studies.export
 from hpo import HpoError, Study, StudyError, open_study
 from hpo.data import load_test
+from hpo.models.families import Signature
 from hpo.models.file import load
 from hpo.models.mlp import build
-from hpo.models.stock import stock_model
-from hpo.spec import Hyperparameters
-from hpo.tasks import TASKS
+from hpo.spec import MlpHyperparameters
 from hpo.trials import MODEL_FILE
 from hpo.trials.lockstep import ReplicateRun
 from hpo.trials.runner import TrialRunner
@@ -188,7 +187,7 @@ def cached(studies: list[Study], monkeypatch: pytest.MonkeyPatch) -> Study:
     study = studies[1]
     trial, dataset = study.best, study.load_data()
     if "folds" not in TRAINED:
-        hyperparameters = Hyperparameters(**trial.hyperparameters)
+        hyperparameters = MlpHyperparameters(**trial.hyperparameters)
         RUNNER.append(TrialRunner(study.spec, dataset))
         TRAINED["folds"] = RUNNER[0].train(hyperparameters, "xla")
 
@@ -270,11 +269,11 @@ def test_the_exported_model_has_the_trials_strengths_and_optimizer(read: dict[st
     ids=lambda changes: " ".join(map(str, changes.values())),
 )
 def test_the_exported_model_trains_on_as_the_trial_was_trained(changes: dict[str, Any]) -> None:
-    h = Hyperparameters(hidden_units=[4], l2=0.01, activation="silu", batch_size=25, **changes)
-    network, steps = build(h, sample_shape=(8, 8), classes=10, scale=1 / 16), 4
+    h = MlpHyperparameters(hidden_units=[4], l2=0.01, activation="silu", batch_size=25, **changes)
+    network, steps = build(h, Signature((8, 8), 10, 1 / 16)), 4
     network.trainer.state = network.initial_state(h, seed=1, steps=steps)
     trained = network.trainer.model
-    model = stock_model(network, h, TASKS["multi-class"])
+    model = network.exported(h)
     test = load_test("digits")
     begun = model.get_weights()
     for each in (trained, model):

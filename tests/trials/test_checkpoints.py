@@ -21,7 +21,7 @@ from hypothesis.extra import numpy as arrays
 from hpo.data import Dataset, load_train
 from hpo.data.archive import DAMAGE
 from hpo.data.dataset import make_dataset
-from hpo.spec import Hyperparameters, SearchSpec
+from hpo.spec import MlpHyperparameters, SearchSpec
 from hpo.storage import Claim, LeaseLostError, Patience, Storage
 from hpo.trials.checkpoints import TrialCheckpoints, dumps, loads
 from hpo.trials.outcome import Outcome, StoppedError
@@ -243,7 +243,7 @@ def spec_of(**values: Any) -> SearchSpec:
 
 
 def train(
-    objective: TrialRunner, h: Hyperparameters, trial: optuna.trial.Trial, kept: Kept
+    objective: TrialRunner, h: MlpHyperparameters, trial: optuna.trial.Trial, kept: Kept
 ) -> Outcome | None:
     try:
         return objective(trial, h, should_stop=kept.should_stop, checkpoints=kept)
@@ -297,9 +297,9 @@ def test_a_trial_on_a_table_goes_on_with_the_statistics_of_its_folds(name: str) 
     assert_goes_on(processes, of_case("dropout"))
 
 
-def of_case(case: str) -> Hyperparameters:
+def of_case(case: str) -> MlpHyperparameters:
     base = {"hidden_units": [12], "learning_rate": 0.1, "batch_size": 64, "epochs": EPOCHS}
-    return Hyperparameters(**(base | CASES[case]))
+    return MlpHyperparameters(**(base | CASES[case]))
 
 
 def judged(processes: tuple[TrialRunner, TrialRunner], **objective: str) -> tuple[TrialRunner, TrialRunner]:
@@ -310,7 +310,7 @@ def judged(processes: tuple[TrialRunner, TrialRunner], **objective: str) -> tupl
     return first, second
 
 
-def assert_goes_on(processes: tuple[TrialRunner, TrialRunner], h: Hyperparameters) -> str:
+def assert_goes_on(processes: tuple[TrialRunner, TrialRunner], h: MlpHyperparameters) -> str:
     """Stopped before any epoch, a trial ends in the other process as it does undisturbed; returns how."""
     first, second = processes
     direction = first.spec.objective.direction
@@ -335,7 +335,7 @@ def test_a_trial_that_was_killed_beyond_its_checkpoint_repeats_those_epochs_alik
     processes: tuple[TrialRunner, TrialRunner],
 ) -> None:
     first, second = processes
-    h = Hyperparameters(hidden_units=[12], learning_rate=0.1, batch_size=64, epochs=EPOCHS, dropout=0.2)
+    h = MlpHyperparameters(hidden_units=[12], learning_rate=0.1, batch_size=64, epochs=EPOCHS, dropout=0.2)
     trial = optuna.create_study(direction="maximize").ask()
     whole = result_of(train(first, h, trial, Kept()), trial)
     trial = optuna.create_study(direction="maximize").ask()
@@ -354,7 +354,7 @@ def test_a_checkpoint_of_other_hyperparameters_is_not_used(
     processes: tuple[TrialRunner, TrialRunner],
 ) -> None:
     first, second = processes
-    h = Hyperparameters(hidden_units=[12], learning_rate=0.1, batch_size=64, epochs=EPOCHS)
+    h = MlpHyperparameters(hidden_units=[12], learning_rate=0.1, batch_size=64, epochs=EPOCHS)
     trial = optuna.create_study(direction="maximize").ask()
     whole = result_of(train(first, h, trial, Kept()), trial)
     other = Kept(stop_after=3)
@@ -445,7 +445,7 @@ def test_a_checkpoint_of_the_version_before_is_gone_on_from_unless_it_lacks_the_
 
 def test_times_before_a_checkpoint_count(processes: tuple[TrialRunner, TrialRunner]) -> None:
     first, second = processes
-    h = Hyperparameters(hidden_units=[12], learning_rate=0.1, batch_size=64, epochs=EPOCHS)
+    h = MlpHyperparameters(hidden_units=[12], learning_rate=0.1, batch_size=64, epochs=EPOCHS)
     stopped = Kept(stop_after=3)
     trial = optuna.create_study(direction="maximize").ask()
     train(first, h, trial, stopped)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.spec import Hyperparameters, StudySpec
+from hpo.spec import MlpHyperparameters, StudySpec
 from hpo.trials.planned_steps import planned_steps
 
 SEARCH = {"name": "s", "kind": "search", "data": {"name": "digits", "validation": 0.2}, "trials": 24}
@@ -70,5 +70,5 @@ def test_at_least_the_trial_itself_is_planned(trials: int, epochs: int, batch: i
     space = {"hidden_units": [[units] for units in range(1, 30)], "activation": ["relu", "tanh", "elu"]}
     params = {"epochs": epochs, "batch_size": batch}
     table = SEARCH | {"trials": trials, "space": space, "params": params}
-    own = epochs * Hyperparameters(batch_size=batch).steps_per_epoch(1000)
+    own = epochs * MlpHyperparameters(batch_size=batch).steps_per_epoch(1000)
     assert own <= steps(table, hidden_units=[8], activation="elu") <= trials * own

@@ -23,8 +23,9 @@ from sklearn.model_selection import train_test_split
 from hpo.data import Dataset, load_test, load_train
 from hpo.data.dataset import make_dataset
 from hpo.errors import DataError
+from hpo.models.families import Signature
 from hpo.models.mlp import build
-from hpo.spec import METRICS, ComparisonSpec, Hyperparameters, SearchSpec
+from hpo.spec import METRICS, ComparisonSpec, MlpHyperparameters, SearchSpec
 from hpo.tasks import TASKS
 from hpo.trials import runner as runners
 from hpo.trials.outcome import Outcome, StoppedError
@@ -49,9 +50,9 @@ def spec_of(**values: Any) -> SearchSpec:
     return SearchSpec(**(base | values))
 
 
-def hyperparameters(**values: Any) -> Hyperparameters:
+def hyperparameters(**values: Any) -> MlpHyperparameters:
     base = {"hidden_units": [12], "learning_rate": 0.3, "batch_size": 100, "epochs": EPOCHS}
-    return Hyperparameters(**(base | values))
+    return MlpHyperparameters(**(base | values))
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def runner_of(shared: TrialRunner) -> Callable[..., TrialRunner]:
 
 
 def run(
-    objective: TrialRunner, h: Hyperparameters, *, pruner: optuna.pruners.BasePruner | None = None,
+    objective: TrialRunner, h: MlpHyperparameters, *, pruner: optuna.pruners.BasePruner | None = None,
     seed: int | None = None, **options: Any,
 ) -> tuple[Outcome, optuna.trial.FrozenTrial]:  # fmt: skip
     """One trial of a new study in memory, and how it ended."""
@@ -261,7 +262,7 @@ def test_a_trial_equals_the_same_training_by_plain_keras(
     h = hyperparameters()
     seed = 3
     outcome, _ = run(runner_of(), h, seed=seed)
-    network = build(h, sample_shape=(8, 8), classes=10, scale=1 / 16)
+    network = build(h, Signature((8, 8), 10, 1 / 16))
     network.trainer.state = network.initial_state(h, seed=seed, steps=1)
     layers = [
         keras.layers.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(12, activation="relu"),
@@ -481,7 +482,7 @@ def test_a_key_that_comes_back_is_not_compiled_again_and_one_that_was_forgotten_
     one = hyperparameters(hidden_units=[], epochs=1, batch_size="full")
     other = hyperparameters(hidden_units=[2], epochs=1, batch_size="full")
 
-    def seconds(h: Hyperparameters) -> float:
+    def seconds(h: MlpHyperparameters) -> float:
         outcome, _ = run(objective, h)
         return outcome.metrics["compile_seconds"]
 
@@ -500,7 +501,7 @@ import json, os, pathlib
 import optuna
 from hpo.data import load_train
 from hpo.trials.runner import TrialRunner
-from hpo.spec import Hyperparameters, SearchSpec
+from hpo.spec import MlpHyperparameters, SearchSpec
 
 def resident():
     return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -514,7 +515,7 @@ objective = TrialRunner(spec, load_train("digits"))
 study = optuna.create_study(direction="maximize")
 
 def train(index):
-    h = Hyperparameters(
+    h = MlpHyperparameters(
         hidden_units=[16], epochs=2, batch_size=64, dropout=0.1 + index / 100, l2=1e-6 * (index + 1),
         momentum=index / 100 + 0.01, learning_rate=0.001 * (index + 1),
         schedule="inverse_time", decay_rate=0.001 * (index + 1), decay_steps=index + 1,

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from sklearn.metrics import accuracy_score, r2_score, root_mean_squared_error
 
 from hpo.data import load_train
-from hpo.spec import Hyperparameters, StudySpec
+from hpo.spec import MlpHyperparameters, StudySpec
 from hpo.trials.outcome import Outcome
 from hpo.trials.runner import TrialRunner
 
@@ -75,7 +75,7 @@ def runner_of(path: str, task: str, **data: Any) -> TrialRunner:
 
 def run(runner: TrialRunner, **h: Any) -> Outcome:
     trial = optuna.create_study(direction=runner.spec.objective.direction).ask()
-    return runner(trial, Hyperparameters(**{**SMALL, **h}))
+    return runner(trial, MlpHyperparameters(**{**SMALL, **h}))
 
 
 @pytest.mark.parametrize("task", TARGETS)

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from hpo import Study, StudySpec, create_study
-from hpo.models.keys import compile_key
 from hpo.spec import Hyperparameters
 from hpo.storage import Storage
 from hpo.trials import COMPILED_ATTRIBUTE
@@ -69,7 +68,7 @@ class Begun:
 
         def train(trial: optuna.trial.Trial, hyperparameters: Hyperparameters, **_: Any) -> Outcome:
             self.numbers.append(trial.number)
-            keys.append(compile_key(hyperparameters))
+            keys.append(hyperparameters.compile_key)
             return Outcome(TrialState.COMPLETE, 0.5, None, {}, [])
 
         names = [study.name for study in studies]

@@ -101,7 +101,8 @@ def _fused_dropout(model: keras.Model) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         for layer in model._flatten_layers():
-            if type(layer) is keras.layers.Dropout and 0 < layer.rate < 1:
+            is_own = "call" in vars(layer)  # which has its rate in a variable, and draws so already
+            if type(layer) is keras.layers.Dropout and 0 < layer.rate < 1 and not is_own:
                 stack.enter_context(replaced(layer, "call", _dropout_call(layer)))
         yield
 

@@ -35,19 +35,20 @@ def _arrays(case: Case, samples: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _hpo(case: Case) -> float:
     """The network of a study, as a worker trains it."""
+    from hpo.models.families import Signature
     from hpo.models.mlp import build
-    from hpo.spec import Hyperparameters
+    from hpo.spec import MlpHyperparameters
     from hpo.training.runs import Run
     from hpo.training.samples import Samples
 
-    hyperparameters = Hyperparameters(
+    hyperparameters = MlpHyperparameters(
         hidden_units=HIDDEN,
         batch_size=case.batch,
         dropout=0.2 if case.extra == "dropout" else 0.0,
         batch_norm=case.extra == "batch_norm",
     )
     samples = Samples.of(*_arrays(case, case.steps * case.batch))
-    network = build(hyperparameters, sample_shape=(case.features,), classes=CLASSES, scale=1 / 255)
+    network = build(hyperparameters, Signature((case.features,), CLASSES, 1 / 255))
     network.trainer.build(samples)
     state = network.initial_state(hyperparameters, seed=0, steps=1)
     run = Run(network.trainer, samples, batch_size=case.batch, epochs=1 + EPOCHS, initial_state=state)

@@ -1,0 +1,176 @@
+"""A model that a function has built, put between a study's data and its task.
+
+Before it: pixels are scaled, a table's columns prepared. After it, unless the function has compiled it: the
+task's activation where it gives logits, the targets' units of a regression. Then it is compiled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from hpo.errors import ModelError
+from hpo.models.families import Signature
+from hpo.models.layers import TargetUnits
+from hpo.models.optimizers import optimizer_of
+from hpo.models.preparation import Form, Preparation, array_input, raw_inputs
+from hpo.models.stock import metrics_of
+from hpo.spec import Hyperparameters
+
+# What a model with training of its own overrides.
+STEPS = ("train_step", "test_step", "compute_loss")
+
+
+@dataclass(frozen=True, eq=False)
+class Assembled:
+    """A model as it is trained: the `body` that a function has built, and the `whole` around it.
+
+    The whole is the body itself where nothing stands before or after it. `preparation` and `units` are None
+    if it has none. `is_activated`: the task's activation comes last. `is_named`: the hyperparameters name its
+    optimizer, and not the function. `has_logits`: the function has compiled it with a loss that takes logits.
+    """
+
+    body: keras.Model
+    whole: keras.Model
+    preparation: Preparation | None
+    units: TargetUnits | None
+    is_activated: bool
+    is_named: bool
+    has_logits: bool
+
+
+def assembled(body: object, signature: Signature, h: Hyperparameters, *, place: str) -> Assembled:
+    """What a function has returned, compiled and built.
+
+    Raises:
+        ModelError: it is no Keras model, or does not go with the data.
+    """
+    if not isinstance(body, keras.Model):
+        raise ModelError(place, "must return a Keras model", got=type(body).__name__)
+    is_named, has_own_step = not body.compiled, _has_own_step(body)
+    preparation = _preparation(signature, h, has_own_step=has_own_step, place=place)
+    _build(body, input_shape(signature, h), place=place)
+    task = signature.task
+    _check_outputs(body, task.units(signature.classes), place=place)
+    front = preparation
+    if front is None and signature.scale != 1 and not has_own_step:
+        front = keras.layers.Rescaling(signature.scale, name="scale")
+    units = TargetUnits(name="units") if is_named and task.scales_targets and not has_own_step else None
+    is_activated = is_named and units is None and not has_own_step and gives_logits(body)
+    end = keras.layers.Activation(task.activation, name="probabilities") if is_activated else units
+    whole = body
+    if front is not None or end is not None:
+        samples = keras.Input(signature.sample_shape, name="samples")
+        outputs = body(samples if front is None else front(samples))
+        whole = keras.Model(samples, outputs if end is None else end(outputs), name="whole")
+    if is_named:
+        whole.compile(
+            optimizer_of(h, steps=1),
+            loss=task.loss if units is None else units.scaled_error,
+            jit_compile=False,
+            **metrics_of(task, weighted=signature.weighted),
+        )
+    elif whole is not body:
+        whole.compile(**compile_options(body))
+    if not whole.optimizer.built:
+        whole.optimizer.build(whole.trainable_variables)
+    return Assembled(body, whole, preparation, units, is_activated, is_named, _has_logits(body))
+
+
+def stock_of(fresh: Assembled, trained: Assembled, signature: Signature, *, by_column: bool) -> keras.Model:
+    """A model of the fresh body, and Keras's own layers around it as the trained one has them."""
+    if trained.whole is trained.body and not trained.has_logits:
+        return fresh.whole
+    if trained.preparation is not None:
+        form, fitted = trained.preparation.form, trained.preparation.fitted
+        embeddings = trained.preparation.embedding_values
+        made = raw_inputs(form, fitted, embeddings) if by_column else array_input(form, fitted)
+        given, prepared = made.inputs if by_column else made.inputs["samples"], made.outputs
+    else:
+        given = prepared = keras.Input(signature.sample_shape, name="samples")
+        if trained.whole is not trained.body and signature.scale != 1:
+            prepared = keras.layers.Rescaling(signature.scale, name="scale")(given)
+    outputs = fresh.body(prepared)
+    if trained.units is not None:
+        spread, centre = (v.numpy().tolist() for v in (trained.units.spread, trained.units.centre))
+        outputs = keras.layers.Rescaling(spread, centre, name="units")(outputs)
+    elif trained.is_activated or trained.has_logits:
+        outputs = keras.layers.Activation(signature.task.activation, name="probabilities")(outputs)
+    whole = keras.Model(given, outputs, name=fresh.body.name)
+    if not trained.has_logits:
+        options = compile_options(fresh.whole)
+        options |= {} if trained.units is None else {"loss": signature.task.loss}
+        whole.compile(**options)
+        whole.optimizer.build(whole.trainable_variables)
+    return whole
+
+
+def compile_options(model: keras.Model) -> dict[str, Any]:
+    """What a model was compiled with, its optimizer anew."""
+    options = dict(model._compile_config.config)
+    optimizer = model.optimizer
+    return options | {"optimizer": type(optimizer).from_config(optimizer.get_config())}
+
+
+def input_shape(signature: Signature, h: Hyperparameters) -> tuple[int, ...]:
+    """The shape of a sample that a function's model takes: of a table's row, once it is prepared."""
+    return (Form.of(signature.columns, h).width,) if signature.columns else signature.sample_shape
+
+
+def gives_logits(model: keras.Model) -> bool:
+    """Whether its outputs are those of a layer without activation, as far as its graph tells."""
+    try:
+        last = model.outputs[0]._keras_history.operation
+    except (AttributeError, IndexError, TypeError):
+        return False
+    if isinstance(last, keras.Model):
+        return gives_logits(last)
+    activation = getattr(last, "activation", None)
+    if isinstance(last, keras.layers.Softmax):
+        return False
+    return activation is None or activation is keras.activations.linear
+
+
+def _has_own_step(model: keras.Model) -> bool:
+    return any(not getattr(type(model), name).__module__.startswith("keras.") for name in STEPS)
+
+
+def _has_logits(body: keras.Model) -> bool:
+    loss = body._compile_config.config.get("loss") if body.compiled else None
+    return isinstance(loss, keras.losses.Loss) and bool(getattr(loss, "from_logits", False))
+
+
+def _preparation(
+    signature: Signature, h: Hyperparameters, *, has_own_step: bool, place: str
+) -> Preparation | None:
+    if not signature.columns:
+        return None
+    if has_own_step:
+        rule = "must return a model without a training step of its own, to learn from a table"
+        raise ModelError(place, rule, remedy="Give its arrays prepared, or leave the step to Keras.")
+    return Preparation(Form.of(signature.columns, h), name="preparation")
+
+
+def _build(body: keras.Model, shape: tuple[int, ...], *, place: str) -> None:
+    """Create the variables of a model that has not seen its inputs, or check that it takes them."""
+    try:
+        if body.built and body.inputs:
+            taken = tuple(body.inputs[0].shape[1:])
+            if any(size not in (None, given) for size, given in zip(taken, shape, strict=True)):
+                raise ValueError(f"it takes {taken}")
+        else:
+            body(np.zeros((1, *shape), np.float32))
+    except ValueError as error:
+        rule = f"must return a model that takes samples of shape {shape}"
+        said = " ".join(str(error).split())[:160]
+        raise ModelError(place, rule, got=said, remedy="Build it for input_shape.") from None
+
+
+def _check_outputs(body: keras.Model, units: int, *, place: str) -> None:
+    shape = tuple(getattr(body, "output_shape", None) or (None, units)) if body.outputs else (None, units)
+    if shape != (None, units):
+        rule = f"must return a model whose outputs have shape {(None, units)}"
+        raise ModelError(place, rule, got=shape, remedy="Build it for outputs.")
