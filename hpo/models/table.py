@@ -10,7 +10,7 @@ from hpo.errors import HpoError, ModelError
 from hpo.models.built import BuiltFamily
 from hpo.models.families import Family, Signature
 from hpo.models.mlp import Mlp
-from hpo.models.own import own_function, told
+from hpo.own import own_function, told
 from hpo.spec import OwnModel
 from hpo.spec.own_code import GIVEN, read_function
 

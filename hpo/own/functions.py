@@ -1,4 +1,4 @@
-"""A person's own model: a function of a file, run on the machine where the file is."""
+"""A function of a file, run on the machine where the file is."""
 
 from __future__ import annotations
 
