@@ -180,6 +180,12 @@ class StudySpec(Model):
         """The task; of one that is to be told from the targets that of one class of several."""
         return TASKS[self.task or "multi-class"]
 
+    @property
+    def reported(self) -> str:
+        """The epoch metric that trials report as they train: what stands for the objective's, if need be."""
+        reported = self.objective.reported
+        return reported if reported in self.learned.epoch_metrics else "val_loss"
+
     def sets(self, name: str) -> bool:
         """Whether a hyperparameter is given, in any place where it can be."""
         return name in self.params
