@@ -20,12 +20,17 @@ DECISIONS: tuple[Decision, ...] = ("better", "equivalent", "undecided", "worse")
 
 
 def headline(
-    spec: StudySpec, trials: Sequence[Trial], comparison: Comparison, *, finals: Sequence[str] = ()
+    spec: StudySpec,
+    trials: Sequence[Trial],
+    comparison: Comparison,
+    *,
+    finals: Sequence[str] = (),
+    has_test: bool = True,
 ) -> str:
     """The result: of a search its winner, of a comparison its verdicts, of a final what it reached.
 
     It ends with what is not known yet. `comparison` is that of the study's `trials`, `finals` names its final
-    evaluations that have results.
+    evaluations that have results, `has_test` says whether there may be any.
     """
     if not any(trial.value is not None for trial in trials):
         said = [_nothing(trials)]
@@ -34,7 +39,7 @@ def headline(
     elif isinstance(spec, ComparisonSpec):
         said = [*_verdicts(comparison), _missing(trials)]
     else:
-        said = [*_winner(spec, trials, finals), _missing(trials)]
+        said = [*_winner(spec, trials, finals, has_test=has_test), _missing(trials)]
     return " ".join(filter(None, said))
 
 
@@ -43,7 +48,7 @@ def _nothing(trials: Sequence[Trial]) -> str:
     return f"No trial is complete yet: {counts(found)}."
 
 
-def _winner(spec: StudySpec, trials: Sequence[Trial], finals: Sequence[str]) -> list[str]:
+def _winner(spec: StudySpec, trials: Sequence[Trial], finals: Sequence[str], *, has_test: bool) -> list[str]:
     objective = spec.objective
     ranked = ranked_trials(trials, objective.direction)
     if not ranked:
@@ -59,7 +64,8 @@ def _winner(spec: StudySpec, trials: Sequence[Trial], finals: Sequence[str]) -> 
         said.append(f"Behind it: {nearest}.")
     if finals:
         return [*said, f"What such a one reaches on fresh seeds and on the test set: {', '.join(finals)}."]
-    return [*said, "What it reaches on other seeds and on the test set is not known yet."]
+    where = "on other seeds and on the test set" if has_test else "on other seeds"
+    return [*said, f"What it reaches {where} is not known yet."]
 
 
 def _behind(first: Trial, other: Trial) -> str:

@@ -11,14 +11,15 @@ import typer
 from hpo.cli.options import Output, fetch
 from hpo.cli.output import Format, show
 from hpo.cli.pictures import show_picture
-from hpo.cli.table import show_table
+from hpo.cli.table import said_of, show_table
 from hpo.errors import HpoError
 from hpo.files import new_file
 from hpo.tables import Column, Table
 from hpo.tables.kinds import NUMBER, PROSE, VALUE
 
 if TYPE_CHECKING:
-    from hpo.spec import Data
+    from hpo.data import Dataset
+    from hpo.spec import Data, StudySpec
 
 app = typer.Typer(help="Data sets: list, fetch, show.", no_args_is_help=True)
 
@@ -100,7 +101,7 @@ def show_set(
         list[str] | None, typer.Option(metavar="COLUMN", help="Of a table: a column to leave out.")
     ] = None,
     task: Annotated[
-        str | None, typer.Option(metavar="TASK", help="Of a table: what is learned.", show_default="told")
+        str | None, typer.Option(metavar="TASK", help="What is learned.", show_default="told")
     ] = None,
     page: Annotated[
         Path | None,
@@ -115,23 +116,22 @@ def show_set(
     """What is in a data set; what keeps a study from being made of it, what makes it doubtful."""
     from hpo.data import is_table_set
 
-    data, task, scaling = _asked(name, target, drop, task)
+    data, task, study = _asked(name, target, drop, task)
     if is_table_set(data.name):
         if out is not None:
             raise HpoError("--out", f"is for images, and {data.name} is a table", remedy="Use --html FILE.")
-        show_table(data, task=task, scaling=scaling, page=page, output=output)
+        show_table(data, task=task, study=study, page=page, output=output)
         return
     for option, value in (("--target", target), ("--drop", drop), ("--html", page)):
         if value:
             raise HpoError(option, f"is for tables, and {data.name} is none", got=str(value))
-    _show_arrays(data.name, out, output)
+    _show_arrays(data, task, study, out, output)
 
 
 def _asked(
     name: str, target: list[str] | None, drop: list[str] | None, task: str | None
-) -> tuple[Data, str | None, str | None]:
-    """The data that are meant, the task if one is, and how numbers are scaled."""
-    from hpo.registry import scaling_of
+) -> tuple[Data, str | None, StudySpec | None]:
+    """The data that are meant, the task if one is, and the study if a file of one is named, of these two."""
     from hpo.spec import Data, load
     from hpo.tasks import TASKS
 
@@ -140,17 +140,22 @@ def _asked(
     options = {key: tuple(value) for key, value in (("target", target), ("drop", drop)) if value}
     if not name.endswith(".toml"):
         return Data(name=name, **options), task, None
-    spec = load(name)
-    data = Data(**{**spec.data.model_dump(exclude_unset=True), **options})
-    return data, task or spec.task, scaling_of(spec)
+    study = load(name)
+    data = Data(**{**study.data.model_dump(exclude_unset=True), **options})
+    study = study.model_copy(update={"data": data, "task": task or study.task})
+    return data, study.task, study
 
 
-def _show_arrays(name: str, out: Path | None, output: Format) -> None:
-    from hpo.data import digest_of_test, load_test, load_train, samples_picture, scales
+def _show_arrays(
+    data: Data, task: str | None, study: StudySpec | None, out: Path | None, output: Format
+) -> None:
+    """Print what is in arrays or images as the study reads them; what is wrong goes to standard error."""
+    from hpo.data import check_keys, has_test, load_test, load_train, samples_picture
 
-    fetch(name)
-    dataset = load_train(name)
-    test = load_test(name) if digest_of_test(name) else None
+    check_keys(data)
+    fetch(data.name)
+    dataset = load_train(data, task=task)
+    test = load_test(data, task=task) if has_test(data) else None
     if out is not None:
         with new_file(out, force=True) as draft:
             samples_picture(dataset).save(draft, "PNG")
@@ -160,22 +165,26 @@ def _show_arrays(name: str, out: Path | None, output: Format) -> None:
         "sample_shape": list(dataset.sample_shape),
         "dtype": str(dataset.x.dtype),
         "range": [dataset.x.min().item(), dataset.x.max().item()],
-        "classes": dataset.classes,
-        "class_names": list(dataset.class_names),
-        "class_counts": dataset.class_counts,
+        "task": dataset.task_name,
+        **_targets(dataset),
         "digest": dataset.digest,
         "test_samples": 0 if test is None else len(test.x),
-        "test_class_counts": [] if test is None else test.class_counts,
+        **({"test_class_counts": [] if test is None else test.class_counts} if dataset.class_counts else {}),
         "test_digest": None if test is None else test.digest,
     }
     columns = tuple(Column(key, PROSE if isinstance(value, list) else VALUE) for key, value in fields.items())
-    table = Table("Data set", columns, [fields], caption=name, is_record=True)
+    table = Table("Data set", columns, [fields], caption=data.name, is_record=True)
     show(table, output=output, whole=fields)
-    for label, count in zip(dataset.names, dataset.class_counts, strict=True):
-        if count < 2:
-            said = f"{name}: class {label} has {count} sample, and every study needs one to train and another"
-            print(f"{said} to validate. Add samples, or remove the class.", file=sys.stderr)
-    if said := scales(dataset):
-        print(f"{name}: {said}", file=sys.stderr)
+    for line in said_of(dataset, data, task=task, study=study):
+        print(line, file=sys.stderr)
     if output == Format.table and out is None and len(dataset.sample_shape) in (2, 3):
         show_picture(lambda: samples_picture(dataset, rows=3, columns=5))
+
+
+def _targets(dataset: Dataset) -> dict[str, Any]:
+    """The classes and how many samples they have, or the names of labels or quantities and their means."""
+    if dataset.class_counts:
+        names = list(dataset.class_names)
+        return {"classes": dataset.classes, "class_names": names, "class_counts": dataset.class_counts}
+    means = dataset.y.mean(axis=0, dtype="float64").tolist()
+    return {"targets": list(dataset.names), "target_means": [float(f"{mean:.4g}") for mean in means]}

@@ -115,19 +115,18 @@ def validate(
 
 
 def _workload(path: Path, spec: StudySpec) -> dict[str, Any]:
-    from hpo.data import doubts_about, load_test, training_labels
+    from hpo.data import doubts_about, load_labels
     from hpo.registry import check_data, scaling_of, settled
     from hpo.search import workload
 
     try:
-        dataset = training_labels(spec.data, task=spec.task)
+        dataset, test = load_labels(spec.data, task=spec.task)
         check_data(spec, dataset)
         spec = settled(spec, dataset)
     except HpoError as error:
         raise error.inside(str(path)) from None
     if dataset.said and spec.task is None:
         say(f"{path}: {dataset.said}")
-    test = load_test(spec.data, task=spec.task) if dataset.columns and spec.data.test is not None else None
     for line in (
         doubts_about(dataset, spec.data, test=test, scaling=scaling_of(spec)) if dataset.columns else ()
     ):

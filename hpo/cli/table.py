@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.cli.output import Format, show
+from hpo.errors import HpoError
 from hpo.files import check_new_file, new_file
 from hpo.tables import Column, Table
 from hpo.tables.console import say
@@ -15,7 +16,7 @@ from hpo.tables.numbers import number
 
 if TYPE_CHECKING:
     from hpo.data import Dataset, Outline
-    from hpo.spec import Data
+    from hpo.spec import Data, StudySpec
 
 # Levels that a line names, and how long one may be.
 NAMED, LONGEST = 4, 24
@@ -44,20 +45,20 @@ CLASSES = (Column("class"), Column("rows", NUMBER), Column("share"))
 
 
 def show_table(
-    data: Data, *, task: str | None, scaling: str | None, page: Path | None, output: Format
+    data: Data, *, task: str | None, study: StudySpec | None, page: Path | None, output: Format
 ) -> None:
     """Print what is in a table, or write its page; its doubts go to standard error.
+
+    `study` is the one that is to be made of it, if one is known.
 
     Raises:
         HpoError: it cannot be had, no study can be made of it, or the page cannot be written.
     """
     from hpo.data import (
-        doubts_about,
         doubts_about_columns,
         has_target,
         load_columns,
-        load_test,
-        load_train,
+        load_parts,
         outlined,
         outlined_targets,
     )
@@ -66,10 +67,9 @@ def show_table(
         check_new_file(page, suffix=".html", force=True)
     test = None
     if has_target(data):
-        dataset = load_train(data, task=task)
-        test = load_test(data, task=task) if data.test is not None else None
+        dataset, test = load_parts(data, task=task)
         targets = outlined_targets(dataset)
-        doubts = [*_refusal(dataset, data), *doubts_about(dataset, data, test=test, scaling=scaling)]
+        doubts = _doubts(dataset, data, study, test)
     else:
         dataset, refused = load_columns(data)
         targets = []
@@ -85,23 +85,43 @@ def show_table(
         say(f"Wrote {page}.")
     else:
         _print(data.name, facts, targets, columns, doubts, output)
-    if dataset.said and task is None:
-        say(f"{data.name}: {dataset.said}")
-    for line in doubts:
-        say(line if line.startswith(str(data.name)) else f"{data.name}: {line}")
+    for line in _told(dataset, data, doubts, task=task):
+        say(line)
     if not targets:
         say(f"{data.name}: name the column to predict, for its classes or its range: --target COLUMN.")
 
 
-def _refusal(dataset: Dataset, data: Data) -> list[str]:
-    """Why no study can be made of it as it is split."""
+def said_of(dataset: Dataset, data: Data, *, task: str | None, study: StudySpec | None) -> list[str]:
+    """What is to be known of data before a study is made of them, a line each, and why none can be."""
+    return _told(dataset, data, _doubts(dataset, data, study, None), task=task)
+
+
+def _doubts(dataset: Dataset, data: Data, study: StudySpec | None, test: Dataset | None) -> list[str]:
+    from hpo.data import doubts_about
+    from hpo.registry import scaling_of
+
+    scaling = None if study is None else scaling_of(study)
+    return [*_refusal(dataset, data, study), *doubts_about(dataset, data, test=test, scaling=scaling)]
+
+
+def _told(dataset: Dataset, data: Data, doubts: list[str], *, task: str | None) -> list[str]:
+    told = [dataset.said] if dataset.said and task is None else []
+    return [line if line.startswith(str(data.name)) else f"{data.name}: {line}" for line in (*told, *doubts)]
+
+
+def _refusal(dataset: Dataset, data: Data, study: StudySpec | None) -> list[str]:
+    """Why the study, or any study, cannot be made of the data as they are split."""
     from hpo.data import check_splits
-    from hpo.errors import DataError
+    from hpo.registry import check_data, settled
 
     try:
-        check_splits(dataset, data)
-    except DataError as error:
-        return [str(error)]
+        if study is None:
+            check_splits(dataset, data)
+        else:
+            check_data(study, dataset)
+            settled(study, dataset)
+    except HpoError as error:
+        return error.lines
     return []
 
 

@@ -20,6 +20,7 @@ from werkzeug.exceptions import HTTPException
 from hpo.dashboard.middleware import Handler, one_line
 from hpo.dashboard.mutations import refusal
 from hpo.dashboard.tokens import Token, WrongTokens
+from hpo.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,9 @@ class Guard:
             response = self._refused(request) or self._handler(request)
         except HTTPException as error:
             response = one_line(request, error.code or 400, f"{error.name}.")
+        except StorageError as error:
+            logger.error("%s", error)
+            response = one_line(request, 503, "The database cannot be read now; the log has more.")
         except Exception:
             logger.exception("%s %s failed", request.method, printable(request.path))
             response = one_line(request, 500, "Internal error; the dashboard's log has more.")

@@ -20,11 +20,13 @@ from hpo.data.library import (
     digest_of_test,
     fetch,
     has_target,
+    has_test,
     is_table_set,
     load_columns,
+    load_labels,
+    load_parts,
     load_test,
     load_train,
-    training_labels,
 )
 from hpo.data.outline import Outline, outlined, outlined_targets
 from hpo.data.picture import samples_picture
@@ -53,11 +55,14 @@ __all__ = [
     "fetch",
     "fitted",
     "has_target",
+    "has_test",
     "is_corrected",
     "is_image_shape",
     "is_table_set",
     "known",
     "load_columns",
+    "load_labels",
+    "load_parts",
     "load_test",
     "load_train",
     "outlined",
@@ -68,5 +73,4 @@ __all__ = [
     "stratified_folds",
     "stratified_split",
     "targets_of_bundled",
-    "training_labels",
 ]

@@ -49,6 +49,15 @@ def load_train(data: Data | str, *, task: str | None = None, data_dir: Path | No
     return _reader(data.name).load(data, "train", task=task, folder=data_dir)
 
 
+def load_parts(data: Data | str, *, task: str | None = None) -> tuple[Dataset, Dataset | None]:
+    """The training part, and of a table its test part too, if it has one; the table is read once.
+
+    The test part of arrays and images, which may be much, is for `load_test`. Raises DataError.
+    """
+    data = _checked(data)
+    return _reader(data.name).parts(data, task=task)
+
+
 def is_table_set(name: str) -> bool:
     """Whether a name is that of a table. Raises DataError if it is that of no data."""
     return isinstance(_reader(name), TableReader)
@@ -82,6 +91,12 @@ def load_test(data: Data | str, *, task: str | None = None, data_dir: Path | Non
     return reader.load(data, "test", task=task, folder=data_dir)
 
 
+def has_test(data: Data | str) -> bool:
+    """Whether there is a test part. Raises DataError."""
+    data = _checked(data)
+    return _reader(data.name).has_test(data)
+
+
 def digest_of_test(data: Data | str, *, task: str | None = None) -> str | None:
     """The digest that `load_test` gives; None if there is no test part. Raises DataError if it is not right.
 
@@ -91,8 +106,8 @@ def digest_of_test(data: Data | str, *, task: str | None = None) -> str | None:
     return _reader(data.name).test_digest(data, task=task)
 
 
-def training_labels(data: Data | str, *, task: str | None = None) -> Dataset:
-    """A set's training part for its targets: of arrays and images without the samples, which are not read.
+def load_labels(data: Data | str, *, task: str | None = None) -> tuple[Dataset, Dataset | None]:
+    """As `load_parts`, for the targets: of arrays and images without the samples, which are not read.
 
     Those of a known set are as many as it has, spread evenly over its classes, as they very nearly are. Of a
     person's own files those of the test part are checked too. Raises DataError.

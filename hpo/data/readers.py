@@ -63,11 +63,13 @@ class Reader(ABC):
     def has_test(self, data: Data) -> bool:
         """Whether there is a test part. Raises DataError."""
 
-    def labels(self, data: Data, *, task: str | None) -> Dataset:
-        """The training part for its targets, without samples where that helps; the test part is checked."""
-        if self.has_test(data):
-            self.load(data, "test", task=task)
-        return self.load(data, "train", task=task)
+    def parts(self, data: Data, *, task: str | None) -> tuple[Dataset, Dataset | None]:
+        """The training part, and the test part if one is read with it, as a table's is."""
+        return self.load(data, "train", task=task), None
+
+    def labels(self, data: Data, *, task: str | None) -> tuple[Dataset, Dataset | None]:
+        """As `parts`, for the targets: without samples where that helps; the test part is checked."""
+        return self.parts(data, task=task)
 
     def test_digest(self, data: Data, *, task: str | None) -> str | None:
         """The digest of the test part; None if there is none."""
@@ -88,11 +90,11 @@ class Known(Reader):
     def has_test(self, data: Data) -> bool:
         return True
 
-    def labels(self, data: Data, *, task: str | None) -> Dataset:
+    def labels(self, data: Data, *, task: str | None) -> tuple[Dataset, Dataset | None]:
         """As many as the set has, spread evenly over its classes, as they very nearly are."""
         entry = ENTRIES[data.name]
         y = np.arange(entry.train_samples) % len(entry.class_names)
-        return self._made(data.name, np.zeros((len(y), 0)), y, task)
+        return self._made(data.name, np.zeros((len(y), 0)), y, task), None
 
     def test_digest(self, data: Data, *, task: str | None) -> str | None:
         """The one that is known, as the set is loaded only if it has it."""
@@ -119,7 +121,14 @@ class TableReader(Reader):
 
     def load(self, data: Data, part: Part, *, task: str | None, folder: Path | None = None) -> Dataset:
         table, data = self.table(data, folder)
-        return table.load(data, task=task, part=part)
+        (found,) = table.load(data, [part], task=task)
+        return found
+
+    def parts(self, data: Data, *, task: str | None) -> tuple[Dataset, Dataset | None]:
+        """Both, of which the table is read once."""
+        table, data = self.table(data)
+        train, *test = table.load(data, ["train", "test"] if self.has_test(data) else ["train"], task=task)
+        return train, test[0] if test else None
 
     def has_test(self, data: Data) -> bool:
         return data.test is not None
@@ -189,12 +198,13 @@ class ArraysReader(Reader):
     def has_test(self, data: Data) -> bool:
         return self._files_of(data).has_test
 
-    def labels(self, data: Data, *, task: str | None) -> Dataset:
+    def labels(self, data: Data, *, task: str | None) -> tuple[Dataset, Dataset | None]:
+        """No sample is read."""
         files = self._files_of(data)
         if files.has_test:
             read_labels(files, "test", task=task)
         y, learned = read_labels(files, "train", task=task)
-        return self._made(data.name, np.zeros((len(y), 0)), y, learned)
+        return self._made(data.name, np.zeros((len(y), 0)), y, learned), None
 
     def _files_of(self, data: Data) -> ArrayFiles:
         return self.files(found(data.name))
@@ -252,11 +262,11 @@ class Images(Reader):
     def has_test(self, data: Data) -> bool:
         return image_folder(found(data.name)).has_test
 
-    def labels(self, data: Data, *, task: str | None) -> Dataset:
+    def labels(self, data: Data, *, task: str | None) -> tuple[Dataset, Dataset | None]:
         """Those that the folders say; no image is read."""
         images = image_folder(found(data.name))
         y = images.labels("train")
-        return self._made(data.name, np.zeros((len(y), 0)), y, images.names, task)
+        return self._made(data.name, np.zeros((len(y), 0)), y, images.names, task), None
 
     @staticmethod
     def _made(name: str, x: Array, y: Array, names: tuple[str, ...], task: str | None) -> Dataset:

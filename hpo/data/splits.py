@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -162,16 +163,17 @@ def check_splits(dataset: Dataset, data: Data) -> None:
     if y is None or data.split_by_column is not None:
         splits_of(dataset, data)
     elif data.folds is not None:
-        check_folds(y, folds=data.folds)
+        check_folds(y, folds=data.folds, names=dataset.names)
     elif data.validation is not None:
-        check_split(y, fraction=data.validation)
+        check_split(y, fraction=data.validation, names=dataset.names)
 
 
-def check_split(y: np.ndarray, *, fraction: float) -> None:
-    """Raises the DataError of `stratified_split`, without splitting."""
+def check_split(y: np.ndarray, *, fraction: float, names: Sequence[str] = ()) -> None:
+    """Raises the DataError of `stratified_split`, without splitting; `names` are those of the classes."""
     if not 0 < fraction < 1:
         raise DataError("validation", "must be a fraction between 0 and 1", got=fraction)
-    classes = _check_members(y, needed=2, purpose="a split", remedy="Add samples, or remove the class.")
+    remedy = "Add samples, or remove the class."
+    classes = _check_members(y, names, needed=2, purpose="a split", remedy=remedy)
     held_out = _held_out(y, fraction)
     for part, size in (("validation", held_out), ("training", len(y) - held_out)):
         if size < classes:
@@ -179,11 +181,12 @@ def check_split(y: np.ndarray, *, fraction: float) -> None:
             raise DataError("validation", rule, got=size, remedy=_possible(len(y), classes))
 
 
-def check_folds(y: np.ndarray, *, folds: int) -> None:
+def check_folds(y: np.ndarray, *, folds: int, names: Sequence[str] = ()) -> None:
     """Raises the DataError of `stratified_folds`, without splitting."""
     if folds < 2:
         raise DataError("folds", "must be at least 2", got=folds)
-    _check_members(y, needed=folds, purpose=f"{folds} folds", remedy="Use fewer folds, or add samples.")
+    remedy = "Use fewer folds, or add samples."
+    _check_members(y, names, needed=folds, purpose=f"{folds} folds", remedy=remedy)
 
 
 def _by_shares(y: np.ndarray, *, fraction: float, seed: int) -> Split:
@@ -229,12 +232,13 @@ def _with_every_class(y: np.ndarray, held_out: int, *, seed: int) -> Split:
     return np.setdiff1d(np.arange(len(y), dtype=np.int32), validation), validation
 
 
-def _check_members(y: np.ndarray, *, needed: int, purpose: str, remedy: str) -> int:
+def _check_members(y: np.ndarray, names: Sequence[str], *, needed: int, purpose: str, remedy: str) -> int:
     labels, members = np.unique(y, return_counts=True)
     if not len(labels):
         raise DataError("data set", f"{purpose} needs samples", got=0)
     if members.min() < needed:
         rule = f"every class must have at least {needed} samples for {purpose}"
-        got = f"{members.min()} of class {labels[members.argmin()]}"
+        label = labels[members.argmin()]
+        got = f"{members.min()} of class {names[label] if names else label}"
         raise DataError("data set", rule, got=got, remedy=remedy)
     return len(labels)

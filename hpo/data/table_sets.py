@@ -46,8 +46,8 @@ class TableSet:
     read: Callable[[], pd.DataFrame]
     read_test: Callable[[Sequence[str]], pd.DataFrame] | None = None
 
-    def load(self, data: Data, *, task: str | None, part: Part) -> Dataset:
-        """A part of the table as a study declares it.
+    def load(self, data: Data, parts: Sequence[Part], *, task: str | None) -> list[Dataset]:
+        """Parts of the table as a study declares them, for which it is read once.
 
         Raises:
             DataError: a column that is named is not there, or holds what it must not.
@@ -61,23 +61,27 @@ class TableSet:
         learned = targets_of(targets, task=task, place=self.place)
         features = _features(frame, data, self.place)
         columns = columns_of(features, categories=data.categories or (), place=self.place)
-        if part == "test" and self.read_test is not None:
+        found = dict[Part, Dataset]()
+        if "test" in parts and self.read_test is not None:
             are_text = [column.name for column in columns if column.written == TEXT]
             are_text += [name for name in data.target if not is_number(frame[name])]
-            rows = self.read_test(are_text)
-            place = f"{self.place}: test part"
-            target = _chosen(rows, data.target, place, "target")
-            x, y = encoded(rows, columns, place=place), like(target, learned, place=place)
-            # It is not split: it needs neither groups nor times.
-            data = data.model_copy(update={"group": None, "time": None})
-            return replace(self, place=place)._made(x, learned, data, rows, columns, y=y)
-        x = encoded(features, columns, place=self.place)
-        whole = self._made(x, learned, data, frame, columns, doubts=_lost_digits(features, columns))
-        if not isinstance(data.test, float):
-            assert part == "train"
-            return whole
-        kept, aside = held_out(whole, data, fraction=data.test)
-        return whole.part(kept if part == "train" else aside)
+            found["test"] = self._in_a_file(self.read_test(are_text), data, learned, columns)
+        if not found.keys() >= {*parts}:
+            x = encoded(features, columns, place=self.place)
+            whole = self._made(x, learned, data, frame, columns, doubts=_lost_digits(features, columns))
+            found = {**_set_aside(whole, data, parts), **found}
+        return [found[part] for part in parts]
+
+    def _in_a_file(
+        self, rows: pd.DataFrame, data: Data, learned: Targets, columns: tuple[Column, ...]
+    ) -> Dataset:
+        """The test part in a file of its own, of the training part's columns and classes."""
+        place = f"{self.place}: test part"
+        target = _chosen(rows, data.target or (), place, "target")
+        x, y = encoded(rows, columns, place=place), like(target, learned, place=place)
+        # It is not split: it needs neither groups nor times.
+        data = data.model_copy(update={"group": None, "time": None})
+        return replace(self, place=place)._made(x, learned, data, rows, columns, y=y)
 
     def without_target(self, data: Data) -> tuple[Dataset, list[str]]:
         """All columns as features, and why some of them are none, for somebody who is yet to choose a target.
@@ -136,6 +140,14 @@ class TableSet:
             target=tuple(data.target or ()),
             doubts=doubts,
         )
+
+
+def _set_aside(whole: Dataset, data: Data, parts: Sequence[Part]) -> dict[Part, Dataset]:
+    """The rows that train, all unless a share of them is the test part."""
+    if not isinstance(data.test, float):
+        return {"train": whole}
+    rows = dict(zip(("train", "test"), held_out(whole, data, fraction=data.test), strict=True))
+    return {part: whole.part(rows[part]) for part in parts}
 
 
 def _lost_digits(frame: pd.DataFrame, columns: Sequence[Column]) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ class State:
 
     def _time(self) -> str:
         passed = f"{duration(round(time.monotonic() - self._begun))}"
-        if self._left is None:
+        if self._left is None or all(trial.state.is_finished() for trial in self._trials):
             return passed
         # Between two looks it goes down by itself.
         left = max(0.0, self._left - (time.monotonic() - self._looked))

@@ -28,7 +28,7 @@ def ended(spec: StudySpec, trial: FrozenTrial) -> str:
     elif trial.state == TrialState.FAIL:
         said += f": {attributes.get('reason', 'no reason is known')}"
     elif trial.intermediate_values:
-        said += f" at {spec.objective.reported} {number(latest(trial))}"
+        said += f" at {spec.reported} {number(latest(trial))}"
     seconds, compiling = attributes.get("train_seconds"), attributes.get("compile_seconds", 0.0)
     if seconds is None:
         return said

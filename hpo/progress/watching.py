@@ -76,7 +76,7 @@ class Screen:
         for trial in self._trials:
             if trial.state.name == "RUNNING":
                 curve = list(trial.intermediate_values.values())
-                value = number(latest(trial)) if curve else ""
+                value = f"{self._spec.reported} {number(latest(trial))}" if curve else ""
                 rows.append((running(self._spec, trial), value, sparkline(curve, CURVE_WIDTH), what(trial)))
         widths = [max((len(row[at]) for row in rows), default=0) for at in range(3)]
         lines = ("  ".join([*map(str.ljust, row[:3], widths), row[3]]) for row in rows)

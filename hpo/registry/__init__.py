@@ -7,7 +7,6 @@ nothing and draws no conclusion.
 
 from hpo.registry.registration import (
     check_data,
-    checked_data,
     exists,
     find,
     register,
@@ -35,7 +34,6 @@ __all__ = [
     "StoredStudy",
     "StudySummary",
     "check_data",
-    "checked_data",
     "exists",
     "find",
     "is_ours",

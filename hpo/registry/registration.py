@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import optuna
 
-from hpo.data import Dataset, check_splits, load_train
+from hpo.data import Dataset, check_splits, splits_of
 from hpo.errors import DataError, StudyError
 from hpo.registry.stored import (
     ATTRIBUTES,
@@ -30,20 +30,10 @@ from hpo.storage import Storage
 OF_COLUMNS = ("one_hot_levels", "embedding_width", "min_level_count")
 
 
-def checked_data(spec: StudySpec) -> Dataset:
-    """The training data of a study.
-
-    Raises:
-        DataError: it cannot be had, or cannot be split as declared.
-    """
-    dataset = load_train(spec.data, task=spec.task)
-    check_data(spec, dataset)
-    return dataset
-
-
 def check_data(spec: StudySpec, dataset: Dataset) -> None:
     """Raises DataError if a study cannot be made of these data."""
     check_splits(dataset, spec.data)
+    _check_objective(spec, dataset)
     if isinstance(spec, FinalSpec):  # which says everything, and declares nothing
         return
     for name in ("scaling", *OF_COLUMNS):
@@ -51,6 +41,21 @@ def check_data(spec: StudySpec, dataset: Dataset) -> None:
         is_scaled = name == "scaling" and len(dataset.sample_shape) == 1 and dataset.scale == 1.0
         if not dataset.columns and not is_scaled and spec.sets(name):
             raise DataError(name, f"has no effect on {dataset.name}, which is no table")
+
+
+def _check_objective(spec: StudySpec, dataset: Dataset) -> None:
+    """Raises DataError if a part that validates does not define the metric that trials are judged by."""
+    metric, task, y, weight = spec.objective.metric, dataset.task, dataset.y, dataset.weight
+    if metric not in task.undefined(y[:0], dataset.classes):  # what any part defines: to split takes a while
+        return
+    splits = splits_of(dataset, spec.data)
+    for number, (_, rows) in enumerate(splits, 1):
+        found = task.undefined(y[rows], dataset.classes, None if weight is None else weight[rows])
+        if metric in found:
+            part = "the validation part" + (f" of fold {number} of {len(splits)}" if len(splits) > 1 else "")
+            remedy = f"Split the data otherwise, or judge by {' or '.join(task.checked)}."
+            rule = f"{metric} needs {found[metric]}, which {part} lacks"
+            raise DataError("objective.metric", rule, remedy=remedy)
 
 
 def settled(spec: StudySpec, dataset: Dataset) -> StudySpec:

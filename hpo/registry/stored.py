@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.data import Dataset, digest_of_test, is_corrected, load_test, load_train
+from hpo.data import Dataset, digest_of_test, is_corrected, load_parts, load_test, load_train
 from hpo.errors import DataError, SpecError, StudyError
 from hpo.search import first_withdrawn, make_pruner, make_sampler, plan
 from hpo.spec import Data, FinalSpec, from_json
@@ -231,10 +231,14 @@ class StoredStudy:
         Raises:
             DataError: they cannot be had, or are not those that the study began with.
         """
-        self.load_data()
+        data, task = self.data, self.spec.task
         try:
-            digest = digest_of_test(self.data, task=self.spec.task)
+            dataset, test = load_parts(data, task=task)
+            self.check_data(dataset)
+            del dataset  # arrays of a test part may be as large
+            digest = digest_of_test(data, task=task) if test is None else test.digest
         except DataError:
+            self.load_data()
             # Nothing depends yet on a test part that is not right: a final evaluation will refuse it.
             if self.test_digest is not None:
                 raise

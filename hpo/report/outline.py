@@ -26,7 +26,9 @@ def about(study: Study) -> list[Block]:
     spec = subject.spec
     is_search = isinstance(spec, SearchSpec)
     blocks: list[Block] = [Heading(spec.name, level=2)]
-    blocks.append(Paragraph(headline(spec, subject.trials, subject.comparison, finals=study.evaluated_by)))
+    has_test = study.test_digest is not None
+    said = headline(spec, subject.trials, subject.comparison, finals=study.evaluated_by, has_test=has_test)
+    blocks.append(Paragraph(said))
     if spec.description:
         blocks.append(Paragraph(spec.description))
     blocks += ranking(subject) if is_search else results(subject)

@@ -63,8 +63,8 @@ METRICS: dict[str, Metric] = {
     "balanced_accuracy": _share(),
     "roc_auc": _share(),
     "average_precision": _share(),
-    "log_loss": Metric("minimize", 0.01),
-    "brier": Metric("minimize", 0.005),
+    "log_loss": Metric("minimize", 0.01, reported="val_loss"),
+    "brier": Metric("minimize", 0.005, reported="val_loss"),
     # Of quantities.
     "val_rmse": _error(is_epoch=True),
     "val_mae": _error(is_epoch=True),

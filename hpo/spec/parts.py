@@ -154,8 +154,9 @@ class Objective(Model):
     def check_epoch_metric(self, reason: str) -> None:
         """Raises RuleError unless every epoch reports the metric."""
         if self.metric not in EPOCH_OBJECTIVES:
-            needed = " or ".join(EPOCH_OBJECTIVES)
-            raise RuleError(f"must be {needed} with {reason}", "metric", got=self.metric)
+            rule = f"must be reported by every epoch with {reason}"
+            remedy = f"Judge by {self.reported}, and show {self.metric} beside it: add it to metrics."
+            raise RuleError(rule, "metric", got=self.metric, remedy=remedy)
 
 
 class Sampler(Model):

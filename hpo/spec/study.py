@@ -203,6 +203,12 @@ class StudySpec(Model):
         """The hyperparameters that it may name."""
         return vocabulary_of(self.model)
 
+    @property
+    def reported(self) -> str:
+        """The epoch metric that trials report as they train: what stands for the objective's, if need be."""
+        reported = self.objective.reported
+        return reported if reported in self.learned.epoch_metrics else "val_loss"
+
     def sets(self, name: str) -> bool:
         """Whether a hyperparameter is given, in any place where it can be."""
         return name in self.params

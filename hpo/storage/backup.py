@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from hpo.errors import StorageError
 from hpo.files import check_new_file, new_file
-from hpo.storage.engine import SQLITE_BUSY_SECONDS, checked, explained, located, masked
+from hpo.storage.engine import SQLITE_BUSY_SECONDS, checked, damaged, explained, located, masked
+from hpo.storage.patience import is_damage
 
 COUNTED = ("studies", "trials")
 LOOK_SECONDS = 0.1
@@ -70,6 +71,8 @@ def _copied(source: Path, draft: Path, *, place: str, seconds: float) -> tuple[i
             said = copy.execute("PRAGMA integrity_check").fetchone()[0]
             counts = _counts(copy, place=place)
     except sqlite3.Error as error:
+        if is_damage(error):
+            raise damaged(place, error) from None
         raise StorageError(place, f"cannot be copied: {error}") from None
     if said != "ok":
         raise StorageError(place, "is damaged, and so is its copy", remedy="See: hpo doctor.")

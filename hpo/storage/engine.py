@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy import orm
 from hpo.errors import StorageError
 from hpo.storage.bulk import BulkReadingStorage
 from hpo.storage.fence import guard
-from hpo.storage.patience import reason
+from hpo.storage.patience import is_damage, reason
 
 DEFAULT_URL = "sqlite:///hpo.db"
 SQLITE_BUSY_SECONDS = 60.0
@@ -101,6 +102,11 @@ def _check_file(url: sa.URL, *, place: str, create: bool) -> None:
     if path.exists() and path.stat().st_size == 0:
         # SQLite takes it for an empty database and would write to it.
         raise StorageError(place, "must be a database of studies, and is empty", remedy="Name another file.")
+    needed = {"readable": os.R_OK} | ({"writable": os.W_OK} if create else {})
+    for word, mode in needed.items():
+        if path.exists() and not os.access(path, mode):
+            remedy = f"Its permissions say who may: ls -l {path}."
+            raise StorageError(place, f"must be a file that is {word} for you", remedy=remedy)
     if not path.exists() and not create:
         raise StorageError(place, "there is no such database", remedy="Create a study with: hpo run SPEC.")
 
@@ -114,6 +120,9 @@ def explained(place: str) -> Iterator[None]:
         remedy = "Install it with: pip install 'hpo-studies[postgres]'."
         raise StorageError(place, f"its driver is not installed ({error})", remedy=remedy) from None
     except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        if is_damage(original := getattr(cause, "orig", None)):
+            raise damaged(place, original) from error
         # Whoever waits for the database must see what it was.
         raise StorageError(place, f"cannot be used: {reason(error)}") from error
     except (OSError, ValueError) as error:
@@ -122,6 +131,25 @@ def explained(place: str) -> Iterator[None]:
     except (RuntimeError, AssertionError) as error:
         why = str(error).split(". ")[0].rstrip(".")
         raise StorageError(place, f"is of another version of Optuna: {why}") from None
+
+
+def tell_damage(engine: sa.Engine, *, place: str) -> None:
+    """Let whatever finds the database damaged, at any time, raise a StorageError that says so in a line."""
+
+    def tell(context: sa.engine.ExceptionContext) -> None:
+        if is_damage(context.original_exception):
+            raise damaged(place, context.original_exception)
+
+    sa.event.listen(engine, "handle_error", tell)
+
+
+def damaged(place: str, error: BaseException | None) -> StorageError:
+    """What is said of a database whose driver has raised this error."""
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
+        remedy = "Name another file, or put a backup in its place."
+        return StorageError(place, "must be a database of studies", got=str(error), remedy=remedy)
+    remedy = "Put a backup in its place, without the -wal of another file; hpo doctor says what is damaged."
+    return StorageError(place, "must be a whole database", got=str(error), remedy=remedy)
 
 
 def make_engine(url: str) -> sa.Engine:

@@ -26,6 +26,9 @@ GIVE_UP_SECONDS = 600.0
 SQLITE_PASSING = frozenset({5, 6, 8, 10, 13, 14, 15})
 # Classes of PostgreSQL's SQLSTATE: connection, transaction rollback, resources, operator, system.
 POSTGRESQL_PASSING = ("08", "40", "53", "57", "58", "55P03", "25P03")
+# Corrupt, of another format, not a database; and the same of PostgreSQL: data, index.
+SQLITE_DAMAGE = frozenset({11, 24, 26})
+POSTGRESQL_DAMAGE = ("XX001", "XX002")
 FILES_PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT})
 
 
@@ -48,6 +51,15 @@ def passes(error: BaseException) -> bool:
         # Nobody answered: the connection was refused or broke.
         return error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
     return str(state).startswith(POSTGRESQL_PASSING)
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Whether an error of a database's driver says that what is stored can no longer be read."""
+    if isinstance(error, sqlite3.Error):
+        # Python's own, without a code, is of text that is none.
+        is_garbled = "Could not decode to UTF-8" in str(error)
+        return is_garbled or getattr(error, "sqlite_errorcode", 0) & 0xFF in SQLITE_DAMAGE
+    return str(getattr(error, "sqlstate", "")).startswith(POSTGRESQL_DAMAGE)
 
 
 class Patience:

@@ -29,7 +29,7 @@ from hpo.storage.begun import BegunTrial, begun_trials, configurations, waiting_
 from hpo.storage.bulk import READING, BulkReadingStorage
 from hpo.storage.cache import TrialCache
 from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, Claim, claim_first, held, leased, trial_key
-from hpo.storage.engine import checked, explained, located, make_engine, optuna_storage
+from hpo.storage.engine import checked, explained, located, make_engine, optuna_storage, tell_damage
 from hpo.storage.fence import LeaseLostError, fenced
 from hpo.storage.handles import quiet, trial_id
 from hpo.storage.identity import find_identity, give_identity
@@ -77,6 +77,7 @@ class Storage:
             if create:
                 create_schema(self.url)
             self.engine = make_engine(self.url)
+            tell_damage(self.engine, place=self.place)
             # Readers need not wait for those who write.
             self.reading = self.engine.execution_options(**READING)
             check_schema(self.engine, place=self.place, create=create)

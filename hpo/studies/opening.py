@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hpo.data import digest_of_test, doubts_about, load_test
+from hpo.data import digest_of_test, doubts_about, load_parts
 from hpo.errors import DataError, SpecError, StudyError
 from hpo.files import expanded
-from hpo.registry import checked_data, exists, find, register, scaling_of, settled, summaries
+from hpo.registry import check_data, exists, find, register, scaling_of, settled, summaries
 from hpo.spec import StudySpec, load, parse, to_table, with_data
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN
@@ -63,9 +63,8 @@ def _created(
 ) -> Study:
     """The study, registered and planned; `place` names its data to people."""
     # First: a study that cannot be trained creates no database.
-    dataset = checked_data(spec)
-    # A table is read for its test part, which is looked at below; of arrays there may be much more.
-    test = load_test(spec.data, task=spec.task) if dataset.columns and spec.data.test is not None else None
+    dataset, test = load_parts(spec.data, task=spec.task)
+    check_data(spec, dataset)
     test_digest = digest_of_test(spec.data, task=spec.task) if test is None else test.digest
     if dataset.said and spec.task is None:
         logger.warning("%s: %s", place, dataset.said)

@@ -151,7 +151,13 @@ class Study(StoredStudy):
     @property
     def headline(self) -> str:
         """What the study has shown so far, in two or three sentences."""
-        return headline(self.spec, self.all_trials, self.compare(), finals=self.evaluated_by)
+        return headline(
+            self.spec,
+            self.all_trials,
+            self.compare(),
+            finals=self.evaluated_by,
+            has_test=self.test_digest is not None,
+        )
 
     def _artifact(self, number: int, filename: str) -> Path | None:
         frozen = next((t for t in self.frozen_trials if t.number == number), None)

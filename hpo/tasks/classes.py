@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from hpo.tasks.task import Task
+from hpo.tasks.task import Task, counting
 
 if TYPE_CHECKING:
     from hpo.tasks.task import Array
@@ -73,9 +73,16 @@ class MultiClass(Task):
             "log_loss": metrics.log_loss(y, exact, labels=classes, sample_weight=weight),
             "brier": metrics.brier_score_loss(y, exact, labels=classes, sample_weight=weight),
         }
-        if len(np.unique(y)) == len(classes):
+        if not self.undefined(y, len(classes), weight):
             found |= self._ranked(y, exact, weight)
         return {name: float(value) for name, value in found.items()}
+
+    def undefined(self, y: Array, names: int, weight: Array | None = None) -> dict[str, str]:
+        """What depends on the order by probability, unless every class occurs."""
+        import numpy as np
+
+        has_all = len(np.unique(counting(y, weight))) == names
+        return {} if has_all else dict.fromkeys(("roc_auc", "average_precision"), "a sample of every class")
 
     def _ranked(self, y: Array, shares: Array, weight: Array | None) -> dict[str, float]:
         """What depends on the order of the samples by probability alone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from hpo.tasks.task import Task
+from hpo.tasks.task import Task, counting
 
 if TYPE_CHECKING:
     from hpo.tasks.task import Array
@@ -54,12 +54,18 @@ class MultiLabel(Task):
             "log_loss": np.average(-np.log(certain).mean(axis=1), weights=weight),
             "brier": np.average(np.square(shares - truth).mean(axis=1), weights=weight),
         }
-        mixed = np.flatnonzero(truth.min(axis=0) < truth.max(axis=0))
-        if mixed.size:
+        if not self.undefined(y, y.shape[1], weight):
+            mixed = _mixed(counting(y, weight))
             ranked = truth[:, mixed], shares[:, mixed]
             found["roc_auc"] = metrics.roc_auc_score(*ranked, average="macro", sample_weight=weight)
             found["average_precision"] = metrics.average_precision_score(*ranked, sample_weight=weight)
         return {name: float(value) for name, value in found.items()}
+
+    def undefined(self, y: Array, names: int, weight: Array | None = None) -> dict[str, str]:
+        """What depends on the order by probability, if no label tells two samples apart."""
+        need = "a label that some samples have and others do not"
+        has_one = _mixed(counting(y, weight)).any()
+        return {} if has_one else dict.fromkeys(("roc_auc", "average_precision"), need)
 
     def compared(self, y: Array, outputs: Array) -> dict[str, float]:
         """Accuracy."""
@@ -79,3 +85,11 @@ class MultiLabel(Task):
         ]
         by_label = {f"probabilities.{name}": outputs[:, index] for index, name in enumerate(names)}
         return {"labels": np.array(chosen, dtype=object), **by_label}
+
+
+def _mixed(y: Array) -> Array:
+    """Whether some samples have a label and others do not, (labels,)."""
+    import numpy as np
+
+    is_there = y > THRESHOLD
+    return np.asarray(is_there.any(axis=0) & ~is_there.all(axis=0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from hpo.tasks.task import Task
+from hpo.tasks.task import Task, counting
 
 if TYPE_CHECKING:
     from hpo.tasks.task import Array
@@ -16,7 +16,7 @@ class Regression(Task):
 
     The loss is the mean squared error of targets that are scaled to a mean of 0 and a standard deviation of 1
     over the training samples, so that learning rates mean the same for prices and for shares. RMSE and MAE
-    are in the targets' units, over all targets together; R2 is the mean over the targets.
+    are in the targets' units, over all targets together; R2 is the mean over the targets that vary.
     """
 
     name = "regression"
@@ -38,13 +38,19 @@ class Regression(Task):
         """None: there are no classes."""
 
     def measured(self, y: Array, outputs: Array, weight: Array | None = None) -> dict[str, float]:
-        """R2, of at least two samples."""
+        """R2."""
         import numpy as np
         from sklearn.metrics import r2_score
 
-        if len(y) < 2:
+        if self.undefined(y, y.shape[1], weight):
             return {}
-        return {"r2": float(r2_score(y.astype(np.float64), outputs.astype(np.float64), sample_weight=weight))}
+        varying = _varying(counting(y, weight))
+        truth, thought = (array[:, varying].astype(np.float64) for array in (y, outputs))
+        return {"r2": float(r2_score(truth, thought, sample_weight=weight))}
+
+    def undefined(self, y: Array, names: int, weight: Array | None = None) -> dict[str, str]:
+        """R2, if there is nothing to explain."""
+        return {} if _varying(counting(y, weight)).any() else {"r2": "two samples with different targets"}
 
     def compared(self, y: Array, outputs: Array) -> dict[str, float]:
         """RMSE and MAE."""
@@ -56,3 +62,9 @@ class Regression(Task):
     def described(self, outputs: Array, names: Sequence[str]) -> dict[str, Array]:
         """Each target's value."""
         return {name: outputs[:, index] for index, name in enumerate(names)}
+
+
+def _varying(y: Array) -> Array:
+    """Whether a target has different values, (targets,)."""
+    found: Array = (y != y[:1]).any(axis=0)
+    return found

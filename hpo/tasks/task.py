@@ -63,9 +63,17 @@ class Task(ABC):
 
     @abstractmethod
     def measured(self, y: Array, outputs: Array, weight: Array | None = None) -> dict[str, float]:
-        """The metrics of `final`, those left out that these targets do not define.
+        """The metrics of `final`, without the `undefined` ones.
 
         `weight`: how much each sample counts, shape (samples,).
+        """
+
+    @abstractmethod
+    def undefined(self, y: Array, names: int, weight: Array | None = None) -> dict[str, str]:
+        """The metrics of `final` that these targets do not define, each with what it needs.
+
+        `names`: how many classes, labels or quantities there are. Samples of weight 0 do not count. No
+        targets at all define none of those that depend on them.
         """
 
     @abstractmethod
@@ -90,3 +98,8 @@ class Task(ABC):
     @abstractmethod
     def described(self, outputs: Array, names: Sequence[str]) -> dict[str, Array]:
         """What a prediction says of each sample, a column each."""
+
+
+def counting(y: Array, weight: Array | None) -> Array:
+    """The targets of the samples that count for something."""
+    return y if weight is None else y[weight > 0]

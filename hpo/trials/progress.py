@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import optuna
 
-from hpo.spec import METRICS, Objective
+from hpo.spec import METRICS
 from hpo.storage import last_step
 from hpo.training.samples import Logs
 
@@ -17,18 +17,16 @@ from hpo.training.samples import Logs
 class TrialProgress:
     """What the replicates of one trial, trained in lockstep, have reported together.
 
-    Each epoch's mean of the objective's metric over the replicates goes to Optuna as the step of that epoch,
+    Each epoch's mean of `metric` over the replicates goes to Optuna as the step of that epoch,
     counted from 1; a replicate that has stopped early stands with its last epoch. What a worker that lost the
     trial has reported stays, and the epochs that it went beyond are not judged again.
     """
 
-    def __init__(
-        self, trial: optuna.trial.Trial, objective: Objective, *, replicates: int, epochs: int
-    ) -> None:
+    def __init__(self, trial: optuna.trial.Trial, metric: str, *, replicates: int, epochs: int) -> None:
         self.reported: list[float] = []
         self.pruned = False
         self.failure: str | None = None
-        self._trial, self._objective, self._epochs = trial, objective, epochs
+        self._trial, self._metric, self._epochs = trial, metric, epochs
         self._latest = [math.nan] * replicates
         self._training = set(range(replicates))
         self._begun = last_step(trial)
@@ -41,7 +39,7 @@ class TrialProgress:
     @property
     def best_epoch(self) -> int:
         """The epoch, from 1, of the best report, the first one of equals; 0 without any."""
-        best = max if METRICS[self._objective.reported].direction == "maximize" else min
+        best = max if METRICS[self._metric].direction == "maximize" else min
         return self.reported.index(best(self.reported)) + 1 if self.reported else 0
 
     @property
@@ -55,7 +53,7 @@ class TrialProgress:
             if not math.isfinite(value):
                 self.failure = f"{name} is {value} at epoch {epoch}"
                 return
-        self._latest[replicate] = logs[self._objective.reported]
+        self._latest[replicate] = logs[self._metric]
         if replicate != max(self._training):
             return
         self.reported.append(float(np.mean(self._latest)))

@@ -39,8 +39,8 @@ class Trial:
     TensorFlow's in its worker, `loop` is what ran its epochs (version 0.1 had "xla" alone, and did not say),
     `versions` those of hpo and of the packages that it trained with, `retries` counts the workers that were
     lost while they trained it. `reason` says why it failed or was pruned, or, of
-    one that waits, why a worker could not train it. `objective` is its study's. One is `lost` that runs, and
-    whose worker is gone.
+    one that waits, why a worker could not train it. `objective` is its study's, `reported_metric` what stands
+    for that while it trains. One is `lost` that runs, and whose worker is gone.
     """
 
     number: int
@@ -63,6 +63,7 @@ class Trial:
     replicates: list[dict[str, Any]]
     reported: list[float]
     objective: Objective
+    reported_metric: str
     lost: bool = False
 
     @classmethod
@@ -91,6 +92,7 @@ class Trial:
             replicates=attributes.get("replicates", []),
             reported=[frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)],
             objective=spec.objective,
+            reported_metric=spec.reported,
         )
 
     def __repr__(self) -> str:
@@ -122,7 +124,7 @@ class Trial:
         import pandas as pd
 
         epochs = range(1, len(self.reported) + 1)
-        return pd.DataFrame({"epoch": epochs, self.objective.reported: pd.Series(self.reported, dtype=float)})
+        return pd.DataFrame({"epoch": epochs, self.reported_metric: pd.Series(self.reported, dtype=float)})
 
     @property
     def best_epoch(self) -> int | None:
@@ -145,7 +147,7 @@ class Trial:
             values[name] = values[name] and values[name].isoformat(timespec="seconds")
         # As readers of JSON know it.
         values["curve"] = values.pop("reported")
-        del values["objective"]
+        del values["objective"], values["reported_metric"]
         return values
 
     @property

@@ -143,7 +143,9 @@ class TrialRunner:
     def _begin(self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, loop: str) -> Lockstep:
         network, pairs = self._network(hyperparameters, loop), self._pairs(trial.user_attrs.get("seed"))
         objective = self.spec.objective
-        progress = TrialProgress(trial, objective, replicates=len(pairs), epochs=hyperparameters.epochs)
+        progress = TrialProgress(
+            trial, self.spec.reported, replicates=len(pairs), epochs=hyperparameters.epochs
+        )
         return Lockstep(
             hyperparameters,
             self._replicates(network, hyperparameters, pairs, progress),

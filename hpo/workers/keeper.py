@@ -12,7 +12,7 @@ from types import TracebackType
 import optuna
 import sqlalchemy as sa
 
-from hpo.errors import HpoError
+from hpo.errors import HpoError, StorageError
 from hpo.registry import StoredStudy
 from hpo.storage import Claim, reason
 
@@ -61,6 +61,9 @@ class Keeper:
                         self._renew()
                     if self._study.is_stopped:
                         self._halted.set()
+                except StorageError:
+                    # Damage does not pass: what the trial ends with meets it too, and says so.
+                    self._halted.set()
                 except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
                     logger.warning("the lease of %s could not be renewed yet: %s", lease.key, reason(error))
             if self._stopping.is_set():

@@ -21,7 +21,7 @@ import psutil
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
-from hpo.errors import WorkerError
+from hpo.errors import StorageError, WorkerError
 from hpo.registry import StoredStudy
 from hpo.search import hyperparameters_of, may_prune, suggest
 from hpo.spec import METRICS, Hyperparameters, SearchSpec
@@ -320,7 +320,7 @@ class Worker:
             )
         except StoppedError:
             return None
-        except (LeaseLostError, sa.exc.SQLAlchemyError, optuna.exceptions.OptunaError):
+        except (LeaseLostError, StorageError, sa.exc.SQLAlchemyError, optuna.exceptions.OptunaError):
             # Of the storage: says nothing about the trial.
             raise
         except Exception as error:

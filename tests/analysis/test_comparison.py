@@ -411,6 +411,7 @@ def trials_of(results: Mapping[str, list[float | None]], spec: StudySpec) -> lis
             replicates=[] if value is None else [{"seed": seed, "fold": None, "val_loss": value}],
             reported=[],
             objective=spec.objective,
+            reported_metric=spec.reported,
         )
         for number, (arm, seed, value) in enumerate(sorted(flat, key=lambda one: one[1]))
     ]

@@ -801,10 +801,13 @@ def refusal(done: Done) -> str:
         ("list --storage sqlite:///folder", "storage sqlite:///folder: must name a file"),
         (
             "list --storage sqlite:///text.db",
-            "storage sqlite:///text.db: cannot be used: file is not a database",
+            "storage sqlite:///text.db: must be a database of studies, but got 'file is not a database'",
         ),
-        ("run good.toml --storage sqlite:///text.db", "storage sqlite:///text.db: cannot be used"),
-        ("dashboard --storage sqlite:///text.db", "storage sqlite:///text.db: cannot be used"),
+        (
+            "run good.toml --storage sqlite:///text.db",
+            "storage sqlite:///text.db: must be a database of studies",
+        ),
+        ("dashboard --storage sqlite:///text.db", "storage sqlite:///text.db: must be a database of studies"),
         ("list --storage sqlite:///other.db", "storage sqlite:///other.db: must be a database of studies"),
         ("run good.toml --storage sqlite:///other.db", "storage sqlite:///other.db: must be a database of"),
         ("init folder", "folder/study.toml: is there already. Choose another folder."),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from hpo.data import load_test
@@ -28,6 +29,46 @@ def test_data_show_describes_the_test_part(tmp_path: Path) -> None:
     assert whole["test_digest"] == load_test(str(tmp_path / "whole.npz")).digest
     assert (half["test_samples"], half["test_class_counts"], half["test_digest"]) == (0, [], None)
     assert whole["digest"] == half["digest"]
+
+
+def study_of(folder: Path, data: str, more: str = "") -> None:
+    """A study file, study.toml, of these data."""
+    top = f'name = "own"\nkind = "search"\ntrials = 2\ndata = {{ {data} }}\n{more}\n'
+    (folder / "study.toml").write_text(f"{top}[space]\nlearning_rate = [0.1, 0.2]")
+
+
+def test_images_are_shown_in_the_size_in_which_the_study_reads_them(tmp_path: Path) -> None:
+    for label, size in (("cat", (8, 9)), ("dog", (5, 7))):
+        (tmp_path / "pets" / label).mkdir(parents=True)
+        for index in range(3):
+            Image.new("RGB", size, (9 * index, 0, 200)).save(tmp_path / "pets" / label / f"{index}.png")
+    study_of(tmp_path, 'name = "pets", image_size = [6, 4]', 'task = "binary"')
+    done = quick("data", "show", "study.toml", "--format", "json", folder=tmp_path)
+    shown = json.loads(done.stdout)
+    assert (shown["sample_shape"], shown["samples"], shown["task"]) == ([6, 4, 3], 6, "binary")
+    assert done.stderr == ""
+    (line,) = quick("data", "show", "pets", folder=tmp_path).stderr.splitlines()
+    assert "image_size = [" in line
+
+
+def test_arrays_are_shown_as_what_the_study_learns_of_them(tmp_path: Path) -> None:
+    x, y = np.zeros((12, 2, 2), np.float32), np.arange(12)
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x[:3], y_test=y[:3])
+    study_of(tmp_path, 'name = "own.npz", folds = 3', 'task = "regression"\nobjective = { metric = "r2" }')
+    done = quick("data", "show", "study.toml", "--format", "json", folder=tmp_path)
+    shown = json.loads(done.stdout)
+    assert (shown["task"], shown["target_means"], shown["test_samples"]) == ("regression", [5.5], 3)
+    assert not {"classes", "class_counts", "test_class_counts"} & shown.keys()
+    assert done.stderr == ""
+    # As many classes as rows: no fold has each of them.
+    study_of(tmp_path, 'name = "own.npz", folds = 3', 'task = "multi-class"')
+    told = quick("data", "show", "study.toml", folder=tmp_path).stderr
+    assert "every class must have at least 3 samples for 3 folds, but got '1 of class 0'" in told
+    assert quick("create", "study.toml", folder=tmp_path).stderr.removeprefix("study.toml: ") in told
+    study_of(tmp_path, 'name = "own.npz", image_size = [2, 2]')
+    done = quick("data", "show", "study.toml", folder=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "data.image_size: has no effect on" in done.stderr
 
 
 ROWS = 300

@@ -524,7 +524,8 @@ def test_a_damaged_database_is_told_in_one_line(trained: Trained, tmp_path: Path
     done = quick("dashboard", "--port", "0", "--no-browser", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("storage sqlite:///hpo.db: cannot be used: database disk image is malformed.")
+    said = "must be a whole database, but got 'database disk image is malformed'. Put a backup in its place"
+    assert line.startswith(f"storage sqlite:///hpo.db: {said}")
 
 
 def test_an_artifact_folder_that_cannot_be_made_is_told_in_one_line(trained: Trained) -> None:

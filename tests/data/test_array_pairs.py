@@ -33,7 +33,7 @@ def test_targets_and_a_test_part_are_found_beside_the_samples(x, y, x_test, y_te
     np.save(tmp_path / f"{y_test}.npy", LABELS[1:3])
     assert data.load_test(name).y.tolist() == [1, 2]
     assert data.digest_of_test(name) == data.load_test(name).digest
-    assert data.training_labels(name).y.tolist() == LABELS.tolist()
+    assert data.load_labels(name)[0].y.tolist() == LABELS.tolist()
 
 
 def test_they_are_the_data_of_an_npz_file_with_the_same_arrays(tmp_path):

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo.data import Dataset, digest_of_test, load_test, load_train, splits_of
+from hpo.data import Dataset, digest_of_test, load_parts, load_test, load_train, splits_of
+from hpo.data.table_sets import TableSet
 from hpo.errors import DataError
 from hpo.spec import Data
 
@@ -163,3 +164,25 @@ def test_a_test_file_needs_neither_groups_nor_times(path: str, tmp_path: Path) -
     pd.read_csv(path).head(10).drop(columns=["patient"]).to_csv(other, index=False)
     test = load_test(data_of(path, group="patient", test=str(other)))
     assert (len(test), test.groups, test.times) == (10, None, None)
+
+
+@pytest.mark.parametrize("test", [0.25, "file", None])
+def test_both_parts_of_a_table_are_those_that_are_read_alone(path: str, tmp_path: Path, test: Any) -> None:
+    if test == "file":
+        test = str(tmp_path / "test.csv")
+        pd.read_csv(path).head(10).to_csv(test, index=False)
+    data = data_of(path, **({} if test is None else {"test": test}))
+    train, other = load_parts(data)
+    assert train.digest == load_train(data).digest
+    assert (None if other is None else other.digest) == digest_of_test(data)
+
+
+def test_a_table_is_read_once_for_both_parts(path: str) -> None:
+    reads = []
+
+    def read() -> pd.DataFrame:
+        reads.append(path)
+        return pd.read_csv(path)
+
+    train, test = TableSet("table", read).load(data_of(path, test=0.25), ["train", "test"], task=None)
+    assert (len(train), len(test), len(reads)) == (90, 30, 1)

@@ -52,7 +52,7 @@ def test_a_subfolder_is_a_class_with_its_name(flowers, kept):
     assert (dataset.class_names, dataset.task_name) == (("daisy", "tulip"), "multi-class")
     assert dataset.x[:, 0, 0].tolist()[2:] == [list(BLUE), list(RED)]
     assert data.digest_of_test(str(flowers)) is None
-    labels = data.training_labels(str(flowers))
+    labels, _ = data.load_labels(str(flowers))
     assert (labels.y.tolist(), labels.class_names) == ([0, 0, 1, 1], ("daisy", "tulip"))
     assert data.load_train(str(flowers), task="binary").task_name == "binary"
     assert data.fetch(str(flowers)) == flowers

@@ -116,7 +116,7 @@ def test_any_targets_are_learned_and_a_line_says_as_what(y, task, names, first, 
     assert "\n" not in train.said
     told = data.load_train(name, task=task)
     assert (told.digest, told.said, told.names) == (train.digest, "", names)
-    labels = data.training_labels(name)
+    labels, _ = data.load_labels(name)
     assert (labels.task_name, labels.names, labels.y.tolist()) == (task, names, train.y.tolist())
 
 
@@ -156,7 +156,7 @@ MISSTATED = {
 def test_a_task_that_the_targets_are_not_of(y, task, rule, tmp_path):
     name = save(tmp_path / "own.npz", x=np.zeros((60, 2)), y=y)
     assert rule in error_of(data.load_train, name, task=task)
-    assert rule in error_of(data.training_labels, name, task=task)
+    assert rule in error_of(data.load_labels, name, task=task)
 
 
 NEW_IN_THE_TEST_PART = {
@@ -176,7 +176,7 @@ NEW_IN_THE_TEST_PART = {
 @pytest.mark.parametrize(("y", "y_test", "rule"), NEW_IN_THE_TEST_PART.values(), ids=NEW_IN_THE_TEST_PART)
 def test_a_test_part_that_has_what_the_training_part_has_not(y, y_test, rule, tmp_path):
     name = save(tmp_path / "own.npz", x=FLOAT, y=y, x_test=FLOAT[:2], y_test=y_test)
-    for door in (data.load_test, data.digest_of_test, data.training_labels):
+    for door in (data.load_test, data.digest_of_test, data.load_labels):
         message = error_of(door, name)
         assert message.startswith((f"{name} y_test: ", f"{name}: target 'y_test': "))
         assert rule in message
@@ -475,7 +475,7 @@ def test_labels_are_read_without_their_samples(tmp_path):
     save(path, x_train=x, y_train=LABELS, x_test=x, y_test=LABELS)
     spoil(path, "x_train")
     spoil(path, "x_test")
-    assert data.training_labels(str(path)).y.tolist() == LABELS.tolist()
+    assert data.load_labels(str(path))[0].y.tolist() == LABELS.tolist()
     assert "must be a whole .npz file" in error_of(data.digest_of_test, str(path))
 
 

@@ -115,7 +115,7 @@ def chains(
 
 def reported(spec: StudySpec, runs: Sequence[Replicate]) -> list[float]:
     """What a trial reports of each epoch that its runs have trained."""
-    metric = spec.objective.reported
+    metric = spec.reported
     epochs = zip(*(run.curve for run in runs), strict=True)
     return [float(np.mean([logs[metric] for logs in epoch])) for epoch in epochs]
 

@@ -261,7 +261,10 @@ BAD_FILES: list[tuple[str, str, str]] = [
     (search(top="objective = { direction = 'minimize' }"), "objective.direction", "must be 'maximize' for"),
     (search(top="objective = { metric = 'f1', at = 'best' }"), "objective.metric", "but got 'f1'"),
     (search(top="objective = { metric = 'f1' }\npruner = { name = 'median' }"),
-     "objective.metric", "'median'"),
+     "objective.metric", "must be reported by every epoch with pruner 'median', but got 'f1'."
+     " Judge by val_accuracy, and show f1 beside it: add it to metrics."),
+    (search(top="task = 'regression'\nobjective = { metric = 'r2' }\npruner = { name = 'hyperband' }"),
+     "objective.metric", "Judge by val_rmse, and show r2 beside it"),
     (search(top="sampler = 'tpe'"), "sampler", 'Write { name = "tpe" }.'),
     (search(top="sampler = { seed = -1 }"), "sampler.seed", "must be an integer from 0 to 4294967295"),
     (search(top="sampler = { name = 'random' }"),

@@ -198,7 +198,7 @@ def test_what_is_no_database_of_studies_is_refused(source, folder):
         connection.execute("CREATE TABLE something (else_ TEXT)")
     for url, rule in [
         (f"sqlite:///{folder.parent}/none.db", "there is no such database"),
-        (f"sqlite:///{folder.parent}/text.db", "cannot be copied: file is not a database"),
+        (f"sqlite:///{folder.parent}/text.db", "of studies, but got 'file is not a database'"),
         (f"sqlite:///{folder.parent}/other.db", "must be a database of studies, and is another one"),
         ("rubbish", "must be a database URL"),
     ]:

@@ -1033,7 +1033,7 @@ NO_FILE = f"must name a file, which workers can share, and nothing more. {EXAMPL
 BAD_URLS = {
     "no such file": ("sqlite:///missing.db", "there is no such database. Create a study", False),
     "a folder": ("sqlite:///folder", "must name a file, and this is a folder", None),
-    "no database": ("sqlite:///text.db", "cannot be used: file is not a database", None),
+    "no database": ("sqlite:///text.db", "of studies, but got 'file is not a database'", None),
     "an empty file": ("sqlite:///empty.db", "must be a database of studies, and is empty", None),
     "another database": ("sqlite:///other.db", "must be a database of studies, and is another one", None),
     "missing folder": ("sqlite:///nowhere/hpo.db", "the folder nowhere does not exist. Create it", None),

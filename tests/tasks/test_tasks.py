@@ -90,6 +90,24 @@ def test_what_is_undefined_is_left_out() -> None:
     labels = TASKS["multi-label"]
     assert "roc_auc" not in labels.measured(np.zeros((4, 2), np.float32), np.full((4, 2), 0.5))
     assert TASKS["regression"].measured(np.ones((1, 1), np.float32), np.ones((1, 1))) == {}
+    assert TASKS["regression"].measured(np.ones((9, 1), np.float32), np.arange(9.0)[:, None]) == {}
+
+
+def test_what_is_undefined_is_told_by_the_targets_alone(task: Task) -> None:
+    y, outputs, names = example(task)
+    assert task.undefined(y, len(names)) == {}
+    for rows, weight in ((np.arange(1), None), (np.arange(40), np.eye(40)[7]), (np.arange(0), None)):
+        told = task.undefined(y[rows], len(names), weight)
+        assert told.keys() == {*task.final} & {"roc_auc", "average_precision", "r2"}
+        if len(rows):
+            assert {*task.final} - told.keys() == task.measured(y[rows], outputs[rows], weight).keys()
+
+
+def test_r2_is_the_mean_over_the_targets_that_vary() -> None:
+    y, outputs, _ = example(TASKS["regression"])
+    one = TASKS["regression"].measured(y[:, :1], outputs[:, :1])
+    y[:, 1:] = 5.0
+    assert TASKS["regression"].measured(y, outputs) == pytest.approx(one)
 
 
 def test_a_binary_task_is_one_of_two_classes_but_for_its_output() -> None:

@@ -192,3 +192,22 @@ def test_a_metric_that_a_fold_does_not_define_fails_in_words(tmp_path: Path) -> 
     assert outcome.state == TrialState.FAIL
     assert outcome.reason is not None
     assert outcome.reason.startswith("roc_auc is not defined for the validation samples of every fold")
+
+
+def test_a_run_of_quantities_is_ranked_by_what_no_epoch_reports(tmp_path: Path) -> None:
+    """What stands for the loss of the training rows, or for seconds, is a metric of the task."""
+    frame = pd.DataFrame({"x": np.arange(30.0), "y": np.arange(30.0) * 2})
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    for metric in ("train_loss", "train_seconds"):
+        spec = StudySpec(
+            name="t",
+            kind="search",
+            task="regression",
+            data={"name": str(tmp_path / "table.csv"), "target": "y"},
+            objective={"metric": metric},
+            trials=1,
+            params={"hidden_units": []},
+            space={"learning_rate": [0.02]},
+        )
+        assert spec.reported == "val_loss"
+        assert run(TrialRunner(spec, load_train(spec.data))).state == TrialState.COMPLETE
