@@ -37,8 +37,7 @@ class MultiLabel(Task):
     def strata(self, y: Array) -> None:
         """None: a sample has many classes."""
 
-    def measured(self, y: Array, outputs: Array, weight: Array | None = None) -> dict[str, float]:
-        """See the class."""
+    def _measured(self, y: Array, outputs: Array, weight: Array | None) -> dict[str, float]:
         import numpy as np
         from sklearn import metrics
 
@@ -61,9 +60,11 @@ class MultiLabel(Task):
             found["average_precision"] = metrics.average_precision_score(*ranked, sample_weight=weight)
         return {name: float(value) for name, value in found.items()}
 
-    def compared(self, y: Array, outputs: Array) -> dict[str, float]:
-        """Accuracy."""
-        return {"accuracy": float(((outputs >= THRESHOLD) == (y > THRESHOLD)).mean())}
+    def _compared(self, y: Array, outputs: Array, weight: Array | None) -> dict[str, float]:
+        import numpy as np
+
+        right = ((outputs >= THRESHOLD) == (y > THRESHOLD)).mean(axis=1)
+        return {"accuracy": float(np.average(right, weights=weight))}
 
     def detections(self, y: Array, outputs: Array, names: Sequence[str]) -> dict[str, tuple[Array, Array]]:
         """Each label."""

@@ -61,16 +61,26 @@ class Task(ABC):
     def strata(self, y: Array) -> Array | None:
         """A class for each sample, whose shares a split keeps; None if there is none."""
 
-    @abstractmethod
     def measured(self, y: Array, outputs: Array, weight: Array | None = None) -> dict[str, float]:
         """The metrics of `final`, those left out that these targets do not define.
 
-        `weight`: how much each sample counts, shape (samples,).
+        `weight`: how much each sample counts, shape (samples,); one of weight 0 as if it were not there.
         """
+        y, outputs, weight = that_count(y, outputs, weight)
+        return self._measured(y, outputs, weight) if len(y) else {}
+
+    def compared(self, y: Array, outputs: Array, weight: Array | None = None) -> dict[str, float]:
+        """The metrics of `epoch`, of these samples, weighted as Keras weights them."""
+        y, outputs, weight = that_count(y, outputs, weight)
+        return self._compared(y, outputs, weight) if len(y) else {}
 
     @abstractmethod
-    def compared(self, y: Array, outputs: Array) -> dict[str, float]:
-        """The metrics of `epoch`, of these samples."""
+    def _measured(self, y: Array, outputs: Array, weight: Array | None) -> dict[str, float]:
+        """`measured` of samples that all count."""
+
+    @abstractmethod
+    def _compared(self, y: Array, outputs: Array, weight: Array | None) -> dict[str, float]:
+        """`compared` of samples that all count."""
 
     def confusion(self, y: Array, outputs: Array) -> Array | None:
         """Samples by true (row) and predicted (column) class; None if a sample has not one class."""
@@ -90,3 +100,11 @@ class Task(ABC):
     @abstractmethod
     def described(self, outputs: Array, names: Sequence[str]) -> dict[str, Array]:
         """What a prediction says of each sample, a column each."""
+
+
+def that_count(y: Array, outputs: Array, weight: Array | None) -> tuple[Array, Array, Array | None]:
+    """Samples without those of weight 0, which would have a part in what is counted by class."""
+    if weight is None or weight.all():
+        return y, outputs, weight
+    counts = weight > 0
+    return y[counts], outputs[counts], weight[counts]
