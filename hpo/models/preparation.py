@@ -247,17 +247,24 @@ def _numbers_of(numbers: list[Any], dates: list[Any], columns: Sequence[Column])
 
 def _places_of(texts: list[Any], levels: Sequence[Sequence[str]]) -> Any:
     """Where each text stands in `Statistics.slots`, (rows, categories); None if there are none."""
-    places, group, start = list[Any](), list[int](), 0
-    for index in range(len(texts)):
-        group.append(index)
-        following = levels[group[0] : index + 2]
-        # A row of the table for each category, with all their levels.
-        cells = len(following) * len(set().union(*following))
-        if index + 1 == len(texts) or cells > MOST_CELLS:
-            places.append(_places_of_some([texts[i] for i in group], [levels[i] for i in group], start))
-            start += sum(len(levels[i]) + 1 for i in group)
-            group = []
+    places, start = list[Any](), 0
+    for group in _groups(levels):
+        own = [levels[index] for index in group]
+        places.append(_places_of_some([texts[index] for index in group], own, start))
+        start += sum(len(each) + 1 for each in own)
     return _beside(places)
+
+
+def _groups(levels: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Which categories are looked up at once: neighbours, as many as a table of all their levels may have."""
+    groups, names = list[list[int]](), set[str]()
+    for index, own in enumerate(levels):
+        names = names.union(own)
+        if not groups or (len(groups[-1]) + 1) * len(names) > MOST_CELLS:
+            groups.append([])
+            names = set(own)
+        groups[-1].append(index)
+    return groups
 
 
 def _places_of_some(texts: list[Any], levels: Sequence[Sequence[str]], start: int) -> Any:
