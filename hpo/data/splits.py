@@ -179,7 +179,8 @@ def _check_weights(splits: list[Split], dataset: Dataset, data: Data) -> None:
 def check_weighs(weight: np.ndarray, part: str, data: Data) -> None:
     """Raises DataError if the weights of a part's rows are all 0: nothing could be measured."""
     if not weight.any():
-        rule, remedy = f"must be greater than 0 somewhere in {part}", "Split it otherwise, or drop such rows."
+        rule = f"must be greater than 0 somewhere in {part}"
+        remedy = "Split it otherwise, or leave such rows out."
         raise DataError(f"data.weight: column {data.weight!r}", rule, got="0 in all its rows", remedy=remedy)
 
 

@@ -50,8 +50,8 @@ def _title(predicted: Predictions) -> str:
     if predicted.correct is not None and predicted.labels is not None:
         known = len(predicted.labels)
         return f"{said}. Right: {predicted.correct} of {known}, {weighted}{metrics['accuracy']:.1%}"
-    figures = [f"{weighted}{name} {value:.4g}" for name, value in metrics.items()]
-    return ". ".join([said, *[", ".join(figures[:3])][: bool(figures)]])
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in list(metrics.items())[:3])
+    return f"{said}. {weighted}{figures}" if figures else said
 
 
 def _confusion(counts: Array, predicted: Predictions) -> Image:
@@ -131,8 +131,8 @@ def _histogram(draw: ImageDraw, left: int, top: int, values: Array, ends: tuple[
 
 
 def _ends(draw: ImageDraw, left: int, top: int, low: float, high: float) -> None:
-    _label(draw, (left, top + PANEL + 4), f"{low:.4g}", colour=FAINT)
-    _label(draw, (left + PANEL, top + PANEL + 4), f"{high:.4g}", colour=FAINT, right=True)
+    _label(draw, (left, top + PANEL + 4), f"{low:.6g}", colour=FAINT)
+    _label(draw, (left + PANEL, top + PANEL + 4), f"{high:.6g}", colour=FAINT, right=True)
 
 
 def _label(
