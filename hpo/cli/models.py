@@ -125,10 +125,11 @@ def _say_metrics(predicted: Predictions) -> None:
     if predicted.labels is None:
         return
     metrics, known = predicted.metrics, len(predicted.labels)
+    weighted = "" if predicted.weight is None else "weighted "
     if predicted.correct is not None:
         accuracy = metrics.pop("accuracy")
-        print(f"accuracy {accuracy:.4f}: {predicted.correct} of {known}", file=sys.stderr)
-    print(", ".join(f"{name} {value:.4g}" for name, value in metrics.items()), file=sys.stderr)
+        print(f"{weighted}accuracy {accuracy:.4f}: {predicted.correct} of {known}", file=sys.stderr)
+    print(weighted + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()), file=sys.stderr)
 
 
 def _draw(predicted: Predictions, path: Path) -> None:

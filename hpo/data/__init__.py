@@ -4,13 +4,15 @@ A name goes to one of the `readers`, an entry for each kind of data: `known_sets
 (`sources` says from where) and recognised by their digests (`catalog`), `own_files` people's arrays, with
 `labels` what their targets mean, `table_sets` tables of files and packages, `image_folders` images by class,
 `openml` what OpenML delivers. All are private, as the files' formats are; `archive` reads and writes .npz
-files, and its `DAMAGE` lists what damaged files raise. A table goes from a file (`tables`) by its columns
-(`columns`) and targets (`targets`) to a data set (`table_sets`); `outline` says what is in it, `doubts` what
-makes it doubtful. May import `spec` and what stands below it.
+files, and its `DAMAGE` lists what damaged files raise. A table goes from a file (`tables`), written in one
+way or another (`csv_form`), or from somebody's frame (`frames`) by its columns (`columns`) and targets
+(`targets`) to a data set (`table_sets`); `outline` says what is in it, `doubts` what makes it doubtful. May
+import `spec` and what stands below it.
 """
 
 from hpo.data.bundled import bundled_sets, targets_of_bundled
 from hpo.data.columns import Column, Layout
+from hpo.data.csv_form import CsvForm
 from hpo.data.dataset import Dataset
 from hpo.data.doubts import doubts_about, doubts_about_columns, scales
 from hpo.data.known_sets import KnownSet, Progress, data_dir, known
@@ -36,6 +38,7 @@ from hpo.data.splits import Split, check_splits, is_corrected, splits_of, strati
 
 __all__ = [
     "Column",
+    "CsvForm",
     "Dataset",
     "KnownSet",
     "Layout",

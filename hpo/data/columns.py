@@ -54,10 +54,8 @@ GREATEST_WHOLE = 2**53
 DATE_DECIMALS = 6
 # Of fewer different values it is not told that they are meant to be dates.
 FEWEST_DATES = 10
-MARKS_REMEDY = (
-    'Say data.decimal = ",", or write them without %, signs of money and separators of thousands; or name the'
-    " column in data.categories."
-)
+# What only a decimal comma makes a number: of three digits it might be one of thousands.
+DECIMAL_COMMA = r"[+-]?\d+,(?:\d{1,2}|\d{4,})"
 SHOWN = 12  # names of columns in a message
 
 
@@ -245,7 +243,7 @@ def _of_text(text: pd.Series[Any], name: str, place: str) -> Column:
     if not_numbers.sum() <= (1 - MOSTLY) * text.notna().sum():
         remedy = "Correct it, leave it empty, or name the column in data.categories or data.drop."
         if _has_marks(text[not_numbers]):
-            remedy = MARKS_REMEDY
+            remedy = _marks_remedy(text[not_numbers])
         got = in_row(text, not_numbers)
         raise DataError(where, "must be numbers, as most of it is", got=got, remedy=remedy)
     if (form := date_format(text)) is not None:
@@ -256,7 +254,7 @@ def _of_text(text: pd.Series[Any], name: str, place: str) -> Column:
         raise DataError(where, "must be dates, as most of it is", got=got, remedy=remedy)
     if _has_marks(distinct):
         rule, got = "must be numbers in one form, and these have marks", str(distinct.iloc[0])
-        raise DataError(where, rule, got=got, remedy=MARKS_REMEDY)
+        raise DataError(where, rule, got=got, remedy=_marks_remedy(distinct))
     if (levels := len(distinct)) > max(MOST_LEVELS, len(text) / 2):
         rule = "must be numbers, dates or categories, and this is free text or an identifier"
         remedy = f'Leave it out: drop = ["{name}"].'
@@ -268,10 +266,17 @@ def _has_marks(distinct: pd.Series[Any]) -> bool:
     """Whether texts are mostly numbers but for decimal commas, thousands separators and signs of units."""
     import pandas as pd
 
-    plain = distinct.str.replace(r"[. '](?=\d{3})|[%$€£\s]", "", regex=True).str.replace(
-        ",", ".", regex=False
-    )
-    return bool(pd.to_numeric(plain, errors="coerce").notna().mean() >= MOSTLY)
+    plain = distinct.str.replace(r"[%$€£\s]", "", regex=True)
+    by_point = plain.str.replace(r"[,'](?=\d{3})", "", regex=True)
+    by_comma = plain.str.replace(r"[.'](?=\d{3})", "", regex=True).str.replace(",", ".", regex=False)
+    are_numbers = [pd.to_numeric(texts, errors="coerce").notna() for texts in (by_point, by_comma)]
+    return bool((are_numbers[0] | are_numbers[1]).mean() >= MOSTLY)
+
+
+def _marks_remedy(texts: pd.Series[Any]) -> str:
+    decimal = 'Say data.decimal = ",", or w' if texts.str.fullmatch(DECIMAL_COMMA).any() else "W"
+    plain = "rite them without separators of thousands, % and signs of money"
+    return f"{decimal}{plain}; or name the column in data.categories."
 
 
 def _no_dates(distinct: pd.Series[Any]) -> pd.Series[Any]:

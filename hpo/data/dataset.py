@@ -11,6 +11,7 @@ import numpy as np
 
 from hpo.data.catalog import sha256
 from hpo.data.columns import Column
+from hpo.data.csv_form import CsvForm
 from hpo.tasks import TASKS, Task
 
 Array = np.ndarray[Any, Any]
@@ -27,7 +28,8 @@ class Dataset:
     dtype and bytes of the arrays, and of a table what its columns are. `weight`, `groups` and `times`,
     (samples,), are None where there are none: how much each sample counts, which belong together, and when
     they are of. `said`: why the targets were taken for this task. `doubts`: what its numbers lose
-    in float32, a line each. `target`: a table's columns that are predicted.
+    in float32, a line each. `target`: a table's columns that are predicted; `form`: how its CSV file is
+    written, None of others.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Dataset:
     said: str = ""
     doubts: tuple[str, ...] = ()
     target: tuple[str, ...] = ()
+    form: CsvForm | None = None
 
     @property
     def task(self) -> Task:
@@ -94,6 +97,7 @@ class Dataset:
             said=self.said,
             target=self.target,
             doubts=self.doubts,
+            form=self.form,
         )
 
 
@@ -114,6 +118,7 @@ def make_dataset(
     said: str = "",
     target: tuple[str, ...] = (),
     doubts: tuple[str, ...] = (),
+    form: CsvForm | None = None,
 ) -> Dataset:
     """A Dataset with its digest; `x_sha256` spares hashing an `x` whose bytes were just checked."""
     x = np.ascontiguousarray(x)
@@ -142,4 +147,5 @@ def make_dataset(
         said,
         doubts,
         target,
+        form,
     )

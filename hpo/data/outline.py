@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hpo.data.dataset import Dataset
 
 # Levels that are shown, and bars of a histogram.
-MOST_LEVELS, BARS = 12, 24
+SHOWN_LEVELS, BARS = 12, 24
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ def _outlined(column: Column, values: Array) -> Outline:
 
 def _of_levels(name: str, kind: str, names: Sequence[str], counts: Array, gaps: int) -> Outline:
     order = np.argsort(-counts, kind="stable")
-    levels = tuple((names[index], int(counts[index])) for index in order[:MOST_LEVELS])
+    levels = tuple((names[index], int(counts[index])) for index in order[:SHOWN_LEVELS])
     return Outline(
-        name, kind, gaps, len(names), levels=levels, further=int(counts[order[MOST_LEVELS:]].sum())
+        name, kind, gaps, len(names), levels=levels, further=int(counts[order[SHOWN_LEVELS:]].sum())
     )
 
 

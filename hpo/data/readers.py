@@ -22,14 +22,12 @@ from hpo.data.known_sets import data_dir, read_known
 from hpo.data.openml import check_openml, is_openml, read_openml
 from hpo.data.own_files import read_labels, read_own
 from hpo.data.table_sets import Part, TableSet
-from hpo.data.tables import is_table, read_table
+from hpo.data.tables import TableFile, is_table, read_table
 from hpo.errors import DataError
 from hpo.files import expanded
 from hpo.tasks import TASKS
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from hpo.data.labels import Learned
     from hpo.spec.parts import Data
 
@@ -142,7 +140,7 @@ class Bundled(TableReader):
 
     def table(self, data: Data, folder: Path | None = None) -> tuple[TableSet, Data]:
         name = data.name
-        table = TableSet(name, partial(read_bundled, name), _test_file(data))
+        table = TableSet(name, lambda: TableFile(read_bundled(name)), _test_file(data))
         return table, _aimed(data, targets_of_bundled(name))
 
 
@@ -157,7 +155,7 @@ class OpenML(TableReader):
 
     def table(self, data: Data, folder: Path | None = None) -> tuple[TableSet, Data]:
         frame, targets = read_openml(data.name, folder or data_dir())
-        return TableSet(data.name, lambda: frame, _test_file(data)), _aimed(data, targets)
+        return TableSet(data.name, lambda: TableFile(frame), _test_file(data)), _aimed(data, targets)
 
 
 class Table(TableReader):
@@ -288,7 +286,7 @@ def found(name: str) -> Path:
     return path
 
 
-def _test_file(data: Data) -> Callable[[Sequence[str]], pd.DataFrame] | None:
+def _test_file(data: Data) -> Callable[[Sequence[str]], TableFile] | None:
     """What reads a test part that is a file of its own."""
     if not isinstance(data.test, str):
         return None

@@ -158,14 +158,31 @@ def _whole(train: np.ndarray, validation: np.ndarray, dataset: Dataset) -> Split
 
 
 def check_splits(dataset: Dataset, data: Data) -> None:
-    """Raises DataError if a data set cannot be split as a study declares."""
+    """Raises DataError if a data set cannot be split as a study declares, or a part counts nothing."""
     y = _strata(dataset, data)
-    if y is None or data.split_by_column is not None:
-        splits_of(dataset, data)
+    if y is None or data.split_by_column is not None or dataset.weight is not None:
+        _check_weights(splits_of(dataset, data), dataset, data)
     elif data.folds is not None:
         check_folds(y, folds=data.folds, names=dataset.names)
     elif data.validation is not None:
         check_split(y, fraction=data.validation, names=dataset.names)
+
+
+def _check_weights(splits: list[Split], dataset: Dataset, data: Data) -> None:
+    if (weight := dataset.weight) is None:
+        return
+    for fold, parts in enumerate(splits):
+        for part, rows in zip(("training", "validation"), parts, strict=True):
+            of_fold = f" of fold {fold}" if data.splits else ""
+            check_weighs(weight[rows], f"the {part} part{of_fold}", data)
+
+
+def check_weighs(weight: np.ndarray, part: str, data: Data) -> None:
+    """Raises DataError if the weights of a part's rows are all 0: nothing could be measured."""
+    if not weight.any():
+        rule = f"must be greater than 0 somewhere in {part}"
+        remedy = "Split it otherwise, or leave such rows out."
+        raise DataError(f"data.weight: column {data.weight!r}", rule, got="0 in all its rows", remedy=remedy)
 
 
 def check_split(y: np.ndarray, *, fraction: float, names: Sequence[str] = ()) -> None:

@@ -20,9 +20,11 @@ from hpo.data.columns import (
     is_number,
     listed,
 )
+from hpo.data.csv_form import CsvForm
 from hpo.data.dataset import Dataset, make_dataset
 from hpo.data.doubts import lost_digits
-from hpo.data.splits import held_out
+from hpo.data.splits import check_weighs, held_out
+from hpo.data.tables import TableFile
 from hpo.data.targets import Targets, like, targets_of
 from hpo.errors import DataError
 
@@ -43,8 +45,8 @@ class TableSet:
     """
 
     place: str
-    read: Callable[[], pd.DataFrame]
-    read_test: Callable[[Sequence[str]], pd.DataFrame] | None = None
+    read: Callable[[], TableFile]
+    read_test: Callable[[Sequence[str]], TableFile] | None = None
 
     def load(self, data: Data, parts: Sequence[Part], *, task: str | None) -> list[Dataset]:
         """Parts of the table as a study declares them, for which it is read once.
@@ -52,7 +54,8 @@ class TableSet:
         Raises:
             DataError: a column that is named is not there, or holds what it must not.
         """
-        frame = self.read()
+        read = self.read()
+        frame = read.frame
         targets = _chosen(frame, data.target or (), self.place, "target")
         if not data.target:
             rule = "needs the name of the column to predict"
@@ -65,10 +68,11 @@ class TableSet:
         if "test" in parts and self.read_test is not None:
             are_text = [column.name for column in columns if column.written == TEXT]
             are_text += [name for name in data.target if not is_number(frame[name])]
-            found["test"] = self._in_a_file(self.read_test(are_text), data, learned, columns)
+            found["test"] = self._in_a_file(self.read_test(are_text).frame, data, learned, columns)
         if not found.keys() >= {*parts}:
             x = encoded(features, columns, place=self.place)
-            whole = self._made(x, learned, data, frame, columns, doubts=_lost_digits(features, columns))
+            doubts = _lost_digits(features, columns)
+            whole = self._made(x, learned, data, frame, columns, doubts=doubts, form=read.form)
             found = {**_set_aside(whole, data, parts), **found}
         return [found[part] for part in parts]
 
@@ -89,7 +93,7 @@ class TableSet:
         Raises:
             DataError: a column that is named is not there, or none can be learned from.
         """
-        features = _features(self.read(), data, self.place)
+        features = _features(self.read().frame, data, self.place)
         columns, refused = list[Column](), list[str]()
         for name in features.columns:
             try:
@@ -123,6 +127,7 @@ class TableSet:
         *,
         y: Array | None = None,
         doubts: tuple[str, ...] = (),
+        form: CsvForm | None = None,
     ) -> Dataset:
         return make_dataset(
             data.name,
@@ -133,12 +138,13 @@ class TableSet:
             class_names=learned.names,
             task=learned.task,
             columns=columns,
-            weight=_weight(rows, data.weight, self.place),
+            weight=weight_of(rows, data.weight, self.place),
             groups=_groups(rows, data.group, self.place),
             times=_times(rows, data.time, self.place),
             said=learned.said,
             target=tuple(data.target or ()),
             doubts=doubts,
+            form=form,
         )
 
 
@@ -147,6 +153,8 @@ def _set_aside(whole: Dataset, data: Data, parts: Sequence[Part]) -> dict[Part, 
     if not isinstance(data.test, float):
         return {"train": whole}
     rows = dict(zip(("train", "test"), held_out(whole, data, fraction=data.test), strict=True))
+    if whole.weight is not None:
+        check_weighs(whole.weight[rows["test"]], "the test part", data)
     return {part: whole.part(rows[part]) for part in parts}
 
 
@@ -197,7 +205,12 @@ def _chosen(frame: pd.DataFrame, names: Sequence[str], place: str, key: str) -> 
     return frame[list(names)]
 
 
-def _weight(frame: pd.DataFrame, name: str | None, place: str) -> Array | None:
+def weight_of(frame: pd.DataFrame, name: str | None, place: str) -> Array | None:
+    """How much each row counts by a column, (rows,), float32; None without one.
+
+    Raises:
+        DataError: it is not there, or its values are no weights.
+    """
     if name is None:
         return None
     series = _chosen(frame, [name], place, "weight")[name]

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.data.archive import explain
 from hpo.data.columns import MOSTLY
+from hpo.data.csv_form import (
+    HEAD,
+    CsvForm,
+    decimal_of,
+    encodings_of,
+    names_of,
+    separator_of,
+    utf_16_or_32,
+)
+from hpo.data.frames import check_names
 from hpo.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,8 +35,6 @@ CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
 
-SEPARATORS = ",;\t|"
-HEAD = 2**16  # bytes by which a file's form is told
 BLOCK = 2**24  # bytes that are parsed at once; a row must fit into them
 # What begins no text: zip and Excel, PDF, Parquet, PNG, JPEG, HDF5; pickles and old Excel have control bytes.
 MAGIC = (b"PK\x03\x04", b"%PDF", b"PAR1", b"\x89PNG", b"\xff\xd8\xff", b"\x89HDF")
@@ -40,7 +48,6 @@ NOTHING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "?", "#
 MEMORY_PER_BYTE, COMPRESSION = 3.0, 8.0
 # A whole number or one with a decimal comma.
 ANY_COMMA_NUMBER = r"\s*[+-]?(\d+,?\d*|,\d+)([eE][+-]?\d+)?\s*"
-COMMA_NUMBER, POINT_NUMBER = re.compile(r"^[+-]?\d+,\d+$"), re.compile(r"^[+-]?\d+\.\d+$")
 
 
 def is_table(name: str) -> bool:
@@ -48,11 +55,27 @@ def is_table(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def read_table(path: Path, data: Data | None = None, *, text: Sequence[str] = ()) -> pd.DataFrame:
+@dataclass(frozen=True, eq=False)
+class TableFile:
+    """A table as a frame; `form` is how its file is written, None if it is no CSV file."""
+
+    frame: pd.DataFrame
+    form: CsvForm | None = None
+
+
+def read_table(
+    path: Path,
+    data: Data | None = None,
+    *,
+    text: Sequence[str] = (),
+    like: CsvForm | None = None,
+    names: Collection[str] = (),
+) -> TableFile:
     """The table in a file, its columns named as the file names them.
 
-    `data` may say how a CSV file is written; what it does not say is told from the file. `text`: columns that
-    are text, whatever they look like.
+    `data` may say how a CSV file is written; what it does not say is told from the file, and by `like`: how
+    another file is written that has the columns `names`. `text`: columns that are text, whatever they look
+    like.
 
     Raises:
         DataError: the file is not there, is no table, or does not fit into memory.
@@ -60,21 +83,19 @@ def read_table(path: Path, data: Data | None = None, *, text: Sequence[str] = ()
     try:
         _check_memory(path)
         is_parquet = path.name.lower().endswith(PARQUET_SUFFIXES)
-        frame = _read_parquet(path) if is_parquet else _read_csv(path, data, text)
+        read = TableFile(_read_parquet(path)) if is_parquet else _read_csv(path, data, text, like, names)
     except FileNotFoundError:
         raise DataError(str(path), "must be an existing file") from None
     except IsADirectoryError:
         raise DataError(str(path), "must be a file, but is a folder") from None
     except OSError as error:
         raise DataError(str(path), "must be readable", got=explain(error)) from None
-    names = [str(name) for name in frame.columns]
-    if twins := [name for index, name in enumerate(names) if name in names[:index]]:
-        rule = "must have columns of different names"
-        raise DataError(str(path), rule, got=f"{twins[0]} twice", remedy="Rename one of them.")
-    if not len(frame):
+    found = [str(name) for name in read.frame.columns]
+    check_names(found, place=str(path))
+    if not len(read.frame):
         raise _no_rows(path)
-    frame.columns = names
-    return frame
+    read.frame.columns = found
+    return read
 
 
 def _no_rows(path: Path) -> DataError:
@@ -128,25 +149,33 @@ def _frame(table: Any, **options: Any) -> pd.DataFrame:
     return frame
 
 
-def _read_csv(path: Path, data: Data | None, text_columns: Sequence[str]) -> pd.DataFrame:
+def _read_csv(
+    path: Path,
+    data: Data | None,
+    text_columns: Sequence[str],
+    like: CsvForm | None,
+    names: Collection[str],
+) -> TableFile:
     head = _head(path, is_known=bool(data and data.encoding))
-    encodings = [data.encoding] if data and data.encoding else _encodings(head)
+    encodings = [data.encoding] if data and data.encoding else encodings_of(head, like)
     for encoding in encodings:
         try:
             text = head.decode(encoding, errors="replace").removeprefix("\ufeff")
         except (LookupError, UnicodeError):
             remedy = "Others are utf-8, cp1252 and utf-16."
             raise DataError("data.encoding", "must be an encoding", got=encoding, remedy=remedy) from None
-        separator = (data and data.separator) or _separator(text)
-        decimal = (data and data.decimal) or _decimal(text, separator)
+        same = like is not None and like.separates(text, names)
+        separator = (data and data.separator) or (like.separator if like and same else separator_of(text))
+        decimal = (data and data.decimal) or decimal_of(text, separator, like if same else None)
         if separator == decimal or separator in '"\r\n':
             rule = "must be neither the decimal mark nor a quote or the end of a line"
             raise DataError("data.separator", rule, got=separator)
         try:
             has_quotes = '"' in text
-            return _parsed(path, encoding, separator, decimal, text_columns, has_quotes=has_quotes)
+            frame = _parsed(path, encoding, separator, decimal, text_columns, has_quotes=has_quotes)
         except UnicodeError:
             continue
+        return TableFile(frame, CsvForm(separator, decimal, encoding))
     remedy = 'Say data.encoding, as "cp1252" or "utf-16", or save it as UTF-8.'
     raise DataError(
         str(path), f"must be text in the encoding {encodings[0]}", got="other bytes", remedy=remedy
@@ -215,8 +244,7 @@ def _parse(
         if any(pa.types.is_binary(field.type) for field in table.schema):
             # What is no UTF-8 is taken for bytes.
             raise UnicodeDecodeError("utf-8", b"", 0, 1, "not UTF-8")
-        names = [name.removeprefix("\ufeff").strip() for name in table.column_names]
-        return _frame(table.rename_columns([name or f"Unnamed: {index}" for index, name in enumerate(names)]))
+        return _frame(table.rename_columns(names_of(table.column_names)))
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         said = _short(error)
         if "Empty CSV file" in said:
@@ -291,66 +319,11 @@ def _head(path: Path, *, is_known: bool = False) -> bytes:
 
 
 def _is_binary(head: bytes) -> bool:
-    if _utf_16_or_32(head):
+    if utf_16_or_32(head):
         return False
     return b"\0" in head or len(CONTROL.findall(head)) > len(head) / 100
-
-
-def _utf_16_or_32(head: bytes) -> str:
-    """The encoding if it has a byte order mark, or every second byte is 0, as where Excel exports text."""
-    for mark, encoding in ((b"\xff\xfe\0\0", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
-        if head.startswith(mark):
-            return encoding
-    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-        if (
-            len(head) > 1
-            and head[first::2].count(0) > 0.8 * len(head[first::2])
-            and 0 not in head[1 - first :: 2]
-        ):
-            return encoding
-    return ""
-
-
-def _encodings(head: bytes) -> list[str]:
-    """What it may be in, the likeliest first. Whatever Windows writes decodes, but for a few bytes."""
-    if (encoding := _utf_16_or_32(head)) != "":
-        return [encoding]
-    if head.startswith(b"\xef\xbb\xbf"):
-        return ["utf-8-sig", "cp1252"]
-    try:
-        # A character may be cut at the end.
-        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD)
-        return ["utf-8", "cp1252"]
-    except UnicodeDecodeError:
-        return ["cp1252"]
 
 
 def _short(error: BaseException) -> str:
     """An error of Arrow in one short line: its messages quote whole rows."""
     return explain(error)[:120]
-
-
-def _separator(text: str) -> str:
-    """What stands between the values: the sign with which most lines have most values, all as many."""
-    lines = _lines(text)
-
-    def values(separator: str) -> tuple[bool, int]:
-        counts = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
-        alike = sum(count == counts[0] for count in counts) >= 0.9 * len(counts)
-        return alike and counts[0] > 1, counts[0]
-
-    return max(SEPARATORS, key=values)
-
-
-def _decimal(text: str, separator: str) -> str:
-    if separator == ",":
-        return "."
-    cells = [cell.strip() for row in csv.reader(_lines(text), delimiter=separator) for cell in row]
-    commas, points = (sum(bool(form.match(cell)) for cell in cells) for form in (COMMA_NUMBER, POINT_NUMBER))
-    return "," if commas > points else "."
-
-
-def _lines(text: str) -> Sequence[str]:
-    """Whole lines, of a file that may be cut anywhere."""
-    lines = text.splitlines()
-    return lines[:-1] if len(text) > HEAD // 4 and len(lines) > 2 else lines

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hpo.data import Column
+from hpo.data import Column, CsvForm
 from hpo.errors import HpoError
 from hpo.models.preparation import input_names
 from hpo.tasks import TASKS, Task
@@ -36,8 +36,9 @@ class Card(BaseModel):
 
     `scale` is what the model multiplies stored values by; `metrics` are those of its weights. `arm` and
     `fold` are None where there are none. `class_names` are of classes, labels or quantities, as `task` has
-    them; `columns` are a table's, which the model takes as they are, and `target` its columns that were
-    learned.
+    them; `columns` are a table's, which the model takes as they are, `target` its columns that were learned,
+    `weight` the one that said how much each row counted, None without, and `csv` how its file is written,
+    None of others.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -60,6 +61,8 @@ class Card(BaseModel):
     task: str = "multi-class"
     columns: tuple[Column, ...] = ()
     target: tuple[str, ...] = ()
+    weight: str | None = None
+    csv: CsvForm | None = None
     versions: dict[str, str]
 
 
@@ -68,8 +71,8 @@ class Predictor:
     """A loaded model. `dtype` is that of the samples it was trained on, None if that is not known.
 
     `sample_shape` has None for a dimension of any size; `scale` turns stored values into 0..1. `class_names`
-    are of classes, labels or quantities. One that takes a table has its `columns`, and those that were its
-    `target`.
+    are of classes, labels or quantities. One that takes a table has its `columns`, those that were its
+    `target` and its `weight`, and how its file is written, `csv`, as its card.
     """
 
     model: keras.Model
@@ -80,6 +83,8 @@ class Predictor:
     task: Task = TASKS["multi-class"]
     columns: tuple[Column, ...] = ()
     target: tuple[str, ...] = ()
+    weight: str | None = None
+    csv: CsvForm | None = None
 
     def predict(self, x: Array) -> Array:
         """Outputs as the task has them, (samples, outputs), float32, of samples as they are stored."""
@@ -147,6 +152,8 @@ def load(path: Path) -> Predictor:
         TASKS[card.task],
         card.columns,
         card.target,
+        card.weight,
+        card.csv,
     )
 
 

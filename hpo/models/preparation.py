@@ -29,6 +29,9 @@ SECONDS_A_DAY, LEAST_DAYS = 86_400.0, -1e12
 TURN = (float(np.float32(2 * np.pi)), 2 * np.pi - float(np.float32(2 * np.pi)))
 # What a category's level of no name is called in Keras.
 UNKNOWN_NAME = "[UNK]"
+INPUT_TYPES = {"number": "float32", "date": "int64", "category": "string"}
+# Of a table by which several categories are looked up at once, which a model is written with as text.
+MOST_CELLS = 20_000
 
 
 @dataclass(frozen=True)
@@ -207,30 +210,80 @@ class RawInputs:
 
 
 def raw_inputs(form: Form, statistics: Statistics, embeddings: Any) -> RawInputs:
-    """Inputs for raw columns, prepared by what was fitted; nothing in it is of hpo."""
-    inputs, numbers, places = {}, [], []
-    starts = iter(form.layout.starts)
+    """Inputs for raw columns, prepared by what was fitted; nothing in it is of hpo.
+
+    What follows the inputs is of all columns of a kind at once: an operation takes as long to export as
+    hundreds of rows to train.
+    """
+    inputs, given = dict[str, Any](), {kind: list[Any]() for kind in INPUT_TYPES}
     for column, name in zip(form.columns, input_names(form.columns), strict=True):
-        if column.kind == "category":
-            inputs[name] = given = keras.Input((1,), dtype="string", name=name)
-            # One for what is not known comes before the levels.
-            lookup = keras.layers.StringLookup(
-                vocabulary=list(column.levels),
-                num_oov_indices=1,
-                mask_token=None,
-                oov_token=_free(UNKNOWN_NAME, column.levels),
-            )
-            places.append(ops.cast(lookup(given), "int32") + next(starts))
-        elif column.kind == "date":
-            inputs[name] = given = keras.Input((1,), dtype="int64", name=name)
-            days = ops.cast(given, "float64") / SECONDS_A_DAY
-            numbers += _date_parts(ops.where(days < LEAST_DAYS, math.nan, days), column.periods)
-        else:
-            inputs[name] = given = keras.Input((1,), dtype="float32", name=name)
-            numbers.append(given)
+        inputs[name] = keras.Input((1,), dtype=INPUT_TYPES[column.kind], name=name)
+        given[column.kind].append(inputs[name])
+    numbers = _numbers_of(given["number"], given["date"], form.columns)
+    places = _places_of(given["category"], [c.levels for c in form.columns if c.kind == "category"])
     constants = Statistics(*(np.asarray(array) for array in statistics.arrays))
-    outputs = prepared(_beside(numbers), _beside(places), form, constants, embeddings)
-    return RawInputs(inputs, outputs)
+    return RawInputs(inputs, prepared(numbers, places, form, constants, embeddings))
+
+
+def _numbers_of(numbers: list[Any], dates: list[Any], columns: Sequence[Column]) -> Any:
+    """Numbers and the parts of dates in the order of their columns; None if there are none."""
+    if not dates:
+        return _beside(numbers)
+    are_dates = [column for column in columns if column.kind == "date"]
+    days = ops.cast(_beside(dates), "float64") / SECONDS_A_DAY
+    days = ops.where(days < LEAST_DAYS, math.nan, days)
+    parts = _date_parts(days, max((column.periods for column in are_dates), key=len))
+    # Side by side stand the numbers, the first part of each date, the second of each ...
+    order, number, date = list[int](), 0, len(numbers)
+    for column in columns:
+        if column.kind == "number":
+            order.append(number)
+            number += 1
+        elif column.kind == "date":
+            order += range(date, date + column.width * len(dates), len(dates))
+            date += 1
+    return ops.take(_beside([*numbers, *parts]), np.array(order, np.int32), axis=1)
+
+
+def _places_of(texts: list[Any], levels: Sequence[Sequence[str]]) -> Any:
+    """Where each text stands in `Statistics.slots`, (rows, categories); None if there are none."""
+    places, start = list[Any](), 0
+    for group in _groups(levels):
+        own = [levels[index] for index in group]
+        places.append(_places_of_some([texts[index] for index in group], own, start))
+        start += sum(len(each) + 1 for each in own)
+    return _beside(places)
+
+
+def _groups(levels: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Which categories are looked up at once: neighbours, as many as a table of all their levels may have."""
+    groups, names = list[list[int]](), set[str]()
+    for index, own in enumerate(levels):
+        names = names.union(own)
+        if not groups or (len(groups[-1]) + 1) * len(names) > MOST_CELLS:
+            groups.append([])
+            names = set(own)
+        groups[-1].append(index)
+    return groups
+
+
+def _places_of_some(texts: list[Any], levels: Sequence[Sequence[str]], start: int) -> Any:
+    """`_places_of` by one lookup of all levels and a table of where each category has them."""
+    names = sorted(set().union(*levels)) if len(levels) > 1 else list(levels[0])
+    # One for what is not known comes before the levels.
+    lookup = keras.layers.StringLookup(
+        vocabulary=names, num_oov_indices=1, mask_token=None, oov_token=_free(UNKNOWN_NAME, names)
+    )
+    found = ops.cast(lookup(_beside(texts)), "int32")
+    if len(levels) == 1:
+        return found + start
+    starts = start + np.cumsum([0, *(len(own) + 1 for own in levels)])[:-1]
+    table = np.repeat(starts[:, np.newaxis], len(names) + 1, axis=1).astype(np.int32)
+    at = {name: index for index, name in enumerate(names, start=1)}
+    for row, own in zip(table, levels, strict=True):
+        row[[at[name] for name in own]] += np.arange(1, len(own) + 1, dtype=np.int32)
+    rows = np.arange(len(levels), dtype=np.int32) * table.shape[1]
+    return ops.take(table.reshape(-1), found + rows)
 
 
 def array_input(form: Form, statistics: Statistics) -> RawInputs:

@@ -5,53 +5,25 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hpo.pictures.scales import MOST_CLASSES, Scale, evenly, shares_of_rows
+
 Curve = Sequence[Mapping[str, float]]
 Point = tuple[int, float]
 
 # Pixels of a panel's inner part, of a cell, and of what is around them.
 WIDTH, HEIGHT, CELL, MARGIN, TOP = 340, 220, 34, 60, 50
-TICKS = 5
 MOST_POINTS = 400
 # Of a picture of quantities: pixels of a panel, panels, points.
 SIDE, MOST_PANELS, MOST_DOTS = 280, 4, 1000
-# Beyond so many classes nobody can read the cells, and there would be a thousand of them.
-MOST_CLASSES = 25
 LONGEST_NAME = 14
 # What XML has no way to write.
 UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Values from `low` to `high` on `length` pixels, with ticks at round values."""
-
-    low: float
-    high: float
-    length: float
-    ticks: tuple[float, ...]
-
-    @classmethod
-    def around(cls, low: float, high: float, length: float, *, whole: bool = False) -> Scale:
-        """The scale from round value to round value that holds these."""
-        if high <= low:
-            low, high = low - 0.5, high + 0.5
-        step = _round_step((high - low) / TICKS)
-        if whole:
-            step = max(1.0, step)
-        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-        ticks = tuple(step * index for index in range(first, last + 1))
-        return cls(ticks[0], ticks[-1], length, ticks)
-
-    def at(self, value: float) -> float:
-        """Pixels from the lower end."""
-        return (value - self.low) / (self.high - self.low) * self.length
 
 
 def curves_svg(curves: Sequence[Curve], title: str) -> str:
@@ -80,13 +52,12 @@ def confusion_svg(counts: np.ndarray[Any, Any], names: Sequence[str], title: str
     """
     if len(names) > MOST_CLASSES:
         return None
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     return rendered(
         "confusion.svg.jinja",
         title=written(title),
         names=[written(_short(name)) for name in names],
         counts=counts.tolist(),
-        shares=shares.tolist(),
+        shares=shares_of_rows(counts).tolist(),
         cell=CELL,
         margin=max(MARGIN, 30 + 7 * max(map(len, map(_short, names)), default=0)),
         top=TOP,
@@ -100,7 +71,7 @@ def predicted_svg(
 
     `y` and `outputs`: (samples, quantities), of which the first `MOST_PANELS` are drawn.
     """
-    at = np.linspace(0, len(y) - 1, min(len(y), MOST_DOTS)).round().astype(int)
+    at = evenly(len(y), MOST_DOTS)
     pairs = zip(y[at].T.tolist(), outputs[at].T.tolist(), names, strict=True)
     return rendered(
         "predicted.svg.jinja",
@@ -163,12 +134,6 @@ def _path(line: Sequence[Point], x: Scale, y: Scale) -> str:
                 strokes.append("h0.1")
         drawn = math.isfinite(value)
     return "".join(strokes)
-
-
-def _round_step(least: float) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that is not below."""
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= least * (1 - 1e-9))
 
 
 def _short(name: str) -> str:

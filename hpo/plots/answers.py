@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
+from hpo.pictures.scales import evenly
 from hpo.plots.confusion import confusion
 from hpo.plots.frame import (
     COLOURS,
@@ -28,6 +29,7 @@ from hpo.plots.frame import (
 )
 from hpo.tables.numbers import counted
 from hpo.tasks import Task
+from hpo.tasks.task import that_count
 
 # More curves than colours cannot be told apart: then there is their mean, and the lowest of them.
 MOST_CURVES, SHOWN_LOWEST = len(COLOURS), 3
@@ -38,20 +40,21 @@ RECALLS = np.linspace(0, 1, 101)  # at which curves are averaged
 PLACES = 3
 
 Array = npt.NDArray[Any]
-Curve = tuple[Array, Array]
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
     """Targets of samples, and a model's outputs for them, both as the task has them.
 
-    `names` are those of classes, labels or quantities.
+    `names` are those of classes, labels or quantities; `weight`, (samples,), how much each sample counts in
+    the curves, None for all alike.
     """
 
     task: Task
     y: Array
     outputs: Array
     names: Sequence[str]
+    weight: Array | None = None
 
 
 def confusions(answers: Answers) -> go.Figure | None:
@@ -64,11 +67,12 @@ def roc(answers: Answers) -> go.Figure | None:
     """True against false positive rate, for every threshold, and the area; None if all samples are alike."""
     from sklearn import metrics
 
-    found = {}
-    for name, (truth, shares) in _both(answers).items():
-        false, true, _ = metrics.roc_curve(truth, shares)
-        found[name] = (false, true), float(metrics.auc(false, true))
-    figure = _curves(found, "vh", lambda x, y: np.interp(RECALLS, x, y))
+    found, weight = _both(answers)
+    curves = []
+    for name, (truth, shares) in found.items():
+        false, true, _ = metrics.roc_curve(truth, shares, sample_weight=weight)
+        curves.append(_Curve(name, false, true, float(metrics.auc(false, true))))
+    figure = _drawn(curves)
     if figure is None:
         return None
     _add_line(figure, [0, 1], [0, 1], "by chance")
@@ -81,13 +85,14 @@ def precision_recall(answers: Answers) -> go.Figure | None:
     """Precision against recall, for every threshold, and the average precision; None if all are alike."""
     from sklearn import metrics
 
-    found, rates = {}, []
-    for name, (truth, shares) in _both(answers).items():
-        precision, recall, _ = metrics.precision_recall_curve(truth, shares)
-        score = float(metrics.average_precision_score(truth, shares))
-        found[name] = (recall[::-1], precision[::-1]), score
-        rates.append(float(np.mean(truth)))
-    figure = _curves(found, "vh", lambda x, y: np.interp(RECALLS, x, y))
+    found, weight = _both(answers)
+    curves, rates = [], []
+    for name, (truth, shares) in found.items():
+        precision, recall, _ = metrics.precision_recall_curve(truth, shares, sample_weight=weight)
+        score = float(metrics.average_precision_score(truth, shares, sample_weight=weight))
+        curves.append(_Curve(name, recall[::-1], precision[::-1], score))
+        rates.append(float(np.average(truth, weights=weight)))
+    figure = _drawn(curves)
     if figure is None:
         return None
     if len(rates) == 1:
@@ -138,40 +143,53 @@ FIGURES: dict[str, Callable[[Answers], go.Figure | None]] = {
 }
 
 
-def _both(answers: Answers) -> dict[str, tuple[Array, Array]]:
-    """What some samples have and others have not."""
-    found = answers.task.detections(answers.y, answers.outputs, answers.names)
-    return {name: pair for name, pair in found.items() if 0 < np.count_nonzero(pair[0]) < len(pair[0])}
+@dataclass(frozen=True, eq=False)
+class _Curve:
+    """Points of a curve from left to right, what is told of it, and how plotly goes from one to the next.
+
+    A curve of samples is one of steps, "vh"; the mean of several is "linear".
+    """
+
+    name: str
+    x: Array
+    y: Array
+    score: float
+    shape: Literal["vh", "linear"] = "vh"
 
 
-def _curves(
-    found: dict[str, tuple[Curve, float]], shape: str, sampled: Callable[[Array, Array], Array]
-) -> go.Figure | None:
-    """Curves with their areas, the mean of them if they are many."""
-    if not found:
+def _both(answers: Answers) -> tuple[dict[str, tuple[Array, Array]], Array | None]:
+    """What some of the samples that count have and others have not, and the weights of these samples."""
+    y, outputs, weight = that_count(answers.y, answers.outputs, answers.weight)
+    found = answers.task.detections(y, outputs, answers.names)
+    both = {name: pair for name, pair in found.items() if 0 < np.count_nonzero(pair[0]) < len(pair[0])}
+    return both, weight
+
+
+def _drawn(curves: list[_Curve]) -> go.Figure | None:
+    """Curves with what is told of them, their mean if they are many; None if there are none."""
+    if not curves:
         return None
     figure = framed(single(430), single(400))
-    lines = [(brief(name), curve, area) for name, (curve, area) in found.items()]
-    if len(lines) > MOST_CURVES:
-        height = np.mean([sampled(*curve) for _, curve, _ in lines], axis=0)
-        mean = float(np.mean([area for *_, area in lines]))
-        lowest = sorted(lines, key=lambda line: line[2])[:SHOWN_LOWEST]
-        lines = [(f"mean of {counted(len(lines), 'curve')}", (RECALLS, height), mean), *lowest]
-    for index, (name, (x, y), area) in enumerate(lines):
-        at = _corners(x, y)
+    shown = [replace(curve, name=brief(curve.name)) for curve in curves]
+    if len(curves) > MOST_CURVES:
+        shown = [_mean(curves), *sorted(shown, key=lambda curve: curve.score)[:SHOWN_LOWEST]]
+    for curve, colour in zip(shown, COLOURS, strict=False):
+        at = _corners(curve.x, curve.y)
         figure.add_scatter(
-            x=shorts(x[at]),
-            y=shorts(y[at]),
-            name=f"{name}: {area:.{PLACES}f}",
+            x=shorts(curve.x[at]),
+            y=shorts(curve.y[at]),
+            name=f"{curve.name}: {curve.score:.{PLACES}f}",
             mode="lines",
-            line={
-                "color": COLOURS[index],
-                "width": 2,
-                "shape": "linear" if len(x) == len(RECALLS) else shape,
-            },
+            line={"color": colour, "width": 2, "shape": curve.shape},
             hovertemplate="%{x:.3f}, %{y:.3f}<extra>%{fullData.name}</extra>",
         )
     return figure
+
+
+def _mean(curves: list[_Curve]) -> _Curve:
+    height = np.mean([np.interp(RECALLS, curve.x, curve.y) for curve in curves], axis=0)
+    score = float(np.mean([curve.score for curve in curves]))
+    return _Curve(f"mean of {counted(len(curves), 'curve')}", RECALLS, height, score, shape="linear")
 
 
 def _corners(x: Array, y: Array) -> Array:
@@ -191,8 +209,7 @@ def _quantities(answers: Answers) -> go.Figure:
 
 def _each(answers: Answers) -> list[tuple[str, Array, Array]]:
     """Name, targets and outputs of each quantity that is drawn, of samples that are chosen evenly."""
-    samples = len(answers.y)
-    at = np.linspace(0, samples - 1, min(samples, MOST_POINTS)).round().astype(int)
+    at = evenly(len(answers.y), MOST_POINTS)
     y, outputs = answers.y[at].astype(np.float64), answers.outputs[at].astype(np.float64)
     return [(name, y[:, index], outputs[:, index]) for index, name in enumerate(answers.names[:MOST_PANELS])]
 

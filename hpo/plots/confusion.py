@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
+from hpo.pictures.scales import shares_of_rows
 from hpo.plots.frame import escaped, framed, shorts, single, titled
 
 MOST_NUMBERED = 20  # classes of a confusion matrix, beyond which its cells show no numbers
@@ -22,8 +23,7 @@ def confusion(counts: npt.NDArray[Any], class_names: Sequence[str]) -> go.Figure
     Colours grow with the square root, so that single mistakes are seen. Numbers are black or white, whichever
     is read more easily on its cell.
     """
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    shares = shares_of_rows(counts)
     names = [escaped(name) for name in class_names]
     side = min(620, 150 + 44 * len(names))
     figure = framed(single(side), single(min(side, 420)))

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpo.pictures.scales import MOST_CLASSES, Scale, evenly, shares_of_rows
+from hpo.prediction.drawing import BLUE, FAINT, INK, LINE, MARGIN, MEDIUM, PAPER, SMALL, write
 from hpo.prediction.predictions import Predictions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
-# Beyond so many, cells and panels are too many to be read.
-MOST_CLASSES, MOST_PANELS, MOST_POINTS = 25, 12, 20_000
+# Beyond so many, panels are too many to be read, and points to be seen.
+MOST_PANELS, MOST_POINTS = 12, 20_000
 BINS = 20
 # Pixels.
-MARGIN, HEADER, CELL, PANEL, GAP, TEXT, COLUMNS = 20, 40, 44, 260, 56, 12, 4
+HEADER, CELL, PANEL, GAP, COLUMNS = 40, 44, 260, 56, 4
 NAME_WIDTH = 120
-INK, FAINT, LINE, PAPER = "#1b1f24", "#6b7280", "#d6dae0", "#ffffff"
-BLUE = (0, 114, 178)
 
 Array = np.ndarray[Any, Any]
 
@@ -39,38 +39,41 @@ def _canvas(width: int, height: int, title: str) -> tuple[Image, ImageDraw]:
 
     image = Image.new("RGB", (max(width, 420), height), PAPER)
     draw = ImageDraw.Draw(image)
-    _text(draw, (MARGIN, MARGIN), title, size=16, width=image.width - 2 * MARGIN)
+    write(draw, (MARGIN, MARGIN), title, size=MEDIUM, width=image.width - 2 * MARGIN)
     return image, draw
 
 
 def _title(predicted: Predictions) -> str:
     count = len(predicted.outputs)
     said = "1 row" if count == 1 else f"{count} rows"
+    metrics, weighted = predicted.metrics, "" if predicted.weight is None else "weighted "
     if predicted.correct is not None and predicted.labels is not None:
         known = len(predicted.labels)
-        return f"{said}. Right: {predicted.correct} of {known}, {predicted.correct / known:.1%}"
-    figures = [f"{name} {value:.4g}" for name, value in predicted.metrics.items()]
-    return ". ".join([said, *[", ".join(figures[:3])][: bool(figures)]])
+        return f"{said}. Right: {predicted.correct} of {known}, {weighted}{metrics['accuracy']:.1%}"
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in list(metrics.items())[:3])
+    return f"{said}. {weighted}{figures}" if figures else said
 
 
 def _confusion(counts: Array, predicted: Predictions) -> Image:
     """Counts by true (row) and predicted (column) class, coloured by their share of the row."""
+    from PIL import ImageColor
+
     names, side = predicted.class_names, CELL * len(counts)
     left, top = MARGIN + NAME_WIDTH, MARGIN + HEADER + 44
     image, draw = _canvas(left + side + MARGIN + 40, top + side + MARGIN, _title(predicted))
-    _text(draw, (left, top - 42), "predicted", colour=FAINT)
-    _text(draw, (MARGIN, top - 20), "true", colour=FAINT)
+    _label(draw, (left, top - 42), "predicted", colour=FAINT)
+    _label(draw, (MARGIN, top - 20), "true", colour=FAINT)
     for index, name in enumerate(names):
         middle = index * CELL + CELL // 2
-        _text(draw, (left - 8, top + middle - 7), name, width=NAME_WIDTH - 8, right=True)
-        _text(draw, (left + index * CELL + 3, top - 20), name, width=CELL - 6)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        _label(draw, (left - 8, top + middle - 7), name, width=NAME_WIDTH - 8, right=True)
+        _label(draw, (left + index * CELL + 3, top - 20), name, width=CELL - 6)
+    shares, blue = shares_of_rows(counts), ImageColor.getrgb(BLUE)
     for row, column in np.ndindex(counts.shape):
         share, x, y = float(shares[row, column]), left + column * CELL, top + row * CELL
-        fill = tuple(round(255 + (part - 255) * share) for part in BLUE)
+        fill = tuple(round(255 + (part - 255) * share) for part in blue)
         draw.rectangle((x, y, x + CELL - 2, y + CELL - 2), fill=fill, outline=LINE)
         ink = PAPER if share > 0.5 else INK
-        _text(draw, (x + CELL - 6, y + 14), str(counts[row, column]), width=CELL - 8, colour=ink, right=True)
+        _label(draw, (x + CELL - 6, y + 14), str(counts[row, column]), width=CELL - 8, colour=ink, right=True)
     return image
 
 
@@ -100,20 +103,20 @@ def _panels(predicted: Predictions) -> Image:
             said = f"probability of {name}" if task.has_probabilities else name
             ends = (0.0, 1.0) if task.has_probabilities else None
             _histogram(draw, left, top, values[:, index], ends)
-        _text(draw, (left, top - 18), said, width=PANEL)
+        _label(draw, (left, top - 18), said, width=PANEL)
     return image
 
 
 def _scatter(draw: ImageDraw, left: int, top: int, true: Array, predicted: Array) -> None:
     """A point a row; on the line it is right."""
-    true, predicted = true[:MOST_POINTS].astype(float), predicted[:MOST_POINTS].astype(float)
-    low, high = min(true.min(), predicted.min()), max(true.max(), predicted.max())
-    span = (high - low) or 1.0
+    at = evenly(len(true), MOST_POINTS)
+    true, predicted = true[at].tolist(), predicted[at].tolist()
+    scale = Scale.around(min(*true, *predicted), max(*true, *predicted), PANEL)
     draw.line((left, top + PANEL, left + PANEL, top), fill=LINE, width=2)
-    for x, y in zip((true - low) / span, (predicted - low) / span, strict=True):
-        across, up = left + round(x * PANEL), top + PANEL - round(y * PANEL)
+    for x, y in zip(true, predicted, strict=True):
+        across, up = left + round(scale.at(x)), top + PANEL - round(scale.at(y))
         draw.ellipse((across - 2, up - 2, across + 2, up + 2), fill=BLUE)
-    _ends(draw, left, top, low, high)
+    _ends(draw, left, top, scale.low, scale.high)
 
 
 def _histogram(draw: ImageDraw, left: int, top: int, values: Array, ends: tuple[float, float] | None) -> None:
@@ -123,29 +126,22 @@ def _histogram(draw: ImageDraw, left: int, top: int, values: Array, ends: tuple[
         if share > 0:
             begin, end = left + index * PANEL // BINS, left + (index + 1) * PANEL // BINS - 2
             draw.rectangle((begin, top + PANEL - max(1, round(share * (PANEL - 20))), end, top + PANEL), BLUE)
-    _text(draw, (left + 4, top + 3), f"at most {counts.max()} rows", colour=FAINT)
+    _label(draw, (left + 4, top + 3), f"at most {counts.max()} rows", colour=FAINT)
     _ends(draw, left, top, float(edges[0]), float(edges[-1]))
 
 
 def _ends(draw: ImageDraw, left: int, top: int, low: float, high: float) -> None:
-    _text(draw, (left, top + PANEL + 4), f"{low:.4g}", colour=FAINT)
-    _text(draw, (left + PANEL, top + PANEL + 4), f"{high:.4g}", colour=FAINT, right=True)
+    _label(draw, (left, top + PANEL + 4), f"{low:.6g}", colour=FAINT)
+    _label(draw, (left + PANEL, top + PANEL + 4), f"{high:.6g}", colour=FAINT, right=True)
 
 
-def _text(
+def _label(
     draw: ImageDraw,
     at: tuple[int, int],
     text: str,
     *,
-    size: int = TEXT,
     width: int = PANEL,
     colour: str = INK,
     right: bool = False,
 ) -> None:
-    """A text that is cut to a width."""
-    from PIL import ImageFont
-
-    font, shown = ImageFont.load_default(size), " ".join(text.split())
-    while len(shown) > 1 and draw.textlength(shown, font=font) > width:
-        shown = shown.removesuffix("...")[:-1] + "..."
-    draw.text(at, shown, fill=colour, font=font, anchor="ra" if right else "la")
+    write(draw, at, text, size=SMALL, width=width, colour=colour, right=right)

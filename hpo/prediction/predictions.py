@@ -14,12 +14,13 @@ import numpy as np
 
 from hpo.data import is_image_shape
 from hpo.data.archive import DAMAGE, explain, read_arrays
+from hpo.data.frames import is_frame
 from hpo.data.tables import is_table
 from hpo.data.targets import Targets, like
 from hpo.errors import DataError, HpoError
 from hpo.files import expanded
 from hpo.prediction.images import image_files, read_images
-from hpo.prediction.rows import is_frame, table_of
+from hpo.prediction.rows import table_of
 from hpo.tasks import TASKS, Task
 from hpo.training.device import prepare_tensorflow
 
@@ -48,8 +49,8 @@ class Predictions:
     `sources` are file names, or the samples' indices; `x`: (samples, *sample shape), as stored, None of a
     table; `outputs` and `labels`, what is known to be true, are as the task has them, the latter None if it
     is not known; `scale` turns stored values into 0..1. Of a table `frame` has its rows, and `labelled` which
-    of these `labels` are of, None for all; `target` are its columns that the model has learned, `apart` names
-    that no prediction has.
+    of these `labels` are of, None for all; `weight`, how much each of these counts, None for all alike.
+    `target` are its columns that the model has learned, `apart` names that no prediction has.
     """
 
     sources: Sequence[Source]
@@ -61,6 +62,7 @@ class Predictions:
     task: Task = TASKS["multi-class"]
     frame: pd.DataFrame | None = None
     labelled: Array | None = None
+    weight: Array | None = None
     apart: tuple[str, ...] = ()
     target: tuple[str, ...] = ()
 
@@ -90,11 +92,11 @@ class Predictions:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The task's metrics of the samples whose targets are known."""
+        """The task's metrics of the samples whose targets are known, weighted as training was."""
         if self.labels is None:
             return {}
-        outputs = self.outputs[self.of_labels]
-        return self.task.compared(self.labels, outputs) | self.task.measured(self.labels, outputs)
+        known = self.labels, self.outputs[self.of_labels], self.weight
+        return self.task.compared(*known) | self.task.measured(*known)
 
     @property
     def columns(self) -> dict[str, Array]:
@@ -200,15 +202,17 @@ def predictions(model: Path | str, data: Data) -> Predictions:
 
 def _of_table(given: Any, predictor: Predictor) -> Predictions:
     table = table_of(given, predictor)
+    known = table.known
     return Predictions(
         sources=range(1, len(table.frame) + 1),
         x=None,
-        labels=table.y,
+        labels=None if known is None else known.y,
         outputs=predictor.predict_table(table.values),
         class_names=predictor.class_names,
         task=predictor.task,
         frame=table.frame,
-        labelled=table.labelled,
+        labelled=None if known is None else known.rows,
+        weight=None if known is None else known.weight,
         apart=table.apart,
         target=predictor.target,
     )

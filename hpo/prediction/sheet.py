@@ -10,6 +10,22 @@ import numpy as np
 
 from hpo.data import as_pixels, is_image_shape
 from hpo.errors import DataError
+from hpo.prediction.drawing import (
+    BLUE,
+    FAINT,
+    GROUND,
+    INK,
+    LARGE,
+    LINE,
+    MARGIN,
+    MEDIUM,
+    PAPER,
+    RED,
+    SMALL,
+    TINY,
+    TRACK,
+    write,
+)
 from hpo.prediction.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -20,15 +36,12 @@ MOST = 25
 COLUMNS = 5
 TOP = 3  # classes that are shown of each sample
 # Pixels.
-MARGIN, GAP, HEADER = 20, 12, 34
+GAP, HEADER = 12, 34
 TILE_WIDTH, PICTURE, PADDING = 212, 140, 12
 HEADLINE, ROW = 26, 20
 NAME_WIDTH, SHARE_WIDTH, BAR_HEIGHT = 84, 46, 10
-LARGE, MEDIUM, SMALL, TINY = 18, 16, 12, 11
 TILE_HEIGHT = PADDING + PICTURE + 8 + HEADLINE + TOP * ROW + PADDING - 6
-# Told apart by all who see colours, and by lightness.
-INK, FAINT, LINE, PAPER, GROUND = "#1b1f24", "#6b7280", "#d6dae0", "#ffffff", "#f3f4f6"
-RIGHT, WRONG, TRACK = "#0072b2", "#d55e00", "#e5e7eb"
+RIGHT, WRONG = BLUE, RED
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ def contact_sheet(predicted: Predictions) -> Image:
     height = 2 * MARGIN + HEADER + rows * (TILE_HEIGHT + GAP) - GAP
     sheet = Image.new("RGB", (width, height), GROUND)
     draw = ImageDraw.Draw(sheet)
-    _text(draw, (MARGIN, MARGIN), _title(predicted, len(tiles)), size=LARGE, width=width - 2 * MARGIN)
+    write(draw, (MARGIN, MARGIN), _title(predicted, len(tiles)), size=LARGE, width=width - 2 * MARGIN)
     for index, tile in enumerate(tiles):
         left = MARGIN + index % columns * (TILE_WIDTH + GAP)
         top = MARGIN + HEADER + index // columns * (TILE_HEIGHT + GAP)
@@ -122,13 +135,22 @@ def _draw(sheet: Image, draw: ImageDraw, tile: _Tile, left: int, top: int, *, na
     )
     inner, x, y = TILE_WIDTH - 2 * PADDING, left + PADDING, top + PADDING + PICTURE + 8
     verdict = f"{tile.top[0][0]}, is {tile.truth}" if tile.is_wrong else tile.top[0][0]
-    used = _text(draw, (x, y), verdict, size=MEDIUM, width=inner, colour=WRONG if tile.is_wrong else INK)
+    used = write(draw, (x, y), verdict, size=MEDIUM, width=inner, colour=WRONG if tile.is_wrong else INK)
     if (rest := inner - used - 10) > 30:
-        _text(draw, (x + inner, y + 4), tile.source, size=TINY, width=rest, colour=FAINT, right=True)
+        write(
+            draw,
+            (x + inner, y + 4),
+            tile.source,
+            size=TINY,
+            width=rest,
+            colour=FAINT,
+            right=True,
+            keeps_end=True,
+        )
     for rank, (name, share) in enumerate(tile.top):
         row = y + HEADLINE + rank * ROW
-        _text(draw, (x, row), name, size=SMALL, width=name_width - 6)
-        _text(draw, (x + inner, row), f"{share:.1%}", size=SMALL, width=SHARE_WIDTH, right=True)
+        write(draw, (x, row), name, size=SMALL, width=name_width - 6)
+        write(draw, (x + inner, row), f"{share:.1%}", size=SMALL, width=SHARE_WIDTH, right=True)
         _bar(draw, (x + name_width, x + inner - SHARE_WIDTH), row, share, colour=colour)
 
 
@@ -138,30 +160,6 @@ def _bar(draw: ImageDraw, ends: tuple[int, int], y: int, share: float, *, colour
     draw.rounded_rectangle((begin, middle, end, middle + BAR_HEIGHT), radius=3, fill=TRACK)
     if (length := round((end - begin) * share)) > 0:
         draw.rounded_rectangle((begin, middle, begin + length, middle + BAR_HEIGHT), radius=3, fill=colour)
-
-
-def _text(
-    draw: ImageDraw,
-    at: tuple[int, int],
-    text: str,
-    *,
-    size: int,
-    width: int,
-    colour: str = INK,
-    right: bool = False,
-) -> int:
-    """Draw a line of text from its upper left corner, or right one, and return its width.
-
-    One that is too long is cut: at its end, or, at the right, at its start, since files differ by their end.
-    """
-    from PIL import ImageFont
-
-    font = ImageFont.load_default(size)
-    shown = text
-    while len(shown) > 1 and draw.textlength(shown, font=font) > width:
-        shown = "..." + shown.removeprefix("...")[1:] if right else shown.removesuffix("...")[:-1] + "..."
-    draw.text(at, shown, fill=colour, font=font, anchor="ra" if right else "la")
-    return round(draw.textlength(shown, font=font))
 
 
 def _enlarged(pixels: np.ndarray[Any, Any]) -> Image:

@@ -24,6 +24,9 @@ CAPTIONS = {
     "residuals": ("Errors", "predicted minus true, in the target's units, against what is predicted"),
 }
 
+# Those in which rows count by their weights, where they have such.
+WEIGHTED = ("roc", "precision_recall")
+
 
 def on_validation_samples(study: Study) -> list[Block]:
     """What the first trial made of its validation samples, by which it is the first; nothing without one."""
@@ -49,7 +52,7 @@ def on_validation_samples(study: Study) -> list[Block]:
             " that."
         )
     )
-    answers = Answers(task, found.y, found.outputs, found.names)
+    answers = Answers(task, found.y, found.outputs, found.names, found.weight)
     key = f"hpo-validation-{task.figures[0]}"
     return [*blocks, *pictures(answers, whose, keys={task.figures[0]: key}, is_named=True)]
 
@@ -62,6 +65,8 @@ def pictures(answers: Answers, whose: str, *, keys: dict[str, str], is_named: bo
         if figure is None:
             blocks.append(Paragraph(f"{what}: these samples all have the same targets."))
             continue
+        if answers.weight is not None and name in WEIGHTED:
+            how = f"{how}, rows weighted as in training"
         caption = f"{what} of {whose}: {how}."
         blocks.append(Picture(figure, caption, keys.get(name, ""), name=name if is_named else ""))
     return blocks

@@ -127,7 +127,8 @@ def _predictions(final: Study, arm: FinalArm, test: Dataset, *, is_shown: bool) 
         return [Paragraph(f"{arm.arm}: there are no predictions for this test set.")]
     task, (first, outputs) = test.task, found[0]
     every = np.concatenate([outputs for _, outputs in found])
-    answers = Answers(task, np.concatenate([test.y] * len(found)), every, test.names)
+    weight = None if test.weight is None else np.concatenate([test.weight] * len(found))
+    answers = Answers(task, np.concatenate([test.y] * len(found)), every, test.names, weight)
     whose = f"{arm.arm} on the test set, {counted(len(found), 'seed')} together"
     keys = {task.figures[0]: f"hpo-{task.figures[0]}"} if is_shown else {}
     blocks = pictures(answers, whose, keys=keys, is_named=is_shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo.data.archive import explain
+from hpo.data.frames import frame_of, named
 from hpo.errors import DataError
 from hpo.files import whole_file
 
@@ -52,13 +53,13 @@ def keep(data: object, folder: Path) -> Kept:
         if isinstance(x, np.ndarray):
             samples, targets = _plain(x, "x"), _plain(_as_array(y), "y")
             return _kept(folder, ".npz", lambda path: np.savez(path, x=samples, y=targets), target=None)
-        if (frame := _frame(x)) is not None:
+        if (frame := frame_of(x)) is not None:
             joined, target = _joined(frame, y)
             return _kept_frame(folder, joined, target)
         raise _wrong(x, "x")
-    if (frame := _frame(data)) is None:
+    if (frame := frame_of(data)) is None:
         raise _wrong(data)
-    return _kept_frame(folder, _named(frame), None)
+    return _kept_frame(folder, named(frame, place=PLACE), None)
 
 
 def _kept_frame(folder: Path, frame: pd.DataFrame, target: tuple[str, ...] | None) -> Kept:
@@ -97,23 +98,6 @@ def _kept(
     return Kept(path, target, is_new)
 
 
-def _frame(data: object) -> pd.DataFrame | None:
-    """A frame of pandas, or what becomes one; None if it is no frame."""
-    import pandas as pd
-    import pyarrow as pa
-
-    if isinstance(data, pd.DataFrame):
-        return data
-    # Those of polars and pyarrow; neither is imported for it.
-    if hasattr(data, "to_pandas") and hasattr(data, "columns"):
-        found = data.to_pandas()
-        return found if isinstance(found, pd.DataFrame) else None
-    if hasattr(data, "__dataframe__"):
-        converted: pd.DataFrame = pa.interchange.from_dataframe(data).to_pandas()
-        return converted
-    return None
-
-
 def _series(data: object) -> pd.Series[Any] | None:
     import pandas as pd
 
@@ -130,7 +114,7 @@ def _as_array(y: object) -> np.ndarray[Any, Any]:
         return y
     if (series := _series(y)) is not None:
         return _values(series)
-    if (frame := _frame(y)) is not None:
+    if (frame := frame_of(y)) is not None:
         return np.stack([_values(frame.iloc[:, index]) for index in range(frame.shape[1])], axis=1)
     raise _wrong(y, "y")
 
@@ -169,7 +153,7 @@ def _joined(x: pd.DataFrame, y: object) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """A frame with its targets, row by row whatever their index, and the targets' names."""
     import pandas as pd
 
-    frame = _named(x)
+    frame = named(x, place=PLACE)
     if (series := _series(y)) is not None:
         targets = series.to_frame("target" if series.name is None or series.name == "" else str(series.name))
     elif isinstance(y, np.ndarray):
@@ -182,8 +166,8 @@ def _joined(x: pd.DataFrame, y: object) -> tuple[pd.DataFrame, tuple[str, ...]]:
         targets.columns = pd.Index(["target"] if values.ndim == 1 else several)
         if values.dtype.kind == "U":
             targets = targets.mask(targets == "")
-    elif (found := _frame(y)) is not None:
-        targets = _named(found)
+    elif (found := frame_of(y)) is not None:
+        targets = named(found, place=PLACE)
     else:
         raise _wrong(y, "y")
     if len(targets) != len(frame):
@@ -194,20 +178,6 @@ def _joined(x: pd.DataFrame, y: object) -> tuple[pd.DataFrame, tuple[str, ...]]:
     for name in targets.columns:
         frame[name] = targets[name].array
     return frame, tuple(targets.columns)
-
-
-def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    """A copy of the frame, its data shared, whose columns have text for names."""
-    names = [str(name) for name in frame.columns]
-    if twins := _twins(names):
-        raise DataError(PLACE, "must have columns of different names", got=twins[0])
-    frame = frame.copy(deep=False)
-    frame.columns = names
-    return frame
-
-
-def _twins(names: Sequence[str]) -> list[str]:
-    return [name for index, name in enumerate(names) if name in names[:index]]
 
 
 def _wrong(data: object, what: str = "") -> DataError:

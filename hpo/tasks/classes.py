@@ -52,8 +52,7 @@ class MultiClass(Task):
         """The classes themselves."""
         return y
 
-    def measured(self, y: Array, outputs: Array, weight: Array | None = None) -> dict[str, float]:
-        """See the class."""
+    def _measured(self, y: Array, outputs: Array, weight: Array | None) -> dict[str, float]:
         import numpy as np
         from sklearn import metrics
 
@@ -95,9 +94,11 @@ class MultiClass(Task):
             "average_precision": metrics.average_precision_score(truth, shares, sample_weight=weight),
         }
 
-    def compared(self, y: Array, outputs: Array) -> dict[str, float]:
-        """Accuracy."""
-        return {"accuracy": float((self.probabilities(outputs).argmax(axis=1) == y).mean())}
+    def _compared(self, y: Array, outputs: Array, weight: Array | None) -> dict[str, float]:
+        import numpy as np
+
+        is_right = self.probabilities(outputs).argmax(axis=1) == y
+        return {"accuracy": float(np.average(is_right, weights=weight))}
 
     def confusion(self, y: Array, outputs: Array) -> Array:
         """Counts, (classes, classes)."""

@@ -37,8 +37,7 @@ class MultiLabel(Task):
     def strata(self, y: Array) -> None:
         """None: a sample has many classes."""
 
-    def measured(self, y: Array, outputs: Array, weight: Array | None = None) -> dict[str, float]:
-        """See the class."""
+    def _measured(self, y: Array, outputs: Array, weight: Array | None) -> dict[str, float]:
         import numpy as np
         from sklearn import metrics
 
@@ -67,9 +66,11 @@ class MultiLabel(Task):
         has_one = _mixed(counting(y, weight)).any()
         return {} if has_one else dict.fromkeys(("roc_auc", "average_precision"), need)
 
-    def compared(self, y: Array, outputs: Array) -> dict[str, float]:
-        """Accuracy."""
-        return {"accuracy": float(((outputs >= THRESHOLD) == (y > THRESHOLD)).mean())}
+    def _compared(self, y: Array, outputs: Array, weight: Array | None) -> dict[str, float]:
+        import numpy as np
+
+        right = ((outputs >= THRESHOLD) == (y > THRESHOLD)).mean(axis=1)
+        return {"accuracy": float(np.average(right, weights=weight))}
 
     def detections(self, y: Array, outputs: Array, names: Sequence[str]) -> dict[str, tuple[Array, Array]]:
         """Each label."""

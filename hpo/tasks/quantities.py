@@ -37,7 +37,7 @@ class Regression(Task):
     def strata(self, y: Array) -> None:
         """None: there are no classes."""
 
-    def measured(self, y: Array, outputs: Array, weight: Array | None = None) -> dict[str, float]:
+    def _measured(self, y: Array, outputs: Array, weight: Array | None) -> dict[str, float]:
         """R2."""
         import numpy as np
         from sklearn.metrics import r2_score
@@ -52,12 +52,15 @@ class Regression(Task):
         """R2, if there is nothing to explain."""
         return {} if _varying(counting(y, weight)).any() else {"r2": "two samples with different targets"}
 
-    def compared(self, y: Array, outputs: Array) -> dict[str, float]:
+    def _compared(self, y: Array, outputs: Array, weight: Array | None) -> dict[str, float]:
         """RMSE and MAE."""
         import numpy as np
 
         error = outputs.astype(np.float64) - y
-        return {"rmse": float(np.sqrt(np.square(error).mean())), "mae": float(np.abs(error).mean())}
+        squared, absolute = (
+            float(np.average(of(error).mean(axis=1), weights=weight)) for of in (np.square, np.abs)
+        )
+        return {"rmse": squared**0.5, "mae": absolute}
 
     def described(self, outputs: Array, names: Sequence[str]) -> dict[str, Array]:
         """Each target's value."""

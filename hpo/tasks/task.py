@@ -61,12 +61,18 @@ class Task(ABC):
     def strata(self, y: Array) -> Array | None:
         """A class for each sample, whose shares a split keeps; None if there is none."""
 
-    @abstractmethod
     def measured(self, y: Array, outputs: Array, weight: Array | None = None) -> dict[str, float]:
         """The metrics of `final`, without the `undefined` ones.
 
-        `weight`: how much each sample counts, shape (samples,).
+        `weight`: how much each sample counts, shape (samples,); one of weight 0 as if it were not there.
         """
+        y, outputs, weight = that_count(y, outputs, weight)
+        return self._measured(y, outputs, weight) if len(y) else {}
+
+    def compared(self, y: Array, outputs: Array, weight: Array | None = None) -> dict[str, float]:
+        """The metrics of `epoch`, of these samples, weighted as Keras weights them."""
+        y, outputs, weight = that_count(y, outputs, weight)
+        return self._compared(y, outputs, weight) if len(y) else {}
 
     @abstractmethod
     def undefined(self, y: Array, names: int, weight: Array | None = None) -> dict[str, str]:
@@ -77,8 +83,12 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def compared(self, y: Array, outputs: Array) -> dict[str, float]:
-        """The metrics of `epoch`, of these samples."""
+    def _measured(self, y: Array, outputs: Array, weight: Array | None) -> dict[str, float]:
+        """`measured` of samples that all count."""
+
+    @abstractmethod
+    def _compared(self, y: Array, outputs: Array, weight: Array | None) -> dict[str, float]:
+        """`compared` of samples that all count."""
 
     def confusion(self, y: Array, outputs: Array) -> Array | None:
         """Samples by true (row) and predicted (column) class; None if a sample has not one class."""
@@ -103,3 +113,11 @@ class Task(ABC):
 def counting(y: Array, weight: Array | None) -> Array:
     """The targets of the samples that count for something."""
     return y if weight is None else y[weight > 0]
+
+
+def that_count(y: Array, outputs: Array, weight: Array | None) -> tuple[Array, Array, Array | None]:
+    """Samples without those of weight 0, which would have a part in what is counted by class."""
+    if weight is None or weight.all():
+        return y, outputs, weight
+    counts = weight > 0
+    return y[counts], outputs[counts], weight[counts]

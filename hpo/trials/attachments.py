@@ -40,8 +40,9 @@ class Validated:
     """Validation samples of a trial's replicates, one after another, and what the models made of them.
 
     `y` and `outputs` are as the task has them. `seed`, `fold` (-1 without folds) and `row`, the sample's
-    place in the training data, have shape (samples,). `names` are those of classes, labels or quantities;
-    `total` is how many samples the replicates validated in all, of which these were chosen evenly.
+    place in the training data, have shape (samples,), as has `weight`, how much each counts, None for all
+    alike. `names` are those of classes, labels or quantities; `total` is how many samples the replicates
+    validated in all, of which these were chosen evenly.
     """
 
     y: np.ndarray[Any, Any]
@@ -51,6 +52,7 @@ class Validated:
     row: np.ndarray[Any, Any]
     names: tuple[str, ...]
     total: int
+    weight: np.ndarray[Any, Any] | None = None
 
 
 def shown_places(samples: int, *, replicates: int) -> np.ndarray[Any, Any]:
@@ -71,7 +73,7 @@ def validation_file(validated: Validated) -> bytes:
 
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {field.name: getattr(validated, field.name) for field in fields(Validated)}
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, **{name: value for name, value in arrays.items() if value is not None})
     return buffer.getvalue()
 
 
@@ -80,6 +82,8 @@ def read_validation(path: Path) -> Validated:
     import numpy as np
 
     with np.load(path, allow_pickle=False) as archive:
-        found = {field.name: archive[field.name] for field in fields(Validated)}
+        # Earlier versions wrote no weights.
+        wanted = [f.name for f in fields(Validated) if f.name != "weight" or f.name in archive]
+        found = {name: archive[name] for name in wanted}
     found["names"], found["total"] = tuple(found["names"].tolist()), int(found["total"])
     return Validated(**found)

@@ -37,5 +37,7 @@ def card_of(
         task=dataset.task_name,
         columns=dataset.columns,
         target=dataset.target,
+        weight=None if dataset.weight is None else spec.data.weight,
+        csv=dataset.form,
         versions=versions("keras", "tensorflow"),
     )

@@ -204,6 +204,7 @@ class TrialRunner:
             row=whole,
             names=self.dataset.names,
             total=sum(len(self._samples(r.fold, 1)) for r in replicates),
+            weight=None if self.dataset.weight is None else self.dataset.weight[whole],
         )
 
     def stock_model(self, replicate: ReplicateRun, hyperparameters: Hyperparameters) -> keras.Model:

@@ -82,20 +82,20 @@ FORMS: dict[str, tuple[str, str | bytes]] = {
 
 @pytest.mark.parametrize(("name", "content"), FORMS.values(), ids=FORMS)
 def test_a_table_is_read_in_any_form(tmp_path: Path, name: str, content: str | bytes) -> None:
-    frame = read_table(written(tmp_path / name, content))
+    frame = read_table(written(tmp_path / name, content)).frame
     pd.testing.assert_frame_equal(frame, GOOD, check_dtype=False)
 
 
 @pytest.mark.parametrize("late", [False, True])
 def test_what_windows_writes_is_read_wherever_it_shows(tmp_path: Path, late: bool) -> None:
     before = "\n".join([HEADER, *LINES * (400 if late else 1)]).encode()
-    frame = read_table(written(tmp_path / "x.csv", before + "\n1,2,grün,no\n".encode("cp1252")))
+    frame = read_table(written(tmp_path / "x.csv", before + "\n1,2,grün,no\n".encode("cp1252"))).frame
     assert frame["c"].iloc[-1] == "grün"
     assert frame["a"].dtype == np.float64
 
 
 def test_quoted_lines_stay_one_value(tmp_path: Path) -> None:
-    frame = read_table(written(tmp_path / "x.csv", TEXT.replace("green", '"gr\nee,n"')))
+    frame = read_table(written(tmp_path / "x.csv", TEXT.replace("green", '"gr\nee,n"'))).frame
     assert set(frame["c"]) == {"red", "gr\nee,n", "blue"}
     assert len(frame) == ROWS
 
@@ -201,6 +201,21 @@ WRONG: dict[str, tuple[str, str | bytes | pd.DataFrame, dict[str, Any], str]] = 
         "target 'y': must have a value in every row, but got 'none in row 20'. Leave those rows out."),
     "gaps in a quantity": ("x.csv", "a,y\n1,2.5\n2,nan\n3,1.2\n4,\n", SAME, "'none in row 2 and 1 more'"),
     "weights below 0": ("x.csv", TEXT, {"weight": "a"}, "weight 'a': must be finite and at least 0"),
+    "weights of 0 where it validates": ("x.csv", "a,w,t,y\n" + "".join(f"{i},{int(i < 30)},{i},{i % 7}\n"
+        for i in range(40)), {"weight": "w", "time": "t"},
+        "data.weight: column 'w': must be greater than 0 somewhere in the validation part, but got"),
+    "weights of 0 in a fold": ("x.csv", "a,w,t,y\n" + "".join(f"{i},{int(i < 30)},{i},{i % 7}\n"
+        for i in range(40)), {"weight": "w", "time": "t", "folds": 3}, "in the validation part of fold 2"),
+    "weights of 0 in the test part": ("x.csv", "a,w,t,y\n" + "".join(f"{i},{int(i < 30)},{i},{i % 7}\n"
+        for i in range(40)), {"weight": "w", "time": "t", "test": 0.2}, "somewhere in the test part"),
+    "thousands": ("x.csv", "a,y\n" + "".join(f'"1,{i:03d}.50",{i % 7}\n' for i in range(40)), SAME,
+        "column 'a': must be numbers in one form, and these have marks, but got '1,000.50'. Write them"),
+    "thousands among numbers": ("x.csv",
+        "a,y\n" + "".join(f"{i}.5,{i % 7}\n" for i in range(40)) + '"1,234.50",3\n', SAME,
+        "column 'a': must be numbers, as most of it is, but got '1,234.50 in row 41'. Write them"),
+    "thousands alone": ("x.csv", "a,y\n" + "".join(f'"{i + 1},234",{i % 7}\n' for i in range(40)), SAME,
+        "have marks, but got '1,234'. Write them without separators of thousands, % and signs of money; or "
+        "name the column in data.categories."),
     "times that are none": ("x.csv", TEXT, {"time": "c"}, "time 'c': must be dates, all written alike"),
 }  # fmt: skip
 
@@ -304,4 +319,4 @@ def test_a_frame_that_pandas_writes_is_read_back(
         lineterminator=ends,
         compression="gzip" if is_packed else None,
     )
-    pd.testing.assert_frame_equal(read_table(path), frame, check_dtype=False)
+    pd.testing.assert_frame_equal(read_table(path).frame, frame, check_dtype=False)

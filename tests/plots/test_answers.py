@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,26 @@ def test_a_curve_is_scikit_learn_s_and_a_long_one_keeps_its_shape() -> None:
     assert len(long.data[0].x) <= 200
     assert (long.data[0].x[0], long.data[0].x[-1]) == (0, 1)
     assert metrics.auc(long.data[0].x, long.data[0].y) == pytest.approx(areas(long)[0], abs=5e-3)
+
+
+@pytest.mark.parametrize("task", ["binary", "multi-label"])
+def test_samples_that_count_more_count_more_in_curves(task: str) -> None:
+    own = answers(task)
+    weight = RANDOM.integers(0, 4, len(own.y))
+    at = np.repeat(np.arange(len(own.y)), weight)
+    repeated = replace(own, y=own.y[at], outputs=own.outputs[at])
+    weighted = replace(own, weight=weight.astype(np.float32))
+    for name in ("roc", "precision_recall"):
+        expected, found, alike = (areas(FIGURES[name](of)) for of in (repeated, weighted, own))
+        assert found == pytest.approx(expected, abs=1e-3)
+        assert found != alike
+
+
+def test_of_101_points_a_curve_is_still_one_of_steps() -> None:
+    y = np.arange(202) % 2
+    figure = FIGURES["roc"](Answers(TASKS["binary"], y, np.arange(202)[::-1, np.newaxis] / 202, NAMES[:2]))
+    assert figure is not None
+    assert figure.data[0].line.shape == "vh"
 
 
 def test_of_many_classes_there_is_the_mean_and_the_lowest() -> None:

@@ -44,10 +44,13 @@ def data_of(task: str, folder: Path) -> dict[str, Any]:
     if task in named:
         return {"name": named[task], "test": 0.2}
     values = np.random.default_rng(0).normal(size=(200, 3))
-    rows = [[*row, *(row > 0).astype(int)] for row in values.round(4)]
-    lines = [",".join(map(str, ["a", "b", "c", *LABELS])), *(",".join(map(str, row)) for row in rows)]
+    rows = [[*row, *(row > 0).astype(int), index % 3] for index, row in enumerate(values.round(4))]
+    lines = [
+        ",".join(map(str, ["a", "b", "c", *LABELS, "count"])),
+        *(",".join(map(str, row)) for row in rows),
+    ]
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
-    return {"name": str(folder / "labels.csv"), "target": LABELS, "test": 0.2}
+    return {"name": str(folder / "labels.csv"), "target": LABELS, "test": 0.2, "weight": "count"}
 
 
 @pytest.fixture(scope="module", params=OBJECTIVES)
@@ -98,6 +101,8 @@ def test_words_of_classes_are_said_of_classes_alone(comparison: hpo.Study, page:
     task = comparison.spec.learned.name
     assert ("accuracy" in text) == (task != "regression")
     assert "confusion" not in text  # whose captions are of the page
+    # Of one of them rows have weights.
+    assert ("rows weighted as in training" in page[1]) == (task == "multi-label")
     assert ("stratified" in text) == (task in ("multi-class", "binary"))
     assert ("val_rmse" in text) == (task == "regression")
 
@@ -114,7 +119,7 @@ def test_python_has_each_figure_by_name_and_no_other_task_s(comparison: hpo.Stud
 
 def test_figures_are_of_the_trial_with_the_best_value(comparison: hpo.Study) -> None:
     found, task = comparison.validated(comparison.best.number), comparison.spec.learned
-    measured: Callable[[str], Any] = task.measured(found.y, found.outputs).__getitem__
+    measured: Callable[[str], Any] = task.measured(found.y, found.outputs, found.weight).__getitem__
     for name in set(task.final) & set(comparison.best.metrics):
         assert measured(name) == pytest.approx(comparison.best.metrics[name], rel=1e-4, abs=1e-6)
 

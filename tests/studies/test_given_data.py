@@ -198,7 +198,7 @@ WRONG = {
         (FRAME, pd.Series(TEXT, name="city")),
         "must have columns of different names, but got 'city",
     ),
-    "columns twice": ((FRAME[["a", "a"]], TEXT), "must have columns of different names, but got 'a'"),
+    "columns twice": ((FRAME[["a", "a"]], TEXT), "must have columns of different names, but got 'a twice'"),
     "values of several types": (
         (FRAME.assign(city=["a", 1, b"b"] * 20), TEXT),
         "must be a frame that Parquet can keep, but got",

@@ -65,11 +65,25 @@ def test_keras_has_its_loss_its_activation_and_its_metrics(task: Task) -> None:
 
 def test_weights_count_as_so_many_samples_would(task: Task) -> None:
     y, outputs, _ = example(task)
-    weight = RANDOM.integers(1, 4, len(y))
+    weight = RANDOM.integers(0, 4, len(y))
+    if (strata := task.strata(y)) is not None:
+        # A class that does not count is none: its samples are as those that are not there.
+        weight[strata == 0] = 0
     repeated = np.repeat(np.arange(len(y)), weight)
-    assert task.measured(y, outputs, weight.astype(np.float32)) == pytest.approx(
-        task.measured(y[repeated], outputs[repeated]), rel=1e-6
-    )
+    for of in (task.measured, task.compared):
+        assert of(y, outputs, weight.astype(np.float32)) == pytest.approx(
+            of(y[repeated], outputs[repeated]), rel=1e-6
+        )
+        assert of(y, outputs, np.zeros(len(y), np.float32)) == {}
+
+
+def test_samples_are_weighted_as_keras_weights_them(task: Task) -> None:
+    y, outputs, _ = example(task)
+    weight = RANDOM.random(len(y)).astype(np.float32)
+    for name, value in task.compared(y, outputs, weight).items():
+        metric = keras.metrics.get(task.epoch[name])
+        metric.update_state(y.reshape(len(y), -1), outputs, weight)
+        assert float(metric.result()) == pytest.approx(value, rel=1e-5)
 
 
 def test_a_prediction_has_a_row_a_sample(task: Task) -> None:

@@ -14,6 +14,7 @@ from sklearn.metrics import accuracy_score, r2_score, root_mean_squared_error
 
 from hpo.data import load_train
 from hpo.spec import MlpHyperparameters, StudySpec
+from hpo.trials import VALIDATION_FILE, read_validation
 from hpo.trials.outcome import Outcome
 from hpo.trials.runner import TrialRunner
 
@@ -137,7 +138,7 @@ def test_every_loop_prepares_alike(path: str, scaling: str, loop: str) -> None:
         assert ours == pytest.approx(others, rel=1e-3, abs=1e-4)
 
 
-def test_rows_that_count_more_count_more_everywhere(path: str) -> None:
+def test_rows_that_count_more_count_more_everywhere(path: str, tmp_path: Path) -> None:
     runner = runner_of(path, "binary", weight="count")
     outcome = run(runner)
     (replicate,) = outcome.replicates
@@ -148,6 +149,11 @@ def test_rows_that_count_more_count_more_everywhere(path: str) -> None:
     assert outcome.metrics["val_accuracy"] == pytest.approx(expected, abs=1e-6)
     assert expected != pytest.approx(accuracy_score(y, predicted), abs=1e-6)
     assert outcome.value != run(runner_of(path, "binary")).value
+    assert outcome.keepsakes is not None
+    (tmp_path / "kept.npz").write_bytes(outcome.keepsakes()[VALIDATION_FILE])
+    kept = read_validation(tmp_path / "kept.npz")
+    assert kept.weight is not None
+    assert kept.weight.tolist() == weight.tolist()
 
 
 def test_embeddings_and_one_hot_columns_are_hyperparameters(path: str) -> None:
