@@ -53,12 +53,20 @@ UNOPTIMIZED = (
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before anything imports TensorFlow. Programs of this kind are kept apart from the user's."""
+    gc.disable()
     if config.option.markexpr != "not slow" or "PYTEST_XDIST_WORKER" in os.environ:
         return
     os.environ.setdefault("HPO_DATA_DIR", str(data_dir()))
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="hpo-tests-")
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {UNOPTIMIZED}".strip()
     config.add_cleanup(lambda: shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was imported and collected is no garbage either; a full look for garbage is seldom worth its time."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    gc.enable()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -48,7 +48,11 @@ def order_of(epoch: int, *, seed: int = 0, rows: np.ndarray = TRAIN) -> np.ndarr
 def fit_by_hand(
     model: keras.Model, orders: Sequence[np.ndarray], *, batch: int = BATCH, held: np.ndarray | None = None
 ) -> list[dict[str, float]]:
-    """Plain Keras, without a line of hpo: an epoch is one `fit` over samples already in order."""
+    """Plain Keras, without a line of hpo: an epoch is one `fit` over samples already in order.
+
+    Batch by batch, since a model that is fitted once takes longer to compile than to train.
+    """
+    model.run_eagerly = True
     logs = []
     for order in orders:
         validation = None if held is None else (X[held], Y[held])
