@@ -33,10 +33,11 @@ KERAS_ALONE = """
 import sys
 sys.modules["hpo"] = None
 import keras, numpy as np, tensorflow as tf
-model = keras.saving.load_model(sys.argv[1], safe_mode=True)
-with np.load(sys.argv[2], allow_pickle=True) as held:
-    given = {key: tf.constant(held[key]) if held[key].dtype == object else held[key] for key in held}
-np.save(sys.argv[3], model.predict(given, verbose=0))
+for folder in sys.argv[1:]:
+    model = keras.saving.load_model(folder + "/m.keras", safe_mode=True)
+    with np.load(folder + "/rows.npz", allow_pickle=True) as held:
+        given = {key: tf.constant(held[key]) if held[key].dtype == object else held[key] for key in held}
+    np.save(folder + "/out.npy", model.predict(given, verbose=0))
 assert not [name for name in sys.modules if name.startswith("hpo.")]
 """
 
@@ -86,23 +87,38 @@ def unseen() -> pd.DataFrame:
     return rows
 
 
-@pytest.mark.parametrize(
-    ("scaling", "task"),
-    [("standard", "multi-label"), ("robust", "binary"), ("quantile", "multi-class"), ("none", "regression")],
-)
-def test_keras_without_hpo_repeats_the_training_network(scaling: str, task: str, tmp_path: Path) -> None:
-    train, rows = frame(80, seed=0), unseen()
+CASES = [
+    ("standard", "multi-label"),
+    ("robust", "binary"),
+    ("quantile", "multi-class"),
+    ("none", "regression"),
+]
+
+
+@pytest.fixture(scope="module")
+def predicted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By scaling, what one process of Keras alone predicts of all exported models, and what they did here."""
+    train, rows, expected = frame(80, seed=0), unseen(), {}
     columns = columns_of(train, place="train")
-    made = network(columns, encoded(train, columns, place="train"), scaling, task)
-    h = Hyperparameters(hidden_units=[8], scaling=scaling, optimizer="adam")
-    stock_model(made, h, TASKS[task], by_column=True).save(tmp_path / "m.keras")
     values = dict(zip(input_names(columns), raw(rows, columns, place="rows"), strict=True))
-    # NumPy's archives have no names with all that columns may have: pickled, and by position.
-    np.savez(tmp_path / "rows.npz", **values)  # type: ignore[arg-type]
-    files = [str(tmp_path / name) for name in ("m.keras", "rows.npz", "out.npy")]
-    subprocess.run([sys.executable, "-c", KERAS_ALONE, *files], check=True)
-    expected = made.trainer.model.predict(encoded(rows, columns, place="rows"), verbose=0)
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-6, atol=1e-7)
+    folders = {scaling: tmp_path_factory.mktemp(scaling) for scaling, _ in CASES}
+    for scaling, task in CASES:
+        made = network(columns, encoded(train, columns, place="train"), scaling, task)
+        h = Hyperparameters(hidden_units=[8], scaling=scaling, optimizer="adam")
+        stock_model(made, h, TASKS[task], by_column=True).save(folders[scaling] / "m.keras")
+        # NumPy's archives have no names with all that columns may have: pickled, and by position.
+        np.savez(folders[scaling] / "rows.npz", **values)  # type: ignore[arg-type]
+        expected[scaling] = made.trainer.model.predict(encoded(rows, columns, place="rows"), verbose=0)
+    subprocess.run([sys.executable, "-c", KERAS_ALONE, *map(str, folders.values())], check=True)
+    return {scaling: (np.load(folders[scaling] / "out.npy"), expected[scaling]) for scaling, _ in CASES}
+
+
+@pytest.mark.parametrize(("scaling", "task"), CASES)
+def test_keras_without_hpo_repeats_the_training_network(
+    scaling: str, task: str, predicted: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> None:
+    found, expected = predicted[scaling]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
     assert np.isfinite(expected).all()
     assert np.ptp(expected, axis=0).min() > 0
 

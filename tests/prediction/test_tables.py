@@ -53,7 +53,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     new.drop(columns="town").to_csv(folder / "lacks.csv", index=False)
     for name, target in TARGETS.items():
         (folder / f"{name}.toml").write_text(STUDY.format(name=name, target=target))
-        assert (done := run_hpo("run", f"{name}.toml", folder=folder)).returncode == 0, done.stderr
+        assert (done := run_hpo("create", f"{name}.toml", folder=folder)).returncode == 0, done.stderr
+    assert (done := run_hpo("worker", "--exit-when-idle", folder=folder)).returncode == 0, done.stderr
+    for name in TARGETS:
         done = run_hpo("export", name, "--out", f"{name}.keras", folder=folder)
         assert done.returncode == 0, done.stderr
     return folder

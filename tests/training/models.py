@@ -22,6 +22,9 @@ Y = generator.integers(0, CLASSES, SAMPLES + HELD_OUT)
 TRAIN, HELD = np.arange(SAMPLES, dtype=np.int32), np.arange(SAMPLES, SAMPLES + HELD_OUT, dtype=np.int32)
 X_TRAIN, Y_TRAIN, X_HELD, Y_HELD = X[TRAIN], Y[TRAIN], X[HELD], Y[HELD]
 
+# The graph loop runs the programs of XLA's without its compiler; its contract is tested always.
+OFTEN = ["xla", "fit", pytest.param("graph", marks=pytest.mark.slow)]
+
 
 def mlp(
     optimizer: Any = "sgd", *extra: keras.layers.Layer, loss: Any = "sparse_categorical_crossentropy",
