@@ -8,13 +8,14 @@ import os
 import pickle
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hpo.data import data_dir
-from tests.command import COMPARISON, SEARCH, Trained, hpo, hpo_on_terminal
+from tests.command import COMPARISON, SEARCH, Trained, hpo_on_terminal, quick
 from tests.databases import (
     crowd,
     empty_database,
@@ -53,12 +54,46 @@ UNOPTIMIZED = (
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before anything imports TensorFlow. Programs of this kind are kept apart from the user's."""
+    gc.disable()
     if config.option.markexpr != "not slow" or "PYTEST_XDIST_WORKER" in os.environ:
         return
     os.environ.setdefault("HPO_DATA_DIR", str(data_dir()))
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="hpo-tests-")
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {UNOPTIMIZED}".strip()
     config.add_cleanup(lambda: shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True))
+
+
+# Files whose tests take long: were they the last ones, a process would wait for the other.
+EARLY = (
+    "cli/test_cli.py",
+    "dashboard/test_browser.py",
+    "models/test_raw_inputs.py",
+    "prediction/test_tables.py",
+    "progress/test_progress.py",
+    "report/test_tasks.py",
+    "studies/test_export.py",
+    "studies/test_final.py",
+    "training/test_callbacks.py",
+    "training/test_loops.py",
+    "trials/test_checkpoints.py",
+    "trials/test_tables.py",
+    "workers/test_crew.py",
+    "workers/test_worker.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First the files that take long, then those with the most tests."""
+    count = Counter(item.path for item in items)
+    early = {item.path for item in items if "/".join(item.path.parts[-2:]) in EARLY}
+    items.sort(key=lambda item: (item.path not in early, -count[item.path]))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was imported and collected is no garbage either; to look at all is seldom worth its time."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    gc.enable()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -91,5 +126,5 @@ def _trained(folder: Path) -> Trained:
     (folder / "search.toml").write_text(SEARCH)
     (folder / "comparison.toml").write_text(COMPARISON)
     search = hpo_on_terminal("run", "search.toml", "--workers", "2", folder=folder, columns=60)
-    comparison = hpo("run", "comparison.toml", "--workers", "1", folder=folder)
+    comparison = quick("run", "comparison.toml", "--workers", "1", folder=folder)
     return Trained(folder, search, comparison)

@@ -483,7 +483,13 @@ def test_compare_of_a_search_has_a_row_for_each_configuration(read: Read) -> Non
 
 @pytest.mark.parametrize(
     "arguments",
-    ["list", "show comparison --format json", "trials search", "best search", "compare comparison"],
+    [
+        "list",
+        "compare comparison",
+        pytest.param("show comparison --format json", marks=pytest.mark.slow),
+        pytest.param("trials search", marks=pytest.mark.slow),
+        pytest.param("best search", marks=pytest.mark.slow),
+    ],
 )
 def test_a_new_process_prints_what_the_quick_one_of_these_tests_does(
     arguments: str, read: Read, trained: Trained
@@ -592,7 +598,9 @@ def test_a_table_wider_than_the_terminal_keeps_its_words_whole(trained: Trained)
     assert "comparison  4 complete, 2 failed  val_loss" in plain(fitting.stdout)
 
 
-@pytest.mark.parametrize("columns", [80, 100, 120])
+@pytest.mark.parametrize(
+    "columns", [80, *(pytest.param(wide, marks=pytest.mark.slow) for wide in (100, 120))]
+)
 def test_what_a_comparison_shows_fits_the_terminal_with_whole_words(columns: int, trained: Trained) -> None:
     shown = plain(hpo_on_terminal("compare", "comparison", folder=trained.folder, columns=columns).stdout)
     assert max(map(len, shown.splitlines())) <= columns

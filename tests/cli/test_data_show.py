@@ -140,7 +140,9 @@ def test_a_study_file_says_the_rest(folder: Path) -> None:
     assert "very different scales" in done.stderr
 
 
-@pytest.mark.parametrize("columns", [80, 100, 120])
+@pytest.mark.parametrize(
+    "columns", [80, *(pytest.param(wide, marks=pytest.mark.slow) for wide in (100, 120))]
+)
 def test_a_table_fits_the_terminal(folder: Path, columns: int) -> None:
     done = hpo_on_terminal(
         "data", "show", "customers.csv", "--target", "churn", folder=folder, columns=columns
@@ -151,13 +153,18 @@ def test_a_table_fits_the_terminal(folder: Path, columns: int) -> None:
         assert text in plain
 
 
-def test_a_page_is_whole_in_itself_and_fits_a_phone(folder: Path) -> None:
+def test_a_page_is_whole_in_itself(folder: Path) -> None:
     done = quick("data", "show", "customers.csv", "--target", "churn", "--html", "page.html", folder=folder)
     assert (done.returncode, done.stdout) == (0, "")
     text = (folder / "page.html").read_text(encoding="utf-8")
     assert "<script" not in text
     assert "http" not in text
     assert "città &lt;b&gt;" in text
+
+
+@pytest.mark.slow
+def test_a_page_fits_a_phone(folder: Path) -> None:
+    quick("data", "show", "customers.csv", "--target", "churn", "--html", "page.html", folder=folder)
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for width in (1280, 400):

@@ -60,6 +60,7 @@ def test_the_link_leads_to_the_studies_and_to_their_graphs(page: playwright.Page
     page.get_by_text("validation loss").first.wait_for()
 
 
+@pytest.mark.slow
 def test_the_note_says_what_the_study_has_shown(page: playwright.Page, running: Dashboard) -> None:
     page.goto(running.link)
     page.wait_for_url(f"{running.address}/")
@@ -68,6 +69,7 @@ def test_the_note_says_what_the_study_has_shown(page: playwright.Page, running: 
     page.get_by_role("cell", name="[bold] faster").first.wait_for()
 
 
+@pytest.mark.slow
 def test_a_trial_has_its_attributes_its_curve_and_files_to_download(
     page: playwright.Page, running: Dashboard, trained: Trained, tmp_path: Path
 ) -> None:
@@ -93,6 +95,7 @@ def test_a_trial_has_its_attributes_its_curve_and_files_to_download(
     assert pd.read_csv(tmp_path / "curves.csv")["epoch"].tolist() == [1, 2]
 
 
+@pytest.mark.slow
 def test_studies_are_compared_side_by_side(page: playwright.Page, running: Dashboard) -> None:
     ids = ",".join(str(running.study(name)) for name in ("search", "comparison"))
     page.goto(running.link)
@@ -102,6 +105,7 @@ def test_studies_are_compared_side_by_side(page: playwright.Page, running: Dashb
         page.get_by_text(name).first.wait_for()
 
 
+@pytest.mark.slow
 def test_without_the_token_there_is_nothing_but_the_login_line(
     browser: playwright.Browser, running: Dashboard
 ) -> None:
@@ -159,6 +163,7 @@ def test_the_home_page_follows_what_is_trained_and_keeps_what_is_ticked(
     page.get_by_role("link", name="comparison").wait_for(state="detached")
 
 
+@pytest.mark.slow
 def test_ticked_studies_are_put_side_by_side(page: playwright.Page, running: Dashboard) -> None:
     page.goto(running.link)
     page.wait_for_url(f"{running.address}/")

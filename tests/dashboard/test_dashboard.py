@@ -492,15 +492,18 @@ CHECKS = """
 import sys
 from hpo.dashboard import Settings, check
 from hpo.storage import Storage
-for _ in range(20):
+for _ in range(int(sys.argv[2])):
     assert all(asked.is_well for asked in check(Storage(sys.argv[1]), Settings(port=0)))
 """
 
 
-def test_a_dashboard_that_is_ended_from_another_thread_ends_without_a_word(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_dashboard_that_is_ended_from_another_thread_ends_without_a_word(
+    times: int, tmp_path: Path
+) -> None:
     url = f"sqlite:///{tmp_path}/hpo.db"
     Storage(url, create=True)
-    command = [sys.executable, "-c", CHECKS, url]
+    command = [sys.executable, "-c", CHECKS, url, str(times)]
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

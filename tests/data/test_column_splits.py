@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hpo.data import Dataset, digest_of_test, load_parts, load_test, load_train, splits_of
 from hpo.data.table_sets import TableSet
+from hpo.data.tables import TableFile
 from hpo.errors import DataError
 from hpo.spec import Data
 
@@ -180,9 +181,9 @@ def test_both_parts_of_a_table_are_those_that_are_read_alone(path: str, tmp_path
 def test_a_table_is_read_once_for_both_parts(path: str) -> None:
     reads = []
 
-    def read() -> pd.DataFrame:
+    def read() -> TableFile:
         reads.append(path)
-        return pd.read_csv(path)
+        return TableFile(pd.read_csv(path))
 
     train, test = TableSet("table", read).load(data_of(path, test=0.25), ["train", "test"], task=None)
     assert (len(train), len(test), len(reads)) == (90, 30, 1)

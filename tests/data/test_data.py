@@ -179,7 +179,7 @@ def test_digits_parts_are_fixed_disjoint_and_cover_the_set():
     assert np.all(np.abs(shares - 0.2) < 1 / np.bincount(whole.target))
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", pytest.param("cifar10", marks=pytest.mark.slow)])
 def test_a_known_set_is_what_it_says(name):
     stored(name)
     record = next(known for known in data.known() if known.name == name)

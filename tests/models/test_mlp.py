@@ -130,6 +130,7 @@ def assert_trains_like(
     model = network.trainer.model
     copy_weights(model, stock)
     x, y = samples.x.numpy(), samples.y.numpy()
+    stock.run_eagerly = True  # which takes half as long as to compile it
     for epoch in range(2):
         order = np.random.default_rng(epoch).permutation(len(x)).astype(np.int32)
         logs = network.trainer.train(samples, order, BATCH)

@@ -67,7 +67,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, target in TARGETS.items():
         (folder / f"{name}.toml").write_text(STUDY.format(name=name, target=target))
         assert (done := run_hpo("create", f"{name}.toml", folder=folder)).returncode == 0, done.stderr
-    # One process for all.
     assert (done := run_hpo("worker", "--exit-when-idle", folder=folder)).returncode == 0, done.stderr
     for name in TARGETS:
         done = run_hpo("export", name, "--out", f"{name}.keras", folder=folder)

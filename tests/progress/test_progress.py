@@ -143,7 +143,7 @@ def test_a_rounded_time_is_near(seconds: float) -> None:
 
 # One trial of some seconds.
 LONGER = (
-    SEARCH.replace("epochs = 2", "epochs = 3000")
+    SEARCH.replace("epochs = 2", "epochs = 1500")
     .replace("rate = [0.01, 0.1]", "rate = [0.01]")
     .replace("[[0.0], [0.2]]", "[[0.0]]")
 )
@@ -164,7 +164,7 @@ def test_a_study_is_watched_while_a_worker_elsewhere_trains_it(tmp_path: Path) -
             watching.kill()
     assert shown.returncode == 0
     assert re.search(r"\d/1 trials", shown.stdout)
-    assert re.search(r"#\d epoch \d+ of 3000", shown.stdout)
+    assert re.search(r"#\d epoch \d+ of 1500", shown.stdout)
     assert re.search(r"[▁▂▃▄▅▆▇█]{2}", shown.stdout)
     assert "has the highest val_accuracy of 1 complete trial: " in " ".join(shown.stdout.split())
     assert "search: 1 complete." in shown.stdout

@@ -20,7 +20,7 @@ FRAME = pd.DataFrame(
         # Only the first 40 days are mixed, and vary.
         "ill": ["a", "b"] * 20 + ["a"] * 20,
         "price": [*range(40), *[7.5] * 20],
-        "counts": np.r_[np.ones(40), np.zeros(20)],
+        "counts": np.r_[np.ones(46), np.zeros(14)],
         "red": [0, 1] * 20 + [1] * 20,
         "blue": [0, 1] * 20 + [0] * 20,
     }
@@ -100,7 +100,7 @@ def test_what_is_always_defined_is_taken(tmp_path: Path) -> None:
 
 
 def test_rows_that_count_for_nothing_define_nothing(tmp_path: Path) -> None:
-    """By time, the last days have no weight, though their targets differ."""
+    """By time, all but one of the last days have no weight, though their targets differ."""
     keys = {"target": "x", "weight": "counts", **LAST_DAYS}
     with pytest.raises(DataError, match="r2 needs two samples with different targets"):
         create(tmp_path, "r2", "regression", **keys)

@@ -25,7 +25,8 @@ def folder(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained studies, with a final evaluation of the two best configurations of the search."""
     folder = tmp_path_factory.mktemp("final") / "copy"
     shutil.copytree(trained.folder, folder)
-    done = command("final", "search", "--top", "2", "--seeds", "2", "--format", "json", folder=folder)
+    asked = ("--top", "2", "--seeds", "2", "--workers", "1", "--format", "json")
+    done = command("final", "search", *asked, folder=folder)
     assert done.returncode == 0, done.stderr
     (folder / "final.json").write_text(done.stdout)
     return folder

@@ -18,7 +18,7 @@ from hpo.doctor import examine
 from hpo.errors import HpoError
 from hpo.spec import Data, StudySpec
 from hpo.storage import Storage
-from tests.command import hpo as command
+from tests.command import quick as command
 
 ROWS = np.arange(60)
 X = np.random.default_rng(0).normal(size=(60, 3))
@@ -59,7 +59,7 @@ def test_arrays_are_kept_by_their_digest_and_trained_by_workers(folder):
     (elsewhere := folder / "elsewhere").mkdir()
     url, artifacts = f"sqlite:///{folder}/hpo.db", str(folder / "hpo-artifacts")
     done = command(
-        "resume", "own", "--workers", "1", folder=elsewhere, HPO_STORAGE=url, HPO_ARTIFACT_DIR=artifacts
+        "worker", "own", "--exit-when-idle", folder=elsewhere, HPO_STORAGE=url, HPO_ARTIFACT_DIR=artifacts
     )
     assert done.returncode == 0, done.stderr
     assert study.summary.counts["complete"] == 2

@@ -22,6 +22,9 @@ Y = generator.integers(0, CLASSES, SAMPLES + HELD_OUT)
 TRAIN, HELD = np.arange(SAMPLES, dtype=np.int32), np.arange(SAMPLES, SAMPLES + HELD_OUT, dtype=np.int32)
 X_TRAIN, Y_TRAIN, X_HELD, Y_HELD = X[TRAIN], Y[TRAIN], X[HELD], Y[HELD]
 
+# The graph loop runs the programs of XLA's without its compiler; its contract is tested always.
+OFTEN = ["xla", "fit", pytest.param("graph", marks=pytest.mark.slow)]
+
 
 def mlp(
     optimizer: Any = "sgd", *extra: keras.layers.Layer, loss: Any = "sparse_categorical_crossentropy",
@@ -48,7 +51,11 @@ def order_of(epoch: int, *, seed: int = 0, rows: np.ndarray = TRAIN) -> np.ndarr
 def fit_by_hand(
     model: keras.Model, orders: Sequence[np.ndarray], *, batch: int = BATCH, held: np.ndarray | None = None
 ) -> list[dict[str, float]]:
-    """Plain Keras, without a line of hpo: an epoch is one `fit` over samples already in order."""
+    """Plain Keras, without a line of hpo: an epoch is one `fit` over samples already in order.
+
+    Batch by batch, since a model that is fitted once takes longer to compile than to train.
+    """
+    model.run_eagerly = True
     logs = []
     for order in orders:
         validation = None if held is None else (X[held], Y[held])

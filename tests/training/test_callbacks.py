@@ -21,10 +21,10 @@ import tensorflow as tf
 
 import hpo
 from hpo.training.callbacks import TEST_HOOKS, TRAIN_HOOKS, need_batches
-from hpo.training.loops import LOOPS
 from hpo.training.runs import Run, Trainer
 from hpo.training.samples import Samples
 from tests.training.models import (
+    OFTEN,
     X_HELD,
     X_TRAIN,
     Y_HELD,
@@ -221,7 +221,7 @@ def in_keras(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", OFTEN)
 def test_a_callback_does_what_it_does_in_kerass_fit(
     case: str, loop: str, tmp_path: Path, in_keras: Callable[[str], Any]
 ) -> None:
@@ -234,7 +234,7 @@ def test_a_callback_does_what_it_does_in_kerass_fit(
     assert_alike([weights, written], wanted)
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", OFTEN)
 def test_the_lines_of_an_epoch_are_kerass(
     loop: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -314,7 +314,7 @@ def published() -> Iterator[tuple[str, list[Any]]]:
     server.server_close()
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", OFTEN)
 def test_the_remote_monitor_posts_each_epoch(
     loop: str, published: tuple[str, list[Any]], tmp_path: Path
 ) -> None:
@@ -327,7 +327,7 @@ def test_the_remote_monitor_posts_each_epoch(
 
 @pytest.mark.skipif(find_spec("tensorboard") is None, reason="needs tensorboard, which hpo does not")
 @pytest.mark.parametrize("update", ["epoch", 2])
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", OFTEN)
 def test_tensorboard_s_events_are_kerass(loop: str, update: Any, tmp_path: Path) -> None:
     def events(user: str) -> dict[Any, Any]:
         folder = tmp_path / user
@@ -359,7 +359,7 @@ def test_a_list_of_callbacks_is_flattened() -> None:
     assert hpo.fit(mlp(), X_TRAIN, Y_TRAIN, callbacks=[mine]) is mine
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", OFTEN)
 @pytest.mark.parametrize("freq", ["epoch", 2])
 def test_a_backup_is_gone_on_from(loop: str, freq: Any, tmp_path: Path) -> None:
     def interrupted(user: str) -> tuple[list[Any], list[np.ndarray], int]:
@@ -391,7 +391,7 @@ def test_a_backup_is_gone_on_from(loop: str, freq: Any, tmp_path: Path) -> None:
 # What they may do to a run
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", OFTEN)
 def test_an_error_in_a_callback_comes_through_and_leaves_the_model_usable(loop: str) -> None:
     layer = keras.layers.Dropout(0.5)
     model = mlp("sgd", layer)
@@ -407,7 +407,7 @@ def test_an_error_in_a_callback_comes_through_and_leaves_the_model_usable(loop: 
     assert len(hpo.fit(model, X_TRAIN, Y_TRAIN, loop=loop, epochs=2).history["loss"]) == 2
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", OFTEN)
 def test_watching_batches_changes_no_result(loop: str) -> None:
     histories = []
     for told in ([], [callbacks.TerminateOnNaN()]):

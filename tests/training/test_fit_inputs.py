@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hpo
-from hpo.training.loops import LOOPS
 from tests.training.models import (
     BATCH,
     CLASSES,
     FEATURES,
     HELD,
     HELD_OUT,
+    OFTEN,
     SAMPLES,
     TRAIN,
     X_HELD,
@@ -94,7 +94,7 @@ WEIGHTED: dict[str, tuple[str, Callable[[], Options]]] = {
 }
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", OFTEN)
 @pytest.mark.parametrize("case", WEIGHTED)
 def test_weighted_losses_and_metrics_are_kerass(case: str, loop: str) -> None:
     model, options = WEIGHTED[case]
@@ -228,7 +228,7 @@ def test_a_data_set_is_read_once_and_shuffled_anew_each_epoch() -> None:
     assert len(read) == 1
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", OFTEN)
 def test_a_model_with_its_loss_inside_needs_no_targets(loop: str) -> None:
     class Norm(keras.layers.Layer):
         def call(self, inputs: Any) -> Any:
@@ -260,7 +260,7 @@ def wrong_label(**arguments: Any) -> Options:
     return {"x": X_TRAIN, "y": Y_TRAIN, "validation_data": (X_HELD, Y_HELD)} | arguments
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", OFTEN)
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -302,7 +302,7 @@ def test_a_label_of_one_of_several_outputs() -> None:
     assert hpo.fit(from_start("two outputs", "graph"), x, y | {"sum": y["sum"] + 9}).history["loss"]
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", OFTEN)
 def test_an_index_outside_of_an_embedding_is_refused(loop: str) -> None:
     x, y = np.arange(12).reshape(4, 3) % 5, np.ones((4, 1))
     model = from_start("embedded", loop)

@@ -127,7 +127,10 @@ def test_another_fold_has_its_own_statistics_and_compiles_nothing_new(path: str)
         assert 1 / fitted.scale[0] == pytest.approx(np.nanstd(known.astype(float)), rel=1e-5)
 
 
-@pytest.mark.parametrize("scaling", ["standard", "robust", "quantile", "none"])
+@pytest.mark.parametrize(
+    "scaling",
+    ["standard", "quantile", *(pytest.param(name, marks=pytest.mark.slow) for name in ("robust", "none"))],
+)
 @pytest.mark.parametrize("loop", [pytest.param("xla", marks=pytest.mark.slow), "graph", "fit"])
 def test_every_loop_prepares_alike(path: str, scaling: str, loop: str) -> None:
     runner = runner_of(path, "binary")

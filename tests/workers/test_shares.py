@@ -117,6 +117,9 @@ def test_workers_that_take_turns_begin_each_key_once_as_long_as_others_are_left(
     assert len({key for own in begun.keys.values() for key in own}) == keys
 
 
+@pytest.mark.parametrize(
+    "storage", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
 def test_two_workers_train_a_grid_of_four_keys_with_four_programs_and_the_same_results(create):
     alone, shared = create(GRID, name="alone"), create(GRID)
     Worker(alone.storage, ["alone"], name="alone").run(exit_when_idle=True)

@@ -179,8 +179,17 @@ def unreadable(data: Path, study: Study) -> Callable[[], object]:
     return lambda: study.optuna.set_user_attr("spec", spec)
 
 
-@pytest.mark.parametrize("break_", [gone, changed, unreadable])
-@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize(
+    ("named", "break_"),
+    [
+        (True, gone),
+        (False, changed),
+        (True, unreadable),
+        pytest.param(True, changed, marks=pytest.mark.slow),
+        pytest.param(False, gone, marks=pytest.mark.slow),
+        pytest.param(False, unreadable, marks=pytest.mark.slow),
+    ],
+)
 def test_a_study_that_cannot_be_trained_costs_the_others_nothing_and_goes_on_by_itself(
     create, own_data, tmp_path, caplog, monkeypatch, break_, named
 ):
