@@ -8,7 +8,7 @@ from hpo.spec.formats import from_json, json_schema, load, loads, to_json, to_ta
 from hpo.spec.hyperparameters import Hyperparameters, without_idle
 from hpo.spec.kinds import parse
 from hpo.spec.metrics import METRICS, Metric
-from hpo.spec.networks import MlpHyperparameters
+from hpo.spec.networks import CnnHyperparameters, MlpHyperparameters
 from hpo.spec.own_code import OwnModel
 from hpo.spec.parts import Data, Objective, Pruner, Sampler
 from hpo.spec.search import SearchSpec
@@ -20,6 +20,7 @@ __all__ = [
     "METRICS",
     "Arm",
     "Change",
+    "CnnHyperparameters",
     "ComparisonSpec",
     "Data",
     "Dimension",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -179,6 +179,10 @@ class ComparisonSpec(StudySpec):
 
     def sets(self, name: str) -> bool:
         return name in self.params or any(name in arm.params for arm in self.arms)
+
+    def tables(self) -> Iterator[TrainingTable]:
+        for arm in self.arms:
+            yield self.hyperparameters_for(arm.params)
 
     @property
     def replicates(self) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hpo.spec.base import Model, Must, OneOf, RuleError
+from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, either, nearest
 
 MAX_COUNT = 2**31 - 1  # TensorFlow counts and indexes in 32 bits
 
@@ -137,6 +137,18 @@ class TrainingTable(Model):
         if self.schedule == "exponential" and self.decay_rate is not None and self.decay_rate > 1:
             rule = "must be at most 1 with schedule = 'exponential'"
             raise RuleError(rule, "decay_rate", got=self.decay_rate)
+
+    @classmethod
+    def unknown_key(cls, key: object) -> RuleError:
+        from hpo.spec.vocabulary import VOCABULARIES
+
+        models = [model for model, vocabulary in VOCABULARIES.items() if key in vocabulary.names]
+        if models and nearest(key, cls.model_fields) is None:
+            return UnknownKeyError(key, remedy=f"It is one of model {either(models)}.")
+        return super().unknown_key(key)
+
+    def check_samples(self, shape: tuple[int, ...]) -> None:
+        """Raises RuleError if no network can be made of them for samples of this shape."""
 
 
 class Hyperparameters(TrainingTable):
