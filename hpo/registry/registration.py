@@ -43,7 +43,7 @@ def checked_data(spec: StudySpec) -> Dataset:
 
 
 def check_data(spec: StudySpec, dataset: Dataset) -> None:
-    """Raises DataError if a study cannot be made of these data."""
+    """Raises DataError if a study cannot be made of these data; of samples that are not read none is bad."""
     check_splits(dataset, spec.data)
     if isinstance(spec, FinalSpec):  # which says everything, and declares nothing
         return
@@ -52,7 +52,7 @@ def check_data(spec: StudySpec, dataset: Dataset) -> None:
         is_scaled = name == "scaling" and len(dataset.sample_shape) == 1 and dataset.scale == 1.0
         if not dataset.columns and not is_scaled and spec.sets(name):
             raise DataError(name, f"has no effect on {dataset.name}, which is no table")
-    for table in spec.tables():
+    for table in spec.tables() if 0 not in dataset.sample_shape else ():
         try:
             table.check_samples(dataset.sample_shape)
         except RuleError as broken:
