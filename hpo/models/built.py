@@ -122,7 +122,7 @@ class BuiltFamily(Family):
         """A model that the function builds anew, with the weights of a trained one."""
         fresh = self._assembled(hyperparameters, 0)
         for ours, theirs in zip(fresh.body.variables, trained.body.variables, strict=True):
-            ours.assign(theirs)
+            ours.assign(theirs.numpy())
         if trained.is_named and (steps := planned_steps(trained.whole)) is not None:
             fresh.whole.optimizer._learning_rate.decay_steps = steps
         return stock_of(fresh, trained, self.signature, by_column=by_column)

@@ -81,6 +81,7 @@ class _Description:
         self._numbers: dict[int, int] = {}
         # Or another object would come to have the identity of one that is gone.
         self._held: list[object] = []
+        self._penalties: set[int] = set()
 
     def numbered(self, things: list[Any], describe: Callable[[Any], Hashable]) -> Hashable:
         """Each of them in full; all have their numbers before the first one is described."""
@@ -110,6 +111,7 @@ class _Description:
         regularizer = getattr(variable, "regularizer", None)
         penalty: Hashable
         if type(regularizer) in PENALTIES:
+            self._penalties.add(id(regularizer))
             strengths = (float(getattr(regularizer, name, 0.0)) for name in ("l1", "l2"))
             penalty = (type(regularizer), *(strength > 0 for strength in strengths))
         else:
@@ -124,7 +126,8 @@ class _Description:
         for name, value in _attributes(layer).items():
             if name in DROPPED and not (name == "seed" and not is_kerass):
                 continue
-            if is_kerass and name.endswith("regularizer") and not name.endswith("activity_regularizer"):
+            of_weights = name.endswith("regularizer") and not name.endswith("activity_regularizer")
+            if of_weights and (is_kerass or id(value) in self._penalties):
                 continue  # the variables say it
             held.append((name, "some" if rate and name == "rate" else self.of(value)))
         return self.of(type(layer)), tuple(held)

@@ -140,15 +140,20 @@ class TrainingTable(Model):
 
     @classmethod
     def unknown_key(cls, key: object) -> RuleError:
-        from hpo.spec.vocabulary import VOCABULARIES
-
-        models = [model for model, vocabulary in VOCABULARIES.items() if key in vocabulary.names]
-        if models and nearest(key, cls.model_fields) is None:
-            return UnknownKeyError(key, remedy=f"It is one of model {either(models)}.")
-        return super().unknown_key(key)
+        return of_another_model(cls, key) or super().unknown_key(key)
 
     def check_samples(self, shape: tuple[int, ...]) -> None:
         """Raises RuleError if no network can be made of them for samples of this shape."""
+
+
+def of_another_model(table: type[Model], key: object) -> RuleError | None:
+    """The error for a key that a table does not have, if it is a hyperparameter of another model."""
+    from hpo.spec.vocabulary import VOCABULARIES
+
+    models = [model for model, vocabulary in VOCABULARIES.items() if key in vocabulary.names]
+    if not models or nearest(key, table.model_fields) is not None:
+        return None
+    return UnknownKeyError(key, remedy=f"It is one of model {either(models)}.")
 
 
 class Hyperparameters(TrainingTable):

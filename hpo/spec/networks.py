@@ -198,7 +198,7 @@ class CnnTable(TrainingTable, CnnNetwork):
 
     def check_samples(self, shape: tuple[int, ...]) -> None:
         if len(shape) not in (2, 3):
-            rule = "takes images of shape (height, width), with or without channels"
+            rule = "must be one for such samples, and cnn takes (height, width), with or without channels"
             raise RuleError(rule, "model", got=shape, remedy='Use model = "mlp".')
         height, width = image_axes(shape)[0]
         blocks, most = len(self.filters), min(height, width).bit_length() - 1

@@ -10,7 +10,6 @@ from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, Val
 from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, plain, within
 from hpo.spec.hyperparameters import Count, Hyperparameters, Positive, TrainingTable
 from hpo.spec.metrics import METRICS
-from hpo.spec.networks import MlpTable
 from hpo.spec.parts import Data, FinalMetric, Objective, Text
 from hpo.spec.vocabulary import VOCABULARIES, ModelChoice, Vocabulary, vocabulary_beside, vocabulary_of
 from hpo.tasks import TASKS, Task
@@ -32,7 +31,7 @@ def _checked_params(params: Any, info: ValidationInfo) -> Any:
 
 Params = Annotated[
     Mapping[str, Any],
-    PlainValidator(_checked_params, json_schema_input_type=MlpTable),
+    PlainValidator(_checked_params, json_schema_input_type=dict[str, Any]),
     PlainSerializer(plain),
 ]
 

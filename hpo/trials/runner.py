@@ -75,7 +75,8 @@ class TrialRunner:
         """
         saved = None if checkpoints is None else checkpoints.load()
         loop = self.loop_of(hyperparameters) if saved is None else loop_of_checkpoint(saved)
-        if (key := (hyperparameters.compile_key, loop)) not in self._begun:
+        family_key = self._family.key(self._settled(hyperparameters))
+        if (key := (family_key, hyperparameters.batch_size, loop)) not in self._begun:
             self._begun.add(key)
             trial.set_user_attr(COMPILED_ATTRIBUTE, True)
         training = self._begin(trial, hyperparameters, loop)
