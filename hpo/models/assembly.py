@@ -81,7 +81,15 @@ def assembled(body: object, signature: Signature, h: Hyperparameters, *, place: 
 
 
 def stock_of(fresh: Assembled, trained: Assembled, signature: Signature, *, by_column: bool) -> keras.Model:
-    """A model of the fresh body, and Keras's own layers around it as the trained one has them."""
+    """A model of the fresh body, and Keras's own layers around it as the trained one has them.
+
+    It is not compiled if its optimizer cannot be made from what it says of itself, or if it was compiled for
+    logits.
+    """
+    is_compiled = not trained.has_logits and _says_itself(fresh.whole.optimizer)
+    if not is_compiled:
+        # Keras would save what it cannot read.
+        fresh.whole.compiled = fresh.body.compiled = False
     if trained.whole is trained.body and not trained.has_logits:
         return fresh.whole
     if trained.preparation is not None:
@@ -100,7 +108,7 @@ def stock_of(fresh: Assembled, trained: Assembled, signature: Signature, *, by_c
     elif trained.is_activated or trained.has_logits:
         outputs = keras.layers.Activation(signature.task.activation, name="probabilities")(outputs)
     whole = keras.Model(given, outputs, name=fresh.body.name)
-    if not trained.has_logits:
+    if is_compiled:
         options = compile_options(fresh.whole)
         options |= {} if trained.units is None else {"loss": signature.task.loss}
         whole.compile(**options)
@@ -116,6 +124,14 @@ def compile_options(model: keras.Model) -> dict[str, Any]:
     if optimizer.built:
         optimizer = type(optimizer).from_config(optimizer.get_config())
     return options | {"optimizer": optimizer}
+
+
+def _says_itself(optimizer: keras.optimizers.Optimizer) -> bool:
+    try:
+        type(optimizer).from_config(optimizer.get_config())
+    except Exception:  # whatever a class of somebody's own raises
+        return False
+    return True
 
 
 def input_shape(signature: Signature, h: Hyperparameters) -> tuple[int, ...]:
