@@ -117,7 +117,7 @@ class TrialRunner:
             return self.spec.loop
         samples = len(self.splits[0][0])
         steps = planned_steps(self.spec, hyperparameters, samples=samples)
-        return by_work(steps, self._family.layers(hyperparameters))
+        return by_work(steps, self._family.layers(self._settled(hyperparameters)))
 
     def train(
         self,

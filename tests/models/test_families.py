@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,42 @@ class Subclassed(keras.Model):
         return self.last(self.twice(self.twice(hidden)))
 
 
+class Falling(keras.optimizers.schedules.LearningRateSchedule):
+    """Says nothing of itself."""
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def __call__(self, step):
+        return self.rate / (1 + keras.ops.cast(step, "float32"))
+
+
+class Stepping(keras.Model):
+    """Returns from its step what it has no metric for."""
+
+    def train_step(self, data):
+        return super().train_step(data) | {"one": 1.0}
+
+
+def wordless(units, rate, learning_rate, input_shape, outputs):
+    model = plain(units, rate, 0.1, input_shape, outputs)
+    model.compile(
+        keras.optimizers.SGD(Falling(learning_rate)),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def stepping(units, rate, learning_rate, input_shape, outputs):
+    inputs = keras.Input(input_shape)
+    hidden = layers.Dropout(rate)(layers.Dense(units)(layers.Flatten()(layers.Rescaling(1 / 16)(inputs))))
+    model = Stepping(inputs, layers.Dense(outputs, "softmax")(hidden))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.optimizer.learning_rate = learning_rate
+    return model
+
+
 def subclassed(units, rate, strength, input_shape, outputs):
     return Subclassed(units, rate, strength, outputs)
 '''
@@ -144,9 +180,8 @@ class Case:
     values: dict[str, Any]
     strengths: dict[str, Any]
     structure: dict[str, Any]
-    # Of its layers of people's own no plain Keras knows.
+    # Whether all its layers are Keras's.
     is_plain: bool = True
-    data: dict[str, Any] = field(default_factory=dict)
 
     def effective(self, **changes: Any) -> Hyperparameters:
         return self.spec().hyperparameters_for({**self.values, **changes})
@@ -342,6 +377,57 @@ def test_a_program_serves_every_strength_and_no_other_structure(
         runner(trial, case.effective(**change))
     assert len(runner._networks) == len(networks) + 1
     assert [trial.user_attrs.get(COMPILED_ATTRIBUTE) for trial in trials] == [None, True]
+
+
+@pytest.mark.parametrize(("function", "loop"), [("wordless", "graph"), ("stepping", "fit")])
+def test_a_model_with_parts_that_say_nothing_of_themselves_or_a_step_of_its_own_is_trained_and_kept(
+    function: str, loop: str, cases: dict[str, Case], digits: Dataset
+) -> None:
+    case = own(Path(cases["plain"].model["file"]), function)
+    runner = TrialRunner(case.spec(), digits)
+    h = case.spec().hyperparameters_for({"units": 6, "rate": 0.3, "learning_rate": 0.1})
+    outcome = runner(optuna.create_study(direction="maximize").ask(), h)
+    assert (outcome.state.name, outcome.loop) == ("COMPLETE", loop)
+    assert outcome.keepsakes()["model.keras"]
+    assert train(runner, h) == train(runner, h)
+
+
+MEMORY = """
+import json, os, pathlib, sys
+import optuna
+from hpo.data import load_train
+from hpo.spec import parse
+from hpo.trials.runner import TrialRunner
+
+def resident():
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+spec = parse(json.loads(sys.argv[1]))
+runner, study = TrialRunner(spec, load_train("digits")), optuna.create_study(direction="maximize")
+for index in range(200):
+    trial = study.ask()
+    values = {"units": 8, "rate": 0.1 + index / 400, "strength": 1e-6 * (index + 1)}
+    h = spec.hyperparameters_for({**values, "learning_rate": 0.001 * (index + 1)})
+    outcome = runner(trial, h)
+    outcome.keepsakes()
+    study.tell(trial, outcome.value, state=outcome.state)
+    if index == 19:
+        start = resident()
+print(resident() - start)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_after_twenty_trials_of_an_own_model_180_more_grow_by_less_than_50_mib(
+    cases: dict[str, Case],
+) -> None:
+    study = {"name": "s", "kind": "search", "data": {"name": "digits"}, "trials": 1, "loop": "graph"}
+    study |= {"model": cases["plain"].model, "params": {"epochs": 1, "batch_size": 64}}
+    study |= {"space": {"learning_rate": [0.1, 0.2]}}
+    command = [sys.executable, "-c", MEMORY, json.dumps(study)]
+    grown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert float(grown) < 50
 
 
 READ = """
