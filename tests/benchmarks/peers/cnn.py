@@ -58,7 +58,7 @@ learning_rate = {json.dumps(self.learning_rate)}
 """
 
 
-FULL = Grid("fashion_mnist", 3, ((16, 32), (32, 64)), (0.1, 0.3), (0.0003, 0.001, 0.003))
+FULL = Grid("fashion_mnist", 5, ((16, 32), (32, 64)), (0.1, 0.3), (0.001, 0.003))
 SMALL = Grid("digits", 2, ((4, 8),), (0.1, 0.3), (0.001, 0.003))
 
 
