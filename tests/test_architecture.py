@@ -46,6 +46,7 @@ TENSORFLOW = {
     "hpo.models.layers",
     "hpo.models.assembly",
     "hpo.models.built",
+    "hpo.models.cnn",
     "hpo.models.families",
     "hpo.models.fresh",
     "hpo.models.mlp",

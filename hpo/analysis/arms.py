@@ -62,7 +62,10 @@ class ArmRuns:
     def configuration(self) -> dict[str, Any]:
         """The effective hyperparameters, one value a layer; empty if they are not known."""
         own = self.trials[0].hyperparameters
-        layers = len(own.get("hidden_units", ()))
+        units = own.get("hidden_units")
+        if not isinstance(units, list | tuple):  # as an own model's may be
+            return own
+        layers = len(units)
         return {
             name: [value] * layers if name in PER_LAYER and not isinstance(value, list) else value
             for name, value in own.items()
@@ -72,6 +75,7 @@ class ArmRuns:
         """Whether another study trained the same hyperparameters."""
         return (
             self.spec.name != other.spec.name
+            and self.spec.model == other.spec.model
             and bool(self.configuration)
             and self.configuration == other.configuration
         )

@@ -52,9 +52,9 @@ def assembled(body: object, signature: Signature, h: Hyperparameters, *, place: 
         raise ModelError(place, "must return a Keras model", got=type(body).__name__)
     is_named, has_own_step = not body.compiled, _has_own_step(body)
     preparation = _preparation(signature, h, has_own_step=has_own_step, place=place)
-    _build(body, input_shape(signature, h), place=place)
+    outputs_shape = _build(body, input_shape(signature, h), place=place)
     task = signature.task
-    _check_outputs(body, task.units(signature.classes), place=place)
+    _check_outputs(outputs_shape, task.units(signature.classes), place=place)
     front = preparation
     if front is None and signature.scale != 1 and not has_own_step:
         front = keras.layers.Rescaling(signature.scale, name="scale")
@@ -81,7 +81,15 @@ def assembled(body: object, signature: Signature, h: Hyperparameters, *, place: 
 
 
 def stock_of(fresh: Assembled, trained: Assembled, signature: Signature, *, by_column: bool) -> keras.Model:
-    """A model of the fresh body, and Keras's own layers around it as the trained one has them."""
+    """A model of the fresh body, and Keras's own layers around it as the trained one has them.
+
+    It is not compiled if its optimizer cannot be made from what it says of itself, or if it was compiled for
+    logits.
+    """
+    is_compiled = not trained.has_logits and _says_itself(fresh.whole.optimizer)
+    if not is_compiled:
+        # Keras would save what it cannot read.
+        fresh.whole.compiled = fresh.body.compiled = False
     if trained.whole is trained.body and not trained.has_logits:
         return fresh.whole
     if trained.preparation is not None:
@@ -100,7 +108,7 @@ def stock_of(fresh: Assembled, trained: Assembled, signature: Signature, *, by_c
     elif trained.is_activated or trained.has_logits:
         outputs = keras.layers.Activation(signature.task.activation, name="probabilities")(outputs)
     whole = keras.Model(given, outputs, name=fresh.body.name)
-    if not trained.has_logits:
+    if is_compiled:
         options = compile_options(fresh.whole)
         options |= {} if trained.units is None else {"loss": signature.task.loss}
         whole.compile(**options)
@@ -112,7 +120,18 @@ def compile_options(model: keras.Model) -> dict[str, Any]:
     """What a model was compiled with, its optimizer anew."""
     options = dict(model._compile_config.config)
     optimizer = model.optimizer
-    return options | {"optimizer": type(optimizer).from_config(optimizer.get_config())}
+    # One that is as it was made goes over with all that its configuration does not say.
+    if optimizer.built:
+        optimizer = type(optimizer).from_config(optimizer.get_config())
+    return options | {"optimizer": optimizer}
+
+
+def _says_itself(optimizer: keras.optimizers.Optimizer) -> bool:
+    try:
+        type(optimizer).from_config(optimizer.get_config())
+    except Exception:  # whatever a class of somebody's own raises
+        return False
+    return True
 
 
 def input_shape(signature: Signature, h: Hyperparameters) -> tuple[int, ...]:
@@ -154,23 +173,28 @@ def _preparation(
     return Preparation(Form.of(signature.columns, h), name="preparation")
 
 
-def _build(body: keras.Model, shape: tuple[int, ...], *, place: str) -> None:
-    """Create the variables of a model that has not seen its inputs, or check that it takes them."""
+def _build(body: keras.Model, shape: tuple[int, ...], *, place: str) -> Any:
+    """Create the variables of a model that has not seen its inputs, or check that it takes them.
+
+    Returns the shape of its outputs.
+    """
     try:
-        if body.built and body.inputs:
-            taken = tuple(body.inputs[0].shape[1:])
-            if any(size not in (None, given) for size, given in zip(taken, shape, strict=True)):
+        if body.built and (inputs := getattr(body, "inputs", None)):
+            taken = tuple(inputs[0].shape[1:])
+            fits = len(taken) == len(shape)
+            if not fits or any(size not in (None, given) for size, given in zip(taken, shape, strict=True)):
                 raise ValueError(f"it takes {taken}")
-        else:
-            body(np.zeros((1, *shape), np.float32))
-    except ValueError as error:
+            return body.output_shape
+        return keras.tree.map_structure(
+            lambda outputs: (None, *outputs.shape[1:]), body(np.zeros((1, *shape), np.float32))
+        )
+    except Exception as error:  # of a model that is no graph of layers, its own code runs
         rule = f"must return a model that takes samples of shape {shape}"
         said = " ".join(str(error).split())[:160]
-        raise ModelError(place, rule, got=said, remedy="Build it for input_shape.") from None
+        raise ModelError(place, rule, got=said, remedy="Build it for input_shape.") from error
 
 
-def _check_outputs(body: keras.Model, units: int, *, place: str) -> None:
-    shape = tuple(getattr(body, "output_shape", None) or (None, units)) if body.outputs else (None, units)
+def _check_outputs(shape: Any, units: int, *, place: str) -> None:
     if shape != (None, units):
         rule = f"must return a model whose outputs have shape {(None, units)}"
         raise ModelError(place, rule, got=shape, remedy="Build it for outputs.")

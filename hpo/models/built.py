@@ -20,7 +20,7 @@ from hpo.models.assembly import Assembled, assembled, input_shape, stock_of
 from hpo.models.families import Family, Fit, Network, Signature, take
 from hpo.models.fresh import seeded
 from hpo.models.program_key import program_key
-from hpo.models.strengths import lifted, strengths_of
+from hpo.models.strengths import lifted, planned_steps, strengths_of
 from hpo.spec import Hyperparameters
 from hpo.training.runs import Trainer, variables_of
 from hpo.training.samples import Array
@@ -122,7 +122,9 @@ class BuiltFamily(Family):
         """A model that the function builds anew, with the weights of a trained one."""
         fresh = self._assembled(hyperparameters, 0)
         for ours, theirs in zip(fresh.body.variables, trained.body.variables, strict=True):
-            ours.assign(theirs)
+            ours.assign(theirs.numpy())
+        if trained.is_named and (steps := planned_steps(trained.whole)) is not None:
+            fresh.whole.optimizer._learning_rate.decay_steps = steps
         return stock_of(fresh, trained, self.signature, by_column=by_column)
 
     def _assembled(self, hyperparameters: Hyperparameters, seed: int) -> Assembled:

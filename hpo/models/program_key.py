@@ -1,12 +1,14 @@
 """What tells the program of one Keras model from that of another: equal keys, the same program.
 
 Two models that a person's function has built are alike if they differ in their strengths and in the values of
-their variables alone. Whatever this cannot see through counts as another program: better to compile once
-more than to train a model by another one's program.
+their variables alone. A key is made of the objects themselves and not of what they say in `get_config`: that
+is missing for many, and names a function without what it has closed over. Whatever this cannot see through
+counts as another program: better to compile once more than to train a model by another one's program.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import types
 from collections.abc import Callable, Hashable, Mapping
@@ -14,17 +16,55 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
+from keras.src.ops.node import Node
 from keras.src.utils.tracking import Tracker
 
-from hpo.models.strengths import DROPOUTS, PENALTIES, SCHEDULES
+from hpo.models.strengths import PENALTIES, SCHEDULES, is_rate
 
-SCALARS = (bool, int, float, complex, str, bytes, type(None), np.generic)
-DEEPEST = 12
-OF_DROPOUT = frozenset(kind.__name__ for kind in DROPOUTS)
-OF_PENALTY = frozenset(kind.__name__ for kind in PENALTIES)
-OF_SCHEDULE = {kind.__name__: names for kind, names in SCHEDULES.items()}
-# Of an optimizer: what holds variables or is one.
-OF_OPTIMIZER = ("learning_rate", "weight_decay", "name")
+SCALARS = (bool, int, float, complex, str, bytes, type(None), type(...), np.generic, np.dtype, tf.DType)
+FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
+# What Keras notes in every layer and model; what of it shapes the program.
+NOTED = frozenset(vars(keras.layers.Layer())) | frozenset(vars(keras.Model()))
+SHAPING = frozenset(
+    (
+        "_dtype_policy", "activity_regularizer", "autocast", "_convert_input_args", "_remat_mode",
+        "_supports_masking", "_trainable", "_allow_non_tensor_positional_args",
+    )
+)  # fmt: skip
+# What it notes in models alone; their graphs are described for themselves.
+OF_GRAPH = frozenset(
+    (
+        "_compile_config", "_compiled_trainable_state", "_functional", "_inputs", "_inputs_struct", "_nodes",
+        "_nodes_by_depth", "_operations", "_operations_by_depth", "_outputs", "_outputs_struct", "optimizer",
+        "output_names", "seed", "stop_training",
+    )
+)  # fmt: skip
+DROPPED = (NOTED - SHAPING) | OF_GRAPH
+# What Keras notes in every optimizer, and what of that shapes the program.
+NOTED_IN_OPTIMIZERS = frozenset(vars(keras.optimizers.Optimizer(1.0)))
+SHAPING_OPTIMIZERS = frozenset(
+    (
+        "clipnorm", "clipvalue", "ema_momentum", "ema_overwrite_frequency", "global_clipnorm",
+        "gradient_accumulation_steps", "loss_scale_factor", "use_ema",
+    )
+)  # fmt: skip
+# Of a class: what Python notes in every one.
+OF_CLASS = ("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__firstlineno__")
+
+
+def program_key(model: keras.Model) -> Hashable:
+    """The key of a compiled and built model, to be taken before its strengths are lifted."""
+    description, parts = _Description(), model._flatten_layers()
+    compiled = {name: value for name, value in model._compile_config.config.items() if name != "optimizer"}
+    return (
+        description.numbered(model.variables, description.variable),
+        tuple(map(description.of, model.trainable_variables)),
+        description.numbered(parts, description.layer),
+        tuple(description.graph(part) for part in parts if _is_graph(part)),
+        description.optimizer(model.optimizer, model.trainable_variables),
+        description.of(compiled),
+    )
 
 
 class _Itself:
@@ -34,139 +74,210 @@ class _Itself:
         self.held = held
 
 
-def program_key(model: keras.Model) -> Hashable:
-    """The key of a compiled and built model, to be taken before its strengths are lifted."""
-    compiled = {name: value for name, value in model._compile_config.config.items() if name != "optimizer"}
-    shapes = tuple((tuple(variable.shape), str(variable.dtype)) for variable in model.variables)
-    trained = tuple(variable.shape for variable in model.trainable_variables)
-    return (
-        _layers(model),
-        shapes,
-        trained,
-        _optimizer(model.optimizer),
-        _described(compiled, 0),
-    )
+class _Description:
+    """Of everything that one model holds; of what it holds in several places once, and then by its number."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}
+        # Or another object would come to have the identity of one that is gone.
+        self._held: list[object] = []
+        self._penalties: set[int] = set()
+
+    def numbered(self, things: list[Any], describe: Callable[[Any], Hashable]) -> Hashable:
+        """Each of them in full; all have their numbers before the first one is described."""
+        for thing in things:
+            self._number(thing)
+        return tuple(map(describe, things))
+
+    def of(self, value: Any) -> Hashable:
+        """What a value is, down to the numbers in it; an object of unknown kind is equal to nothing."""
+        if isinstance(value, SCALARS):
+            # Each has a type of its own: 1, 1.0 and True are equal to Python. So are 0.0 and -0.0.
+            return type(value), repr(value) if isinstance(value, float) else value
+        if isinstance(value, np.ndarray):
+            return value.dtype.str, value.shape, _Itself(value) if value.dtype.hasobject else value.tobytes()
+        if isinstance(value, tuple):
+            return type(value), tuple(map(self.of, value))
+        if id(value) in self._numbers:
+            return "again", self._numbers[id(value)]
+        self._number(value)
+        for kind, describe in KINDS:
+            if isinstance(value, kind):
+                return describe(self, value)
+        return self._object(value)
+
+    def variable(self, variable: Any) -> Hashable:
+        """A variable of Keras's, without its value."""
+        regularizer = getattr(variable, "regularizer", None)
+        penalty: Hashable
+        if type(regularizer) in PENALTIES:
+            self._penalties.add(id(regularizer))
+            strengths = (float(getattr(regularizer, name, 0.0)) for name in ("l1", "l2"))
+            penalty = (type(regularizer), *(strength > 0 for strength in strengths))
+        else:
+            penalty = self.of(regularizer)
+        rest = self.of((variable.trainable, getattr(variable, "constraint", None)))
+        return "variable", tuple(variable.shape), str(variable.dtype), penalty, rest
+
+    def layer(self, layer: Any) -> Hashable:
+        """A layer, a model, or another operation of a graph."""
+        is_kerass, rate = _is_keras(type(layer)), is_rate(layer)
+        held = []
+        for name, value in _attributes(layer).items():
+            if name in DROPPED and not (name == "seed" and not is_kerass):
+                continue
+            of_weights = name.endswith("regularizer") and not name.endswith("activity_regularizer")
+            if of_weights and (is_kerass or id(value) in self._penalties):
+                continue  # the variables say it
+            held.append((name, "some" if rate and name == "rate" else self.of(value)))
+        return self.of(type(layer)), tuple(held)
+
+    def graph(self, model: Any) -> Hashable:
+        """What is called with what in a functional model."""
+        graph = getattr(model, "_functional", None) or model
+        places = {id(operation): place for place, operation in enumerate(graph.operations)}
+
+        def tensor(value: Any) -> Hashable:
+            operation, node, index = value._keras_history
+            return "tensor", places.get(id(operation), -1), node, index
+
+        def argument(value: Any) -> Hashable:
+            return tensor(value) if isinstance(value, keras.KerasTensor) else self.of(value)
+
+        def call(node: Node) -> Hashable:
+            given = node.arguments.args, node.arguments.kwargs
+            return repr(tf.nest.map_structure(lambda _: 0, given)), tuple(
+                map(argument, tf.nest.flatten(given))
+            )
+
+        return (
+            tuple(
+                (self.of(operation), tuple(call(node) for node in operation._inbound_nodes))
+                for operation in graph.operations
+            ),
+            *(
+                (repr(tf.nest.map_structure(lambda _: 0, ends)), tuple(map(tensor, tf.nest.flatten(ends))))
+                for ends in (graph._inputs_struct, graph._outputs_struct)
+            ),
+        )
+
+    def optimizer(self, optimizer: Any, trained: list[Any]) -> Hashable:
+        """An optimizer without its learning rate and the strength of its weight decay."""
+        schedule, decay = getattr(optimizer, "_learning_rate", None), getattr(optimizer, "weight_decay", None)
+        held = {
+            name: value
+            for name, value in _attributes(optimizer).items()
+            if name not in NOTED_IN_OPTIMIZERS - SHAPING_OPTIMIZERS
+            and not name.startswith("_exclude_from_weight_decay")
+        }
+        decays = isinstance(decay, int | float) and decay > 0
+        return (
+            self.of(type(optimizer)),
+            "some" if decays else self.of(decay),
+            tuple(map(optimizer._use_weight_decay, trained)) if decays else None,
+            None if isinstance(schedule, keras.Variable) else self.of(schedule),
+            self.of(held),
+        )
+
+    def schedule(self, schedule: Any) -> Hashable:
+        """A learning rate's schedule, without the numbers of it that are strengths."""
+        lifted = SCHEDULES.get(type(schedule), ())
+        held = {name: "some" if name in lifted else value for name, value in _attributes(schedule).items()}
+        return self.of(type(schedule)), self.of(held)
+
+    def function(self, function: Any) -> Hashable:
+        """A function by what it does: its code, its defaults, what it has closed over, and global numbers."""
+        if isinstance(function, types.BuiltinFunctionType):
+            known = function.__self__ is None or isinstance(function.__self__, types.ModuleType)
+            return "builtin", function.__module__, function.__qualname__, None if known else _Itself(function)
+        named = function.__module__, function.__qualname__
+        cells = tuple(map(_content, function.__closure__ or ()))
+        if str(function.__module__).split(".")[0] in ("keras", "tensorflow"):
+            return "function", named, self.of(cells)
+        known = function.__globals__
+        used = [(name, known[name]) for name in function.__code__.co_names if name in known]
+        numbers = tuple((name, self.of(value)) for name, value in used if isinstance(value, SCALARS))
+        # Code is equal for the same text at the same line.
+        held = function.__defaults__, function.__kwdefaults__, cells, vars(function)
+        return "function", named, function.__code__, numbers, self.of(held)
+
+    def type(self, kind: type) -> Hashable:
+        """A class; one that was made inside a function by what it is made of."""
+        if "<locals>" not in kind.__qualname__:
+            return kind
+        held = tuple((name, self.of(value)) for name, value in vars(kind).items() if name not in OF_CLASS)
+        return "class", kind.__module__, kind.__qualname__, tuple(map(self.of, kind.__bases__)), held
+
+    def mapping(self, mapping: Mapping[Any, Any]) -> Hashable:
+        """Its keys and values, in their order."""
+        return "mapping", tuple((self.of(key), self.of(value)) for key, value in mapping.items())
+
+    def tensor(self, tensor: Any) -> Hashable:
+        """A constant."""
+        return ("constant", self.of(tensor.numpy())) if hasattr(tensor, "numpy") else _Itself(tensor)
+
+    def _object(self, value: Any) -> Hashable:
+        kind = type(value)
+        if dataclasses.is_dataclass(value):
+            held = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+            return self.of(kind), self.of(held)
+        # What an object of a class of Python's does follows from its attributes.
+        if hasattr(value, "__dict__") and not any(map(_is_opaque, kind.__mro__)):
+            return self.of(kind), self.of(_attributes(value))
+        return _Itself(value)
+
+    def _number(self, thing: object) -> None:
+        self._numbers[id(thing)] = len(self._numbers)
+        self._held.append(thing)
 
 
-def _layers(model: keras.Model) -> Hashable:
-    parts = model._flatten_layers()
-    own = tuple(_of_own(part) for part in parts if not _is_keras(type(part)))
-    try:
-        return own, _walked(keras.saving.serialize_keras_object(model))
-    except Exception:  # a layer of somebody's own that says nothing of itself
-        return own, tuple(_config(part) for part in parts if part is not model)
-
-
-def _config(layer: keras.Layer) -> Hashable:
-    kind: tuple[Any, ...] = (type(layer),)
-    try:
-        return kind, _walked(keras.saving.serialize_keras_object(layer))
-    except Exception:
-        # Its class and its attributes are described already, and what it is made of for itself.
-        return kind
-
-
-def _walked(config: Any) -> Hashable:
-    """A configuration without what is a strength or a value of a variable."""
-    if isinstance(config, Mapping):
-        module, name = str(config.get("module")), config.get("class_name")
-        values = config.get("config")
-        if isinstance(values, Mapping):
-            if module == "keras.initializers":
-                return "initializer"
-            if module == "keras.regularizers" and name in OF_PENALTY:
-                return name, values.get("l1", 0) > 0, values.get("l2", 0) > 0
-            if module == "keras.layers" and name in OF_DROPOUT and 0 < values.get("rate", 0) < 1:
-                config = {**config, "config": {**values, "rate": "some"}}
-            if module.startswith("keras.optimizers") and name in OF_SCHEDULE:
-                numbers = dict.fromkeys(OF_SCHEDULE[name], "some")
-                config = {**config, "config": {**values, **numbers}}
-        dropped = {"compile_config", "seed"}
-        return tuple((key, _walked(value)) for key, value in config.items() if key not in dropped)
-    if isinstance(config, list | tuple):
-        return tuple(map(_walked, config))
-    if isinstance(config, np.ndarray):
-        return config.shape, config.tobytes()
-    return (type(config), config) if isinstance(config, SCALARS) else _Itself(config)
-
-
-def _optimizer(optimizer: keras.optimizers.Optimizer) -> Hashable:
-    if not _is_keras(type(optimizer)):
-        return type(optimizer), _of_own(optimizer)
-    config = optimizer.get_config()
-    schedule = optimizer._learning_rate
-    rest = {name: value for name, value in config.items() if name not in OF_OPTIMIZER}
-    is_scheduled = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
-    return (
-        type(optimizer),
-        bool(config.get("weight_decay")),
-        (type(schedule), _walked(keras.saving.serialize_keras_object(schedule))) if is_scheduled else None,
-        _walked(keras.saving.serialize_keras_object(rest)),
-    )
+KINDS: tuple[tuple[Any, Callable[[_Description, Any], Hashable]], ...] = (
+    (type, _Description.type),
+    (keras.Variable, _Description.variable),
+    (keras.Operation, _Description.layer),
+    (keras.optimizers.Optimizer, lambda d, inner: d.optimizer(inner, inner._trainable_variables)),
+    (keras.KerasTensor, lambda _, tensor: ("symbol", tuple(tensor.shape), str(tensor.dtype))),
+    # What they begin with is a value of a variable.
+    (keras.initializers.Initializer, lambda _, initializer: "initializer"),
+    (keras.random.SeedGenerator, lambda _, generator: "generator"),
+    (Tracker, lambda _, tracker: "tracker"),
+    (keras.optimizers.schedules.LearningRateSchedule, _Description.schedule),
+    (Mapping, _Description.mapping),
+    (list, lambda description, values: ("list", tuple(map(description.of, values)))),
+    ((set, frozenset), lambda description, values: ("set", frozenset(map(description.of, values)))),
+    (FUNCTIONS, _Description.function),
+    (types.MethodType, lambda d, method: ("method", d.of(method.__func__), d.of(method.__self__))),
+    (functools.partial, lambda d, part: ("partial", *map(d.of, (part.func, part.args, part.keywords)))),
+    (property, lambda d, value: ("property", *map(d.of, (value.fget, value.fset, value.fdel)))),
+    ((staticmethod, classmethod), lambda d, value: (type(value), d.of(value.__func__))),
+    (types.ModuleType, lambda _, module: ("module", module.__name__)),
+    (tf.TensorShape, lambda _, shape: ("shape", str(shape))),
+    (tf.Tensor, _Description.tensor),
+)
 
 
 def _is_keras(kind: type) -> bool:
     return kind.__module__.split(".")[0] == "keras"
 
 
-def _of_own(part: Any) -> Hashable:
-    """The class and the attributes of a layer, model or optimizer that is not of Keras."""
-    plain = vars(keras.Model() if isinstance(part, keras.Model) else keras.layers.Layer())
-    held = {name: value for name, value in vars(part).items() if name not in plain}
-    return type(part), _described(held, 1)
+def _attributes(thing: object) -> dict[str, Any]:
+    """What an object holds, without what TensorFlow notes in it to save it."""
+    return {name: value for name, value in vars(thing).items() if not name.startswith("_self_")}
 
 
-def _described(value: Any, depth: int) -> Hashable:
-    """What a value is, down to the numbers in it; an object of unknown kind is equal to nothing."""
-    if isinstance(value, SCALARS):
-        return type(value), value
-    if isinstance(value, type):
-        return value
-    if depth > DEEPEST:
-        return _Itself(value)
-    for kind, describe in KINDS:
-        if isinstance(value, kind):
-            return describe(value, depth)
-    if callable(value) and (code := _code(value, depth)) is not None:
-        return code
-    if hasattr(value, "__dict__") and (_is_keras(type(value)) or hasattr(value, "get_config")):
-        return type(value), _described(vars(value), depth + 1)
-    return _Itself(value)
+def _is_graph(part: Any) -> bool:
+    graph = getattr(part, "_functional", None) or part
+    return isinstance(part, keras.Model) and hasattr(graph, "_outputs_struct")
 
 
-def _items(values: Any, depth: int) -> Hashable:
-    return "items", tuple(_described(item, depth + 1) for item in values)
+def _is_opaque(kind: type) -> bool:
+    """Whether objects of a class, or of one below it, hold more than their attributes."""
+    is_heap_type = bool(kind.__flags__ & (1 << 9))
+    return kind is not object and (not is_heap_type or bool(vars(kind).get("__slots__")))
 
 
-# Layers and generators are described for themselves, and what tracks them for Keras says nothing more.
-KINDS: tuple[tuple[Any, Callable[[Any, int], Hashable]], ...] = (
-    (np.ndarray, lambda array, depth: (array.dtype.str, array.shape, array.tobytes())),
-    (Mapping, lambda mapping, depth: ("mapping", _items(mapping.items(), depth))),
-    ((list, tuple, set, frozenset), _items),
-    (keras.Variable, lambda variable, depth: ("variable", tuple(variable.shape), str(variable.dtype))),
-    ((keras.Layer, keras.random.SeedGenerator, Tracker), lambda part, depth: ("part", type(part))),
-)
-
-
-def _code(function: Any, depth: int) -> Hashable | None:
-    """A function by what it does: its code, defaults and what it has closed over; None if it is none."""
-    if isinstance(function, functools.partial):
-        parts = (function.func, function.args, function.keywords)
-        return "partial", tuple(_described(part, depth + 1) for part in parts)
-    if isinstance(function, types.MethodType):
-        return "method", _described(function.__func__, depth + 1), type(function.__self__)
-    if isinstance(function, types.BuiltinFunctionType):
-        return "builtin", function.__module__, function.__qualname__
-    if not isinstance(function, types.FunctionType):
-        return None
-    if function.__module__.split(".")[0] in ("keras", "tensorflow"):
-        return "function", function.__module__, function.__qualname__
-    cells = tuple(cell.cell_contents for cell in function.__closure__ or ())
-    return (
-        "function",
-        function.__module__,
-        function.__qualname__,
-        # Equal for the same text at the same line.
-        function.__code__,
-        _described((function.__defaults__, function.__kwdefaults__, cells), depth + 1),
-    )
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # of a name that has no value yet
+        return "empty"

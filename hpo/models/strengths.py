@@ -54,6 +54,12 @@ def lifted(model: keras.Model) -> list[tf.Variable]:
     return found
 
 
+def planned_steps(model: keras.Model) -> int | None:
+    """The length of a cosine, of a model whose strengths have been lifted; None without one."""
+    schedule = model.optimizer._learning_rate
+    return round(float(schedule.decay_steps)) if isinstance(schedule, schedules.CosineDecay) else None
+
+
 def is_rate(layer: keras.Layer) -> bool:
     """Whether a layer is one of Keras's dropouts, with something to drop."""
     return type(layer) in DROPOUTS and 0 < layer.rate < 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from hpo.errors import HpoError, ModelError
 from hpo.models.built import BuiltFamily
+from hpo.models.cnn import Cnn
 from hpo.models.families import Family, Signature
 from hpo.models.mlp import Mlp
 from hpo.own import own_function, told
@@ -15,7 +16,7 @@ from hpo.spec import OwnModel
 from hpo.spec.own_code import GIVEN, read_function
 
 # The networks that hpo builds.
-FAMILIES: dict[str, Callable[[Signature], Family]] = {"mlp": Mlp}
+FAMILIES: dict[str, Callable[[Signature], Family]] = {"mlp": Mlp, "cnn": Cnn}
 
 
 def family_of(model: str | OwnModel, signature: Signature) -> Family:

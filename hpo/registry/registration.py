@@ -24,6 +24,7 @@ from hpo.registry.stored import (
     summarise,
 )
 from hpo.spec import FinalSpec, StudySpec, changes, parse, to_json, to_table
+from hpo.spec.base import RuleError, Shown, key_path
 from hpo.storage import Storage
 
 # Hyperparameters that say how the columns of a table are prepared.
@@ -31,7 +32,7 @@ OF_COLUMNS = ("one_hot_levels", "embedding_width", "min_level_count")
 
 
 def check_data(spec: StudySpec, dataset: Dataset) -> None:
-    """Raises DataError if a study cannot be made of these data."""
+    """Raises DataError if a study cannot be made of these data; of samples that are not read none is bad."""
     check_splits(dataset, spec.data)
     _check_objective(spec, dataset)
     if isinstance(spec, FinalSpec):  # which says everything, and declares nothing
@@ -41,6 +42,12 @@ def check_data(spec: StudySpec, dataset: Dataset) -> None:
         is_scaled = name == "scaling" and len(dataset.sample_shape) == 1 and dataset.scale == 1.0
         if not dataset.columns and not is_scaled and spec.sets(name):
             raise DataError(name, f"has no effect on {dataset.name}, which is no table")
+    for table in spec.tables() if 0 not in dataset.sample_shape else ():
+        try:
+            table.check_samples(dataset.sample_shape)
+        except RuleError as broken:
+            place, got = f"{dataset.name}: {key_path(broken.path)}", Shown(broken.got)
+            raise DataError(place, broken.rule, got=got, remedy=broken.remedy) from None
 
 
 def _check_objective(spec: StudySpec, dataset: Dataset) -> None:

@@ -4,11 +4,12 @@ from hpo.spec.changes import Change, changes
 from hpo.spec.comparison import Arm, ComparisonSpec
 from hpo.spec.example import example, example_comparison
 from hpo.spec.final import FinalSpec
-from hpo.spec.formats import from_json, json_schema, load, loads, to_json, to_table, to_toml, with_data
+from hpo.spec.formats import from_json, load, loads, to_json, to_table, to_toml, with_data
 from hpo.spec.hyperparameters import Hyperparameters, without_idle
+from hpo.spec.json_schema import json_schema
 from hpo.spec.kinds import parse
 from hpo.spec.metrics import METRICS, Metric
-from hpo.spec.networks import MlpHyperparameters
+from hpo.spec.networks import CnnHyperparameters, MlpHyperparameters
 from hpo.spec.own_code import OwnModel
 from hpo.spec.parts import Data, Objective, Pruner, Sampler
 from hpo.spec.search import SearchSpec
@@ -20,6 +21,7 @@ __all__ = [
     "METRICS",
     "Arm",
     "Change",
+    "CnnHyperparameters",
     "ComparisonSpec",
     "Data",
     "Dimension",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -31,7 +31,6 @@ from hpo.spec.hyperparameters import (
     fixed_values,
     given,
 )
-from hpo.spec.networks import MlpTable
 from hpo.spec.parts import FinalMetric, Text
 from hpo.spec.study import StudySpec
 from hpo.spec.vocabulary import vocabulary_beside
@@ -97,7 +96,7 @@ def checked_arms(name: Any = ArmName) -> Any:
         vocabulary = vocabulary_beside(info)
         return arms if vocabulary is None else _adapter(vocabulary.table, name).validate_python(arms)
 
-    return PlainValidator(checked, json_schema_input_type=list[arm_table(MlpTable)])  # type: ignore[misc]
+    return PlainValidator(checked, json_schema_input_type=list[dict[str, Any]])
 
 
 def _several(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
@@ -179,6 +178,10 @@ class ComparisonSpec(StudySpec):
 
     def sets(self, name: str) -> bool:
         return name in self.params or any(name in arm.params for arm in self.arms)
+
+    def tables(self) -> Iterator[TrainingTable]:
+        for arm in self.arms:
+            yield self.hyperparameters_for(arm.params)
 
     @property
     def replicates(self) -> int:

@@ -9,6 +9,7 @@ kind = "search"                   # or "comparison"
 description = "A first search on scikit-learn's digits."
 data = { name = "digits", validation = 0.2 }    # or folds = 5; name may be a path that ends in .npz
 objective = { metric = "val_accuracy", at = "last" }    # or at = "best": the epoch with the best value
+# model = "cnn"                   # for images: filters, kernel_size, pooling, ... beside hidden_units
 trials = 20                       # the total: running again with 30 adds ten
 seeds = 1                         # training runs of each configuration; their mean is its value
 sampler = { name = "tpe", seed = 0 }            # or "random", "grid"

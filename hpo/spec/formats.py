@@ -1,4 +1,4 @@
-"""Study files and stored studies: TOML, JSON and the JSON Schema."""
+"""Study files and stored studies: TOML and JSON."""
 
 from __future__ import annotations
 
@@ -107,12 +107,6 @@ def from_json(values: object, *, source: str = "study") -> StudySpec:
         raise SpecError(source, rule, remedy="Update hpo.")
     table = {key: value for key, value in values.items() if key != FORMAT_KEY}
     return parse(table, source=f"{source}: its specification")
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON Schema of a study file of either kind."""
-    schema = WRITTEN.json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hpo study", **schema}
 
 
 def to_table(spec: StudySpec) -> dict[str, Any]:

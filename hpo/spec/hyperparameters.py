@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hpo.spec.base import Model, Must, OneOf, RuleError
+from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, either, nearest
 
 MAX_COUNT = 2**31 - 1  # TensorFlow counts and indexes in 32 bits
 
@@ -137,6 +137,23 @@ class TrainingTable(Model):
         if self.schedule == "exponential" and self.decay_rate is not None and self.decay_rate > 1:
             rule = "must be at most 1 with schedule = 'exponential'"
             raise RuleError(rule, "decay_rate", got=self.decay_rate)
+
+    @classmethod
+    def unknown_key(cls, key: object) -> RuleError:
+        return of_another_model(cls, key) or super().unknown_key(key)
+
+    def check_samples(self, shape: tuple[int, ...]) -> None:
+        """Raises RuleError if no network can be made of them for samples of this shape."""
+
+
+def of_another_model(table: type[Model], key: object) -> RuleError | None:
+    """The error for a key that a table does not have, if it is a hyperparameter of another model."""
+    from hpo.spec.vocabulary import VOCABULARIES
+
+    models = [model for model, vocabulary in VOCABULARIES.items() if key in vocabulary.names]
+    if not models or nearest(key, table.model_fields) is not None:
+        return None
+    return UnknownKeyError(key, remedy=f"It is one of model {either(models)}.")
 
 
 class Hyperparameters(TrainingTable):

@@ -11,6 +11,8 @@ from hpo.spec.base import Model, Must, OneOf, RuleError
 from hpo.spec.hyperparameters import MAX_COUNT, Count, Flag, Hyperparameters, Rate, Strength, TrainingTable
 
 BatchNorm = Annotated[Flag | Literal["before", "after"], Must('false, "before" or "after"')]
+# Where a layer has its batch normalisation: before or after its activation; None without.
+Normalization = Literal["before", "after"] | None
 Activation = Annotated[
     Literal["relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "leaky_relu", "linear"], OneOf()
 ]
@@ -22,14 +24,28 @@ L2 = Annotated[
     Strength | tuple[Strength, ...],
     Must("a finite number of at least 0, or a list with one per hidden layer"),
 ]
+BlockDropout = Annotated[
+    Rate | tuple[Rate, ...], Must("a number of at least 0 and less than 1, or a list with one per block")
+]
+IN_A_LIST = BeforeValidator(
+    lambda counts: (counts,) if isinstance(counts, int) else counts,
+    json_schema_input_type=Count | list[Count],
+)
 HiddenUnits = Annotated[
     tuple[Count, ...],
-    BeforeValidator(
-        lambda units: (units,) if isinstance(units, int) else units,
-        json_schema_input_type=Count | list[Count],
-    ),
+    IN_A_LIST,
     Must(f"an integer from 1 to {MAX_COUNT}, or a list with one per hidden layer"),
 ]
+Filters = Annotated[
+    tuple[Count, ...],
+    Field(min_length=1),
+    IN_A_LIST,
+    Must(f"an integer from 1 to {MAX_COUNT}, or a list with one per block"),
+]
+Pooling = Annotated[Literal["max", "average", "none"], OneOf()]
+Head = Annotated[Literal["flatten", "average"], OneOf()]
+# Samples whose first dimension is one of these, and whose last is not, have their channels first.
+CHANNELS = (1, 3, 4)
 
 
 class MlpNetwork(Model):
@@ -71,9 +87,7 @@ class MlpTable(TrainingTable, MlpNetwork):
     def check_together(self) -> None:
         layers = len(self.hidden_units)
         for key in ("dropout", "l2"):
-            value = getattr(self, key)
-            if isinstance(value, tuple) and len(value) != layers:
-                raise RuleError(f"must have one value per hidden layer ({layers})", key, got=value)
+            _check_length(self, key, layers, "hidden layer")
         super().check_together()
 
 
@@ -84,7 +98,7 @@ class MlpHyperparameters(Hyperparameters, MlpTable):
     """
 
     @property
-    def normalization(self) -> Literal["before", "after"] | None:
+    def normalization(self) -> Normalization:
         """Where a hidden layer has its batch normalisation: before or after its activation; None without."""
         return normalization(self.batch_norm)
 
@@ -100,8 +114,7 @@ class MlpHyperparameters(Hyperparameters, MlpTable):
 
     def per_layer(self, name: Literal["dropout", "l2"]) -> tuple[float, ...]:
         """`dropout` or `l2` of each hidden layer."""
-        value: float | tuple[float, ...] = getattr(self, name)
-        return value if isinstance(value, tuple) else (value,) * len(self.hidden_units)
+        return _each(getattr(self, name), len(self.hidden_units))
 
     @property
     def network_key(self) -> Hashable:
@@ -115,6 +128,152 @@ class MlpHyperparameters(Hyperparameters, MlpTable):
         )
 
 
-def normalization(batch_norm: Any) -> Literal["before", "after"] | None:
+class CnnNetwork(Model):
+    """What a convolutional network is made of: blocks, and dense layers on top."""
+
+    filters: Filters = Field(
+        default=(32, 64),
+        description="Filters of each block's convolutions: an integer for one block, or a list with one per "
+        "block.",
+    )
+    convolutions: Count = Field(default=1, description="Convolutions in each block.")
+    kernel_size: Count = Field(default=3, description="Height and width of a convolution's window.")
+    pooling: Pooling = Field(
+        default="max", description="What halves height and width at the end of each block, if anything."
+    )
+    activation: Activation = Field(
+        default="relu", description="Activation of the convolutions and of the hidden layers."
+    )
+    batch_norm: BatchNorm = Field(
+        default=False,
+        description='Batch normalisation of every convolution, "before" or "after" its activation; '
+        'true is "before".',
+    )
+    block_dropout: BlockDropout = Field(
+        default=0.0,
+        description="Share of values dropped at the end of each block: one number, or a list with one each.",
+    )
+    head: Head = Field(
+        default="flatten",
+        description="What the dense layers see of the last block: all of it, or the average of each filter.",
+    )
+    hidden_units: HiddenUnits = Field(
+        default=(64,),
+        description="Units of each hidden layer after the blocks: an integer for one layer, or a list with "
+        "one per layer. [] for none.",
+    )
+    dropout: Dropout = Field(
+        default=0.0,
+        description="Share of units dropped after each hidden layer: one number, or a list with one each.",
+    )
+    l2: Strength = Field(
+        default=0.0, description="L2 penalty on the weights of every convolution and hidden layer."
+    )
+
+
+class CnnTable(TrainingTable, CnnNetwork):
+    """Every hyperparameter of a convolutional network, each checked by itself; what is not set: default."""
+
+    coupled: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("filters", "pooling", "block_dropout"),
+        ("hidden_units", "dropout"),
+        *TrainingTable.coupled,
+    )
+    ranged: ClassVar[Mapping[str, Any]] = {
+        "convolutions": Count,
+        "kernel_size": Count,
+        "block_dropout": Rate,
+        "dropout": Rate,
+        "l2": Strength,
+        **TrainingTable.ranged,
+    }
+
+    def spelt(self) -> dict[str, Any]:
+        return super().spelt() | {"batch_norm": normalization(self.batch_norm) or False}
+
+    def check_together(self) -> None:
+        _check_length(self, "block_dropout", len(self.filters), "block")
+        _check_length(self, "dropout", len(self.hidden_units), "hidden layer")
+        super().check_together()
+
+    def check_samples(self, shape: tuple[int, ...]) -> None:
+        if len(shape) not in (2, 3):
+            rule = "must be one for such samples, and cnn takes (height, width), with or without channels"
+            raise RuleError(rule, "model", got=shape, remedy='Use model = "mlp".')
+        height, width = image_axes(shape)[0]
+        blocks, most = len(self.filters), min(height, width).bit_length() - 1
+        if self.pooling != "none" and blocks > most:
+            rule = f"must be at most {most} blocks that pool, for images of {height} x {width}"
+            raise RuleError(rule, "filters", got=self.filters, remedy='Or set pooling = "none".')
+
+
+class CnnHyperparameters(Hyperparameters, CnnTable):
+    """The effective hyperparameters of one training run of a convolutional network.
+
+    Raises SpecError when a value, or a combination of values, breaks a rule.
+    """
+
+    @property
+    def canonical(self) -> Self:
+        """The same training run in one spelling: equal for all that differ in how they are written.
+
+        >>> CnnHyperparameters(filters=8).canonical == CnnHyperparameters(filters=[8]).canonical
+        True
+        """
+        spelt = {"block_dropout": self.block_dropouts, "dropout": self.dropouts}
+        return super().canonical.model_copy(
+            update=spelt | {"batch_norm": normalization(self.batch_norm) or False}
+        )
+
+    @property
+    def block_dropouts(self) -> tuple[float, ...]:
+        """`block_dropout` of each block."""
+        return _each(self.block_dropout, len(self.filters))
+
+    @property
+    def dropouts(self) -> tuple[float, ...]:
+        """`dropout` of each hidden layer."""
+        return _each(self.dropout, len(self.hidden_units))
+
+    @property
+    def network_key(self) -> Hashable:
+        return (
+            self.filters,
+            self.convolutions,
+            self.kernel_size,
+            self.pooling,
+            self.activation,
+            normalization(self.batch_norm),
+            tuple(rate > 0 for rate in self.block_dropouts),
+            self.head,
+            self.hidden_units,
+            tuple(rate > 0 for rate in self.dropouts),
+            self.l2 > 0,
+            super().network_key,
+        )
+
+
+def image_axes(shape: tuple[int, ...]) -> tuple[tuple[int, int], bool]:
+    """Height and width of images of a shape, and whether their channels come first.
+
+    >>> image_axes((28, 28)), image_axes((32, 48, 3)), image_axes((3, 32, 48))
+    (((28, 28), False), ((32, 48), False), ((32, 48), True))
+    """
+    is_first = len(shape) == 3 and shape[0] in CHANNELS and shape[2] not in CHANNELS
+    height, width = shape[1:] if is_first else shape[:2]
+    return (height, width), is_first
+
+
+def _check_length(table: TrainingTable, key: str, count: int, each: str) -> None:
+    value = getattr(table, key)
+    if isinstance(value, tuple) and len(value) != count:
+        raise RuleError(f"must have one value per {each} ({count})", key, got=value)
+
+
+def _each(value: float | tuple[float, ...], count: int) -> tuple[float, ...]:
+    return value if isinstance(value, tuple) else (value,) * count
+
+
+def normalization(batch_norm: Any) -> Normalization:
     """What `batch_norm` asks for, in either spelling."""
     return "before" if batch_norm is True else batch_norm or None

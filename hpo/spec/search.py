@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -116,12 +116,17 @@ class SearchSpec(StudySpec):
         except RuleError as broken:
             broken.path = ("space" if broken.path[0] in self.space else "params", *broken.path)
             raise
+        for fixed, varied in self._combinations():
+            self._check_combination(fixed, varied)
+
+    def _combinations(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Fixed and varied values of each group of keys that rules tie together."""
         for group in self.vocabulary.table.coupled:
             fixed = {key: self.params[key] for key in group if key in self.params}
             varied = [key for key in group if key in self.space]
             ends = product(*(dimensions.ends(self.space[key]) for key in varied))
             for values in islice(ends, MAX_CHECKED):
-                self._check_combination(fixed, dict(zip(varied, values, strict=True)))
+                yield fixed, dict(zip(varied, values, strict=True))
 
     def _check_combination(self, fixed: dict[str, Any], varied: dict[str, Any]) -> None:
         try:
@@ -139,6 +144,10 @@ class SearchSpec(StudySpec):
 
     def sets(self, name: str) -> bool:
         return name in self.params or name in self.space
+
+    def tables(self) -> Iterator[TrainingTable]:
+        for fixed, varied in self._combinations():
+            yield self.vocabulary.table.model_validate(fixed | varied)
 
     @property
     def replicates(self) -> int:

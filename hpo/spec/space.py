@@ -23,8 +23,8 @@ from pydantic import (
 )
 
 from hpo.spec.base import Model, RuleError, plain
-from hpo.spec.hyperparameters import Flag, TrainingTable
-from hpo.spec.networks import MlpTable, normalization
+from hpo.spec.hyperparameters import Flag, TrainingTable, of_another_model
+from hpo.spec.networks import normalization
 from hpo.spec.vocabulary import vocabulary_beside
 
 
@@ -191,7 +191,7 @@ class SpaceTable(Model):
                 "epochs",
                 remedy="Set it in [params], and use a pruner or early_stopping_patience to spend less.",
             )
-        return super().unknown_key(key)
+        return of_another_model(cls, key) or super().unknown_key(key)
 
 
 def _no_default(schema: dict[str, Any]) -> None:
@@ -240,6 +240,6 @@ def _checked(space: Any, info: ValidationInfo) -> Any:
 
 Space = Annotated[
     Mapping[str, Dimension],
-    PlainValidator(_checked, json_schema_input_type=space_table(MlpTable)),
+    PlainValidator(_checked, json_schema_input_type=dict[str, Any]),
     PlainSerializer(as_json),
 ]

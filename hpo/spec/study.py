@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, model_validator
 
 from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, plain, within
-from hpo.spec.hyperparameters import Count, Hyperparameters, Positive
+from hpo.spec.hyperparameters import Count, Hyperparameters, Positive, TrainingTable
 from hpo.spec.metrics import METRICS
-from hpo.spec.networks import MlpTable
 from hpo.spec.parts import Data, FinalMetric, Objective, Text
-from hpo.spec.vocabulary import ModelChoice, Vocabulary, vocabulary_beside, vocabulary_of
+from hpo.spec.vocabulary import VOCABULARIES, ModelChoice, Vocabulary, vocabulary_beside, vocabulary_of
 from hpo.tasks import TASKS, Task
 
 StudyName = Annotated[
@@ -32,7 +31,7 @@ def _checked_params(params: Any, info: ValidationInfo) -> Any:
 
 Params = Annotated[
     Mapping[str, Any],
-    PlainValidator(_checked_params, json_schema_input_type=MlpTable),
+    PlainValidator(_checked_params, json_schema_input_type=dict[str, Any]),
     PlainSerializer(plain),
 ]
 
@@ -77,7 +76,8 @@ class StudySpec(Model):
     data: Data = Field(description="The data set, and how it is split.")
     model: ModelChoice = Field(
         default="mlp",
-        description="What is trained: mlp, or { file, function }, a function that builds a Keras model.",
+        description="What is trained: mlp; cnn, for images; or { file, function }, a function that builds a "
+        "Keras model.",
     )
     task: Annotated[Literal["multi-class", "binary", "multi-label", "regression"], OneOf()] | None = Field(
         default=None,
@@ -173,7 +173,7 @@ class StudySpec(Model):
 
     @classmethod
     def unknown_key(cls, key: object) -> RuleError:
-        if key in MlpTable.model_fields:
+        if any(key in vocabulary.names for vocabulary in VOCABULARIES.values()):
             return UnknownKeyError(key, remedy="It is a hyperparameter and belongs in [params].")
         from hpo.spec.kinds import WRITTEN_KINDS
 
@@ -212,6 +212,10 @@ class StudySpec(Model):
     def sets(self, name: str) -> bool:
         """Whether a hyperparameter is given, in any place where it can be."""
         return name in self.params
+
+    def tables(self) -> Iterator[TrainingTable]:
+        """Hyperparameters that between them meet every rule that those of any trial meet."""
+        raise NotImplementedError
 
     @property
     def table_metrics(self) -> tuple[str, ...]:

@@ -23,11 +23,11 @@ from pydantic import (
 
 from hpo.spec.base import Model, OneOf, RuleError, plain
 from hpo.spec.hyperparameters import Hyperparameters, TrainingTable, given
-from hpo.spec.networks import MlpHyperparameters, MlpTable
+from hpo.spec.networks import CnnHyperparameters, CnnTable, MlpHyperparameters, MlpTable
 from hpo.spec.own_code import OwnModel, is_plain
 
 # The networks that hpo builds; a person's own is named by its file.
-Built = Literal["mlp"]
+Built = Literal["mlp", "cnn"]
 
 
 def _kind(model: object) -> str:
@@ -58,7 +58,10 @@ class Vocabulary:
         return TypeAdapter(checked)
 
 
-VOCABULARIES = {"mlp": Vocabulary(MlpTable, MlpHyperparameters)}
+VOCABULARIES = {
+    "mlp": Vocabulary(MlpTable, MlpHyperparameters),
+    "cnn": Vocabulary(CnnTable, CnnHyperparameters),
+}
 
 
 def vocabulary_of(model: str | OwnModel) -> Vocabulary:

@@ -75,7 +75,8 @@ class TrialRunner:
         """
         saved = None if checkpoints is None else checkpoints.load()
         loop = self.loop_of(hyperparameters) if saved is None else loop_of_checkpoint(saved)
-        if (key := (hyperparameters.compile_key, loop)) not in self._begun:
+        family_key = self._family.key(self._settled(hyperparameters))
+        if (key := (family_key, hyperparameters.batch_size, loop)) not in self._begun:
             self._begun.add(key)
             trial.set_user_attr(COMPILED_ATTRIBUTE, True)
         training = self._begin(trial, hyperparameters, loop)
@@ -96,7 +97,7 @@ class TrialRunner:
                 training.stop()
         if not progress.ended:
             training.go_back()
-            progress.failure = self._measure(replicates, self._network(hyperparameters, training.loop))
+            progress.failure = self._measure(replicates, self._network_of(replicates[0]))
         metrics = _mean_metrics(replicates, progress.best_epoch)
         metrics["compile_seconds"] = training.clock.compile_seconds
         keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
@@ -116,7 +117,7 @@ class TrialRunner:
             return self.spec.loop
         samples = len(self.splits[0][0])
         steps = planned_steps(self.spec, hyperparameters, samples=samples)
-        return by_work(steps, self._family.layers(hyperparameters))
+        return by_work(steps, self._family.layers(self._settled(hyperparameters)))
 
     def train(
         self,
@@ -209,9 +210,14 @@ class TrialRunner:
 
     def stock_model(self, replicate: ReplicateRun, hyperparameters: Hyperparameters) -> keras.Model:
         """A model of nothing of hpo's own with a run's present weights."""
-        network = self._network(hyperparameters, replicate.run.trainer.loop_name)
+        network = self._network_of(replicate)
         assert replicate.run.model is network.trainer.model
         return network.exported(hyperparameters, by_column=bool(self.dataset.columns))
+
+    def _network_of(self, replicate: ReplicateRun) -> Network:
+        """The one that a run is trained on, whose loop may be another by now than the one asked for."""
+        trainer = replicate.run.trainer
+        return next(network for network in self._networks.values() if network.trainer is trainer)
 
     def _network(self, hyperparameters: Hyperparameters, loop: str) -> Network:
         settled = self._settled(hyperparameters)

@@ -430,10 +430,11 @@ def test_the_studies_are_valid(path: Path) -> None:
         assert (spec.seeds, spec.hyperparameters_for({}).epochs) == (5, 50)
 
 
-def test_there_is_a_study_for_each_section_of_the_report() -> None:
+def test_there_is_a_study_for_each_section_of_the_report_and_two_others() -> None:
     assert {path.stem for path in STUDIES} == {
         "quickstart", "mnist-batch-strategies", "mnist-sgd-variants", "mnist-optimizers", "cifar10-l2",
         "cifar10-dropout", "cifar10-early-stopping", "cifar10-batch-norm", "cifar10-random-search",
+        "fashion-mnist-cnn",
     }  # fmt: skip
 
 
@@ -781,17 +782,96 @@ def test_the_schema_describes_every_key_of_both_kinds() -> None:
     defined = schema["$defs"]
     kinds = {one["$ref"].rpartition("/")[2] for one in schema["oneOf"]}
     assert kinds == {"SearchSpec", "ComparisonSpec"}
-    for table in defined.values():
-        assert table["additionalProperties"] is False
+    for name, table in defined.items():
+        assert table.get("additionalProperties") == (None if name.startswith("own_") else False)
         for key, entry in table["properties"].items():
             described = entry if "description" in entry else defined[entry["$ref"].rpartition("/")[2]]
             assert described["description"], key
-    assert set(defined["MlpTable"]["properties"]) == set(specs.vocabulary_of("mlp").names)
-    assert set(defined["Space"]["properties"]) == set(specs.vocabulary_of("mlp").names) - {"epochs"}
+    for model in ("mlp", "cnn"):
+        names = set(specs.vocabulary_of(model).names)
+        assert set(defined[f"{model}_params"]["properties"]) == names
+        assert set(defined[f"{model}_space"]["properties"]) == names - {"epochs"}
+        assert set(defined[f"{model}_arms"]["properties"]) == names | {"name"}
     assert defined["SearchSpec"]["required"] == ["name", "kind", "data", "space"]
     for path in STUDIES:
         spec = specs.load(path)
         assert set(specs.to_json(spec)) - {"format"} <= set(defined[type(spec).__name__]["properties"])
+
+
+@pytest.mark.parametrize(
+    ("study", "model"),
+    [({}, "mlp"), ({"model": "mlp"}, "mlp"), ({"model": "cnn"}, "cnn"), ({"model": {"file": "a.py"}}, "own")],
+)
+def test_the_schema_describes_hyperparameters_by_the_model_that_is_named(
+    study: dict[str, Any], model: str
+) -> None:
+    defined = specs.json_schema()["$defs"]
+    for kind, keys in {"SearchSpec": ("params", "space"), "ComparisonSpec": ("params", "arms")}.items():
+        (taken,) = [branch["then"] for branch in defined[kind]["allOf"] if fits(study, branch["if"])]
+        assert set(taken["properties"]) == set(keys)
+        for key in keys:
+            told = taken["properties"][key]
+            assert told.get("items", told) == {"$ref": f"#/$defs/{model}_{key}"}
+
+
+def fits(study: dict[str, Any], condition: dict[str, Any]) -> bool:
+    """As far as the conditions of this schema go."""
+    if not set(condition.get("required", ())) <= study.keys():
+        return False
+    told, given = condition["properties"]["model"], study.get("model")
+    return given is None or given == told.get("const") or (isinstance(given, dict) and "type" in told)
+
+
+# The convolutional network
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"filters": []}, "filters: must be an integer from 1 to 2147483647, or a list with one per block"),
+        ({"filters": [0]}, "filters: must be an integer"),
+        ({"kernel_size": 1.5}, "kernel_size: must be an integer"),
+        ({"pooling": "maximum"}, "pooling: must be 'max', 'average' or 'none', but got 'maximum'."),
+        ({"head": "dense"}, "head: must be 'flatten' or 'average'"),
+        ({"block_dropout": [0.1]}, "block_dropout: must have one value per block (2), but got [0.1]"),
+        ({"dropout": [0.1, 0.2]}, "dropout: must have one value per hidden layer (1), but got [0.1, 0.2]"),
+        ({"block_dropout": 1.0}, "block_dropout: must be a number of at least 0 and less than 1"),
+        ({"l2": [0.1]}, "l2: must be a finite number of at least 0"),
+        ({"unit": 3}, "unknown key 'unit'"),
+    ],
+    ids=str,
+)
+def test_a_bad_value_of_a_convolutional_network_is_refused(values: dict[str, Any], line: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        specs.CnnHyperparameters(**values)
+    assert one_line(caught.value).startswith(f"hyperparameters: {line}")
+
+
+def test_convolutional_networks_spelt_in_two_ways_are_one() -> None:
+    one = specs.CnnHyperparameters(filters=[8, 16], hidden_units=4, dropout=0.1, batch_norm=True)
+    other = specs.CnnHyperparameters(
+        filters=[8, 16], hidden_units=[4], dropout=[0.1], block_dropout=[0.0, 0.0], batch_norm="before"
+    )
+    assert one.canonical == other.canonical
+    assert one.network_key == other.network_key
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "remedy"),
+    [
+        ("mlp", "filters", "It is one of model 'cnn'."),
+        ("mlp", "filter_size", "Known keys: "),
+        ("cnn", "filtres", "Did you mean filters?"),
+    ],
+)
+@pytest.mark.parametrize("table", ["params", "space"])
+def test_a_hyperparameter_of_another_model_is_told(table: str, model: str, key: str, remedy: str) -> None:
+    study = {"name": "s", "kind": "search", "data": {"name": "digits"}, "model": model, "trials": 2}
+    study |= {"space": {"learning_rate": [0.1, 0.2]}}
+    study[table] = {**study.get(table, {}), key: [1, 2]}  # type: ignore[dict-item]
+    with pytest.raises(SpecError) as caught:
+        specs.parse(study)
+    assert str(caught.value).startswith(f"study: {table}: unknown key '{key}'. {remedy}")
 
 
 def test_the_final_metrics_all_have_a_direction() -> None:
