@@ -125,6 +125,11 @@ class BuiltFamily(Family):
             ours.assign(theirs)
         return stock_of(fresh, trained, self.signature, by_column=by_column)
 
+    def tried(self, hyperparameters: Hyperparameters) -> tuple[Assembled, Hashable]:
+        """A model that is built and not trained, and the key of its program."""
+        model = self._assembled(hyperparameters, 0)
+        return model, program_key(model.whole)
+
     def _assembled(self, hyperparameters: Hyperparameters, seed: int) -> Assembled:
         signature = self.signature
         shape = input_shape(signature, hyperparameters)

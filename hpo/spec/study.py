@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, model_validator
@@ -11,6 +11,7 @@ from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, plain,
 from hpo.spec.hyperparameters import Count, Hyperparameters, Positive
 from hpo.spec.metrics import METRICS
 from hpo.spec.networks import MlpTable
+from hpo.spec.own_code import OwnModel
 from hpo.spec.parts import Data, FinalMetric, Objective, Text
 from hpo.spec.vocabulary import ModelChoice, Vocabulary, vocabulary_beside, vocabulary_of
 from hpo.tasks import TASKS, Task
@@ -203,6 +204,15 @@ class StudySpec(Model):
         """The hyperparameters that it may name."""
         return vocabulary_of(self.model)
 
+    def check_given(self, names: Collection[str], *, remedy: str) -> None:
+        """Raises RuleError unless these names are all that the model needs to be told."""
+        if not isinstance(self.model, OwnModel):
+            return
+        try:
+            self.model.check_given(names)
+        except RuleError as broken:
+            raise RuleError(broken.rule, *broken.path, remedy=remedy) from None
+
     def sets(self, name: str) -> bool:
         """Whether a hyperparameter is given, in any place where it can be."""
         return name in self.params
@@ -223,4 +233,5 @@ class StudySpec(Model):
 
     def content(self) -> dict[str, Any]:
         """The study as JSON values, defaults filled in: equal for files that ask for the same."""
-        return self.model_dump(mode="json")
+        content = self.model_dump(mode="json")
+        return content if isinstance(self.model, str) else content | {"model": self.model.identity}

@@ -19,6 +19,7 @@ from hpo.spec.kinds import WRITTEN
 from hpo.storage import Storage, artifact_path, data_path
 from hpo.studies.given import PLACE, Kept, keep
 from hpo.studies.lists import StudyList
+from hpo.studies.own_models import tried
 from hpo.studies.study import Study
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ def _created(
     if dataset.said and spec.task is None:
         logger.warning("%s: %s", place, dataset.said)
     spec = settled(spec, dataset)
+    spec = tried(spec, dataset, storage=storage)
     opened = (
         storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir, create=True)
     )
