@@ -160,7 +160,8 @@ def _build(body: keras.Model, shape: tuple[int, ...], *, place: str) -> None:
     try:
         if body.built and body.inputs:
             taken = tuple(body.inputs[0].shape[1:])
-            if any(size not in (None, given) for size, given in zip(taken, shape, strict=True)):
+            fits = len(taken) == len(shape)
+            if not fits or any(size not in (None, given) for size, given in zip(taken, shape, strict=True)):
                 raise ValueError(f"it takes {taken}")
         else:
             body(np.zeros((1, *shape), np.float32))
@@ -174,4 +175,5 @@ def _check_outputs(body: keras.Model, units: int, *, place: str) -> None:
     shape = tuple(getattr(body, "output_shape", None) or (None, units)) if body.outputs else (None, units)
     if shape != (None, units):
         rule = f"must return a model whose outputs have shape {(None, units)}"
-        raise ModelError(place, rule, got=shape, remedy="Build it for outputs.")
+        remedy = "Build it for outputs." if len(shape) == 2 else "Flatten, or pool, before its last layer."
+        raise ModelError(place, rule, got=shape, remedy=remedy)

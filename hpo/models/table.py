@@ -42,7 +42,7 @@ def own_family(model: OwnModel, signature: Signature) -> BuiltFamily:
             return function(**arguments)
         except HpoError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelError(place, "must build a model", got=told(error, path)) from error
 
     return BuiltFamily(signature, built, (*model.takes, *given), place=place)

@@ -1,4 +1,4 @@
-"""Functions that only this process has: of a notebook's cell, closures, lambdas. What their text says of them.
+"""Functions that only this process has, of a notebook's cell, closures, lambdas: what their text says.
 
 They are known by the digest of their source. So a study is found again by a later session whose function has
 the same text; what a closure holds is told apart as far as it is plain values.
@@ -18,28 +18,30 @@ from pathlib import Path
 from typing import Any
 
 from hpo.errors import SpecError
-from hpo.spec.base import RuleError
+from hpo.spec.base import ABSENT, RuleError
 from hpo.spec.own_code import SESSION, SUFFIX, Function, OwnModel, is_plain, read_function, taken
 
 PLACE = "create_study: model"
+FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 _FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 
-def model_of(function: object) -> OwnModel:
+def model_of(function: Any) -> OwnModel:
     """The model that a function builds: of its file, if it can be imported from there, else of this session.
 
     Raises:
         SpecError: it is no function, or takes what none may take.
     """
-    if isinstance(function, type) or not callable(function):
+    if not isinstance(function, FUNCTIONS):
         remedy = "Give the function itself, and not what it returns."
         raise SpecError(PLACE, "must be a function that builds a Keras model", got=function, remedy=remedy)
     try:
         if (path := _file_of(function)) is not None:
-            return OwnModel.model_validate({"file": str(path), "function": function.__name__})
+            return OwnModel.model_validate({"file": str(path), "function": str(function.__name__)})
         return _of_session(function)
     except RuleError as broken:
-        raise SpecError(PLACE, broken.rule, got=broken.got, remedy=broken.remedy) from None
+        got = {} if broken.got is ABSENT else {"got": broken.got}
+        raise SpecError(PLACE, broken.rule, remedy=broken.remedy, **got) from None
 
 
 def is_here(model: OwnModel) -> bool:
@@ -58,22 +60,24 @@ def given_names(model: OwnModel, names: tuple[str, ...]) -> list[str]:
         read = read_function(Path(model.file), model.function)
         return [name for name in names if name in (*read.required, *read.defaults)]
     function = function_of_session(model)
-    return [] if function is None else [name for name in names if name in inspect.signature(function).parameters]
+    return (
+        [] if function is None else [name for name in names if name in inspect.signature(function).parameters]
+    )
 
 
 def _file_of(function: Any) -> Path | None:
     """The Python file that has the function by its name, and would have it again in another process."""
     if not isinstance(function, types.FunctionType) or function.__qualname__ != function.__name__:
         return None
-    module = sys.modules.get(function.__module__)
-    if module is None or getattr(module, function.__name__, None) is not function:
+    name, module = function.__name__, sys.modules.get(function.__module__)
+    if module is None or getattr(module, name, None) is not function:
         return None
     # Not the file of the code, which is another one's if the function is decorated.
     path = Path(getattr(module, "__file__", None) or "")
     if path.suffix != SUFFIX or not path.is_file():
         return None
     try:
-        read_function(path, function.__name__)
+        read_function(path, name)
     except RuleError as broken:
         # Made there, and not written there by this name.
         if broken.path == ("function",) and "must be a function of" in broken.rule:
@@ -84,8 +88,7 @@ def _file_of(function: Any) -> Path | None:
 
 def _of_session(function: Callable[..., Any]) -> OwnModel:
     text = _source(function)
-    name = getattr(function, "__name__", "function")
-    name = name if name.isidentifier() else "function"
+    name = str(getattr(_written(function), "__name__", "function")).strip("<>")
     read = _read(function, name, _digest(function, text))
     _FUNCTIONS[read.digest] = function
     table = {"file": SESSION, "function": name, "digest": read.digest, **taken(read, name)}
@@ -119,8 +122,8 @@ def code_file(function: Callable[..., Any]) -> str:
 
 def _written(function: Any) -> Any:
     """What somebody wrote, of which a function was made."""
-    while (inner := getattr(function, "func", None) or getattr(function, "__func__", None)) is not None:
-        function = inner
+    while isinstance(function, functools.partial | types.MethodType):
+        function = function.func if isinstance(function, functools.partial) else function.__func__
     return inspect.unwrap(function)
 
 

@@ -4,7 +4,17 @@ from hpo.spec.changes import Change, changes
 from hpo.spec.comparison import Arm, ComparisonSpec
 from hpo.spec.example import example, example_comparison
 from hpo.spec.final import FinalSpec
-from hpo.spec.formats import from_json, json_schema, load, loads, to_json, to_table, to_toml, with_data
+from hpo.spec.formats import (
+    from_json,
+    json_schema,
+    load,
+    loads,
+    to_json,
+    to_table,
+    to_toml,
+    with_data,
+    with_model,
+)
 from hpo.spec.hyperparameters import Hyperparameters, without_idle
 from hpo.spec.kinds import parse
 from hpo.spec.metrics import METRICS, Metric
@@ -48,5 +58,6 @@ __all__ = [
     "to_toml",
     "vocabulary_of",
     "with_data",
+    "with_model",
     "without_idle",
 ]

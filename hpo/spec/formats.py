@@ -15,7 +15,7 @@ import tomli_w
 from hpo.errors import SpecError
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN, parse
-from hpo.spec.own_code import OwnModel
+from hpo.spec.own_code import SESSION, OwnModel
 from hpo.spec.parts import Data
 from hpo.spec.study import StudySpec
 
@@ -30,14 +30,19 @@ FORMAT_KEY = "format"
 OWN_CODE = ("model",)
 
 
-def load(path: str | Path, *, data: Mapping[str, Any] | None = None) -> StudySpec:
+def load(
+    path: str | Path, *, data: Mapping[str, Any] | None = None, model: Mapping[str, OwnModel] | None = None
+) -> StudySpec:
     """The spec in a TOML file, of which `data` are keys of the data table that are set. Raises SpecError.
+
+    `model` is as in `with_model`.
 
     In the data's `name` and `test`, and in the file of own code, `~` and `$VARIABLE` are what a shell makes
     of them, `$$` is a dollar sign; a relative path is taken from the file's folder.
     """
     path = Path(path)
     table = _with_located_code(_table(_read(path), source=str(path)), path)
+    table = with_model(table, model or {}, source=str(path))
     spec = parse(with_data(table, data, source=str(path)), source=str(path), kinds=WRITTEN)
     written = [key for key in ("name", "test") if key not in (data or {})]
     said = {key: value for key in written if isinstance(value := getattr(spec.data, key), str)}
@@ -58,7 +63,11 @@ def _with_located_code(table: dict[str, Any], path: Path) -> dict[str, Any]:
     """A study's table with the absolute paths of the Python files that it names, which to parse it reads."""
     for key in OWN_CODE:
         code = table.get(key)
-        if isinstance(code, Mapping) and isinstance(file := code.get("file"), str) and file:
+        if (
+            isinstance(code, Mapping)
+            and isinstance(file := code.get("file"), str)
+            and file not in ("", SESSION)
+        ):
             expanded = _expanded(file, source=f"{path}: {key}.file")
             table = {**table, key: {**code, "file": str((path.parent / expanded).resolve())}}
     return table
@@ -95,6 +104,17 @@ def with_data(
             rule = f"must be left out or {value!r}, as the data are given"
             raise SpecError(f"{source}: data.{key}", rule, got=Shown(held[key]))
     return {**table, "data": {**held, **data}}
+
+
+def with_model(
+    table: Mapping[str, Any], model: Mapping[str, OwnModel], *, source: str = "study"
+) -> dict[str, Any]:
+    """A study's table with the `model` that is given, if one is. Raises SpecError if it has another one."""
+    held = table.get("model")
+    if model and held is not None and not (isinstance(held, Mapping) and held.get("file") == SESSION):
+        rule = "must be left out, as the model is given"
+        raise SpecError(f"{source}: model", rule, got=Shown(held))
+    return {**table, **model}
 
 
 def to_toml(spec: StudySpec) -> str:

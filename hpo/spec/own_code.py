@@ -81,6 +81,9 @@ class OwnModel(OwnCode):
         function = table.get("function", "build")
         if not isinstance(function, str):
             return table
+        if table["file"] == SESSION:
+            remedy = "Give it by hpo.create_study(spec, model=function), or put it into a file."
+            raise RuleError("is a function of a Python session, which no file has", remedy=remedy)
         path = Path(table["file"]).absolute()
         read = read_function(path, function)
         if table.get("digest", read.digest) != read.digest:
@@ -118,7 +121,7 @@ class OwnModel(OwnCode):
         return hash((self.function, self.digest))
 
     def __str__(self) -> str:
-        return f"{Path(self.file).name}: {self.function}"
+        return f"{'a Python session' if self.is_of_session else Path(self.file).name}: {self.function}"
 
 
 def taken(read: Function, function: str) -> dict[str, Any]:

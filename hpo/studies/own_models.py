@@ -1,4 +1,4 @@
-"""Own models of studies that are being created: tried once, in a process of its own, before anything is stored."""
+"""Own models of studies that are created: tried once, in another process, before anything is stored."""
 
 from __future__ import annotations
 

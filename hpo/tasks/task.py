@@ -18,8 +18,8 @@ class Task(ABC):
     `objective`: the metric that trials are judged by, unless a study says otherwise; `shown`: the final
     metrics that tables show then. `epoch`: what each epoch reports besides the loss, by names of Keras's
     metrics. `final`: what is measured of a trained model. `figures`: what is drawn of targets and outputs, by
-    the names of `hpo.plots.FIGURES`. `targets`: what they are, in words. `activation` and `loss` are Keras's names; `scales_targets` says
-    whether the loss is taken of targets with mean 0 and standard deviation 1.
+    the names of `hpo.plots.FIGURES`. `targets`: what they are, in words. `activation` and `loss` are Keras's
+    names; `scales_targets` says whether the loss is taken of targets with mean 0 and standard deviation 1.
     """
 
     name: ClassVar[str]

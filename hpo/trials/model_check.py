@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.errors import HpoError, ModelError, SpecError
-from hpo.spec import ComparisonSpec, Hyperparameters, OwnModel, Range, SearchSpec, StudySpec, from_json
+from hpo.spec import ComparisonSpec, Hyperparameters, OwnModel, SearchSpec, StudySpec, from_json
 from hpo.spec import space as dimensions
 from hpo.spec.hyperparameters import OF_OPTIMIZER
 from hpo.training.device import prepare_tensorflow
@@ -31,7 +31,7 @@ MANY_STEPS = 2**62
 
 @dataclass(frozen=True)
 class Found:
-    """What building a model has told: the arguments that make another program, and what it loses, in words."""
+    """What building a model has told: the arguments that make another program; what it loses, in words."""
 
     structure: tuple[str, ...]
     losses: tuple[str, ...]
@@ -50,7 +50,7 @@ def check_model(spec: StudySpec, shapes: Shapes) -> Found:
 
     Raises:
         ModelError: its function cannot be had, fails, or returns what cannot be trained on them.
-        SpecError: the study asks for what has no effect on its model, or for a metric that it does not report.
+        SpecError: the study asks for what has no effect on its model, or for a metric that it lacks.
     """
     check = _Check(spec, shapes)
     first, *others = _configurations(spec)
@@ -102,9 +102,10 @@ class _Check:
         from hpo.models.assembly import own_steps
         from hpo.training.choice import by_work, layers_without_xla
 
-        if steps := own_steps(self._first.body):
-            lost = "raw values, which nothing of hpo's scales"
-            yield f"{self._place}: its own {steps[0]} is trained with, and gets {lost}; no table can be its data"
+        raw = ["pixels from 0 to 255"] if self._shapes.scale != 1 else []
+        raw += ["targets in their own units"] if self._task.scales_targets else []
+        if raw and (steps := own_steps(self._first.body)):
+            yield f"{self._place}: its own {steps[0]} gets the data as they are: {', '.join(raw)}"
         layers = self._first.whole._flatten_layers()
         if self._spec.loop == "auto" and by_work(MANY_STEPS, layers) != "xla":
             kinds = ", ".join(layers_without_xla(layers))
@@ -134,11 +135,16 @@ class _Check:
         except Exception as error:
             said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             rule = f"must compile its model for targets of shape {(None, *shapes.target_shape)}"
-            remedy = f"Its loss may be {self._task.loss!r}, or leave compiling to hpo."
+            remedy = f"Compile it with {self._task.loss!r} and metrics of such targets, or leave it to hpo."
             raise ModelError(self._place, rule, got=said, remedy=remedy) from None
 
     def _check_loss(self, built: Any) -> None:
-        loss = _keras_loss(built.body)
+        from hpo.models.assembly import own_steps
+
+        body, loss = built.body, _keras_loss(built.body)
+        if not (body._compile_config.config.get("loss") or body.losses or own_steps(body)):
+            remedy = f"Compile it with {self._task.loss!r}, or leave compiling to hpo."
+            raise ModelError(self._place, "must compile its model with a loss", got=None, remedy=remedy)
         if loss is not None and not self._task.takes_loss(loss):
             rule = f"must compile its model with a loss of {self._task.targets}, which the targets are"
             remedy = f"Compile it with {self._task.loss!r}, or leave compiling to hpo."
@@ -211,9 +217,7 @@ def _goes_together(spec: StudySpec, values: Mapping[str, Any]) -> bool:
     return True
 
 
-def _structure(
-    check: _Check, spec: StudySpec, first: Configuration, deadline: float
-) -> Iterator[str]:
+def _structure(check: _Check, spec: StudySpec, first: Configuration, deadline: float) -> Iterator[str]:
     """The arguments that make another program with one of their values, or have not been seen not to."""
     known: Hashable = None
     for name in check.model.takes:
@@ -231,7 +235,7 @@ def _structure(
 
 
 def _values(spec: StudySpec, name: str, first: Configuration) -> list[Any]:
-    """Values of an argument in a study that its programs may differ by, that of the first configuration first."""
+    """Values of an argument that its programs may differ by, that of the first configuration first."""
     if isinstance(spec, SearchSpec):
         return list(typical(spec.space[name])) if name in spec.space else []
     assert isinstance(spec, ComparisonSpec)
@@ -240,7 +244,7 @@ def _values(spec: StudySpec, name: str, first: Configuration) -> list[Any]:
 
 
 def main() -> None:
-    """Check the specification and the shapes on standard input; print what has been found, or what is wrong."""
+    """Check the specification and shapes on standard input; print what has been found, or is wrong."""
     # What a person's function prints is not ours to read.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
