@@ -70,11 +70,11 @@ def _module(path: Path, content: bytes) -> types.ModuleType:
         return sys.modules[name]
     module = types.ModuleType(name)
     module.__file__ = str(path)
+    folder, module.__package__ = _home(path)
     # Before it is run: Keras looks classes up by their module.
     sys.modules[name] = module
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
     _RUNNING.append(path)
     try:
         exec(compile(content, str(path), "exec"), module.__dict__)
@@ -86,6 +86,15 @@ def _module(path: Path, content: bytes) -> types.ModuleType:
     finally:
         _RUNNING.pop()
     return module
+
+
+def _home(path: Path) -> tuple[Path, str]:
+    """The folder that a file's imports begin with, and the package that it is in, empty without one."""
+    folder, names = path.parent, list[str]()
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return folder, ".".join(names)
 
 
 def told(error: BaseException, path: Path) -> str:

@@ -36,8 +36,9 @@ def model_of(function: Any) -> OwnModel:
         remedy = "Give the function itself, and not what it returns."
         raise SpecError(PLACE, "must be a function that builds a Keras model", got=function, remedy=remedy)
     try:
-        if (path := _file_of(function)) is not None:
-            return OwnModel.model_validate({"file": str(path), "function": str(function.__name__)})
+        if (written := _written_in(function)) is not None:
+            path, name = written
+            return OwnModel.model_validate({"file": str(path), "function": name})
         return _of_session(function)
     except RuleError as broken:
         got = {} if broken.got is ABSENT else {"got": broken.got}
@@ -65,8 +66,8 @@ def given_names(model: OwnModel, names: tuple[str, ...]) -> list[str]:
     )
 
 
-def _file_of(function: Any) -> Path | None:
-    """The Python file that has the function by its name, and would have it again in another process."""
+def _written_in(function: Any) -> tuple[Path, str] | None:
+    """The Python file that has the function, for other processes too, and its name there."""
     if not isinstance(function, types.FunctionType) or function.__qualname__ != function.__name__:
         return None
     name, module = function.__name__, sys.modules.get(function.__module__)
@@ -83,7 +84,7 @@ def _file_of(function: Any) -> Path | None:
         if broken.path == ("function",) and "must be a function of" in broken.rule:
             return None
         raise
-    return path.resolve()
+    return path.resolve(), name
 
 
 def _of_session(function: Callable[..., Any]) -> OwnModel:

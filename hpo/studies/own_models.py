@@ -46,7 +46,7 @@ def tried(spec: StudySpec, dataset: Dataset, *, storage: Storage | str | None) -
         return _with(spec, model, stored.model.structure)
     shapes = Shapes.of(dataset, spec)
     console = stderr()
-    shown = console.is_terminal or console.is_jupyter
+    shown = console.is_terminal and not console.is_jupyter
     with console.status(f"{spec.name}: checking the model") if shown else nullcontext():
         if model.is_of_session:
             prepare_tensorflow(cores())
@@ -90,8 +90,10 @@ def _in_child(spec: StudySpec, model: OwnModel, shapes: Shapes) -> Found:
     try:
         answer = json.loads(done.stdout)
     except ValueError:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ModelError(str(model), "must build a model", got=_Verbatim(last[:200])) from None
+        # A fault of hpo's own leaves a traceback.
+        last = done.stderr.strip().splitlines()[-1:] if done.returncode == 1 else []
+        said = ": ".join(["a process that ended with exit code " + str(done.returncode), *last])
+        raise ModelError(str(model), "must build a model", got=_Verbatim(said[:200])) from None
     if "error" in answer:
         raise _error(answer)
     return Found(tuple(answer["structure"]), tuple(answer["losses"]))
