@@ -25,6 +25,11 @@ class HpoError(Exception):
         value = "" if got is _ABSENT else f", but got {got!r}"
         super().__init__(f"{place}: {rule}{value}." + (f" {remedy}" if remedy else ""))
 
+    @property
+    def shown(self) -> str | None:
+        """The value as the line shows it; None of an error without one."""
+        return None if self.got is _ABSENT else repr(self.got)
+
     def inside(self, place: str) -> Self:
         """The same error, its place found inside another one: `file: place: rule ...`."""
         inner = type(self)(f"{place}: {self.place}", self.rule, got=self.got, remedy=self.remedy)

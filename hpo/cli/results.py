@@ -58,7 +58,8 @@ def trials(study: StudyName, storage: StorageUrl = None, output: Output = Format
     """Every trial of a study."""
     from hpo.studies.tables import trials_table
 
-    show(trials_table(open_study(study, storage).all_trials), output=output)
+    opened = open_study(study, storage)
+    show(trials_table(opened.all_trials, opened.spec), output=output)
 
 
 def best(

@@ -50,7 +50,7 @@ def assembled(body: object, signature: Signature, h: Hyperparameters, *, place: 
     """
     if not isinstance(body, keras.Model):
         raise ModelError(place, "must return a Keras model", got=type(body).__name__)
-    is_named, has_own_step = not body.compiled, _has_own_step(body)
+    is_named, has_own_step = not body.compiled, bool(own_steps(body))
     preparation = _preparation(signature, h, has_own_step=has_own_step, place=place)
     outputs_shape = _build(body, input_shape(signature, h), place=place)
     task = signature.task
@@ -153,8 +153,9 @@ def gives_logits(model: keras.Model) -> bool:
     return activation is None or activation is keras.activations.linear
 
 
-def _has_own_step(model: keras.Model) -> bool:
-    return any(not getattr(type(model), name).__module__.startswith("keras.") for name in STEPS)
+def own_steps(model: keras.Model) -> list[str]:
+    """The names of what of its training a model overrides."""
+    return [name for name in STEPS if not getattr(type(model), name).__module__.startswith("keras.")]
 
 
 def _has_logits(body: keras.Model) -> bool:
@@ -197,4 +198,5 @@ def _build(body: keras.Model, shape: tuple[int, ...], *, place: str) -> Any:
 def _check_outputs(shape: Any, units: int, *, place: str) -> None:
     if shape != (None, units):
         rule = f"must return a model whose outputs have shape {(None, units)}"
-        raise ModelError(place, rule, got=shape, remedy="Build it for outputs.")
+        remedy = "Build it for outputs." if len(shape) == 2 else "Flatten, or pool, before its last layer."
+        raise ModelError(place, rule, got=shape, remedy=remedy)

@@ -90,6 +90,8 @@ class BuiltFamily(Family):
         super().__init__(signature)
         self._function, self._takes, self._place = function, tuple(takes), place
         self._begun: OrderedDict[Hashable, _Beginning] = OrderedDict()
+        # The loops that cannot train its models, which is said once.
+        self._told = set[str]()
 
     def key(self, hyperparameters: Hyperparameters) -> Hashable:
         """See `Family`: that of the program of the model that is built."""
@@ -104,7 +106,7 @@ class BuiltFamily(Family):
         model = self._assembled(hyperparameters, 0)
         size = sum(np.asarray(variable).nbytes for variable in variables_of(model.whole))
         strengths = lifted(model.whole)
-        return BuiltNetwork(self, model, Trainer(model.whole, loop), strengths, size)
+        return BuiltNetwork(self, model, Trainer(model.whole, loop, told=self._told), strengths, size)
 
     def beginning(
         self, hyperparameters: Hyperparameters, *, seed: int, steps: int
@@ -126,6 +128,11 @@ class BuiltFamily(Family):
         if trained.is_named and (steps := planned_steps(trained.whole)) is not None:
             fresh.whole.optimizer._learning_rate.decay_steps = steps
         return stock_of(fresh, trained, self.signature, by_column=by_column)
+
+    def tried(self, hyperparameters: Hyperparameters) -> tuple[Assembled, Hashable]:
+        """A model that is built and not trained, and the key of its program."""
+        model = self._assembled(hyperparameters, 0)
+        return model, program_key(model.whole)
 
     def _assembled(self, hyperparameters: Hyperparameters, seed: int) -> Assembled:
         signature = self.signature

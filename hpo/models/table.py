@@ -11,9 +11,9 @@ from hpo.models.built import BuiltFamily
 from hpo.models.cnn import Cnn
 from hpo.models.families import Family, Signature
 from hpo.models.mlp import Mlp
-from hpo.own import own_function, told
+from hpo.own import code_file, given_names, own_function, told
 from hpo.spec import OwnModel
-from hpo.spec.own_code import GIVEN, read_function
+from hpo.spec.own_code import GIVEN
 
 # The networks that hpo builds.
 FAMILIES: dict[str, Callable[[Signature], Family]] = {"mlp": Mlp, "cnn": Cnn}
@@ -25,21 +25,25 @@ def family_of(model: str | OwnModel, signature: Signature) -> Family:
     Raises:
         ModelError: a person's own cannot be had.
     """
-    return _own(model, signature) if isinstance(model, OwnModel) else FAMILIES[model](signature)
+    return own_family(model, signature) if isinstance(model, OwnModel) else FAMILIES[model](signature)
 
 
-def _own(model: OwnModel, signature: Signature) -> Family:
-    function, path = own_function(model), Path(model.file)
-    read = read_function(path, model.function)
-    given = [name for name in GIVEN if name in (*read.required, *read.defaults)]
-    place = f"{path.name}: {model.function}"
+def own_family(model: OwnModel, signature: Signature) -> BuiltFamily:
+    """The family of a person's own model.
+
+    Raises:
+        ModelError: its function cannot be had.
+    """
+    function, place = own_function(model), str(model)
+    path = Path(code_file(function) if model.is_of_session else model.file)
+    given = given_names(model, GIVEN)
 
     def built(**arguments: Any) -> Any:
         try:
             return function(**arguments)
         except HpoError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelError(place, "must build a model", got=told(error, path)) from error
 
     return BuiltFamily(signature, built, (*model.takes, *given), place=place)

@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hpo.errors import ModelError
+from hpo.own.session import function_of_session
 from hpo.spec.base import RuleError
-from hpo.spec.own_code import OwnCode, read_code
+from hpo.spec.own_code import OwnCode, OwnModel, read_code
+
+# The files that are being run.
+_RUNNING: list[Path] = []
 
 
 def own_function(code: OwnCode) -> Callable[..., Any]:
@@ -21,6 +25,8 @@ def own_function(code: OwnCode) -> Callable[..., Any]:
     Raises:
         ModelError: the file is not there, is another one by now, or does not run.
     """
+    if isinstance(code, OwnModel) and code.is_of_session:
+        return _of_session(code)
     path = Path(code.file)
     try:
         content = read_code(path)
@@ -38,6 +44,25 @@ def own_function(code: OwnCode) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
+def _of_session(model: OwnModel) -> Callable[..., Any]:
+    if (function := function_of_session(model)) is not None:
+        return function
+    rule = "is a function of a Python session, and is trained by that session alone"
+    remedy = "Create the study there again, or put the function into a file: model = { file, function }."
+    raise ModelError(str(model), rule, remedy=remedy)
+
+
+def refuse_inside(what: str) -> None:
+    """Raises ModelError if a person's file that is being run would, by itself, do this.
+
+    A script that creates a study of its own function is run again by each worker.
+    """
+    if _RUNNING:
+        remedy = 'Put what the script does below: if __name__ == "__main__":'
+        rule = f"must not {what} when its functions are imported, as workers do"
+        raise ModelError(str(_RUNNING[-1]), rule, remedy=remedy)
+
+
 def _module(path: Path, content: bytes) -> types.ModuleType:
     """The file run as a module, once for each content; what it imports beside it is found."""
     name = f"hpo_own_{hashlib.sha256(str(path).encode() + content).hexdigest()[:16]}"
@@ -45,17 +70,31 @@ def _module(path: Path, content: bytes) -> types.ModuleType:
         return sys.modules[name]
     module = types.ModuleType(name)
     module.__file__ = str(path)
+    folder, module.__package__ = _home(path)
     # Before it is run: Keras looks classes up by their module.
     sys.modules[name] = module
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    _RUNNING.append(path)
     try:
         exec(compile(content, str(path), "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
+        if isinstance(error, ModelError):
+            raise
         raise ModelError(str(path), "must run without an error", got=told(error, path)) from error
+    finally:
+        _RUNNING.pop()
     return module
+
+
+def _home(path: Path) -> tuple[Path, str]:
+    """The folder that a file's imports begin with, and the package that it is in, empty without one."""
+    folder, names = path.parent, list[str]()
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return folder, ".".join(names)
 
 
 def told(error: BaseException, path: Path) -> str:
@@ -65,4 +104,4 @@ def told(error: BaseException, path: Path) -> str:
     ]
     where = f"line {lines[-1]}: " if lines else ""
     said = " ".join(str(error).split())[:160]
-    return f"{where}{type(error).__name__}: {said}"
+    return f"{where}{type(error).__name__}{f': {said}' if said else ''}"

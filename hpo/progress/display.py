@@ -14,12 +14,15 @@ from rich.text import Text
 
 from hpo.progress.estimate import Estimate, epochs_of
 from hpo.progress.lines import ended, running
+from hpo.progress.notebook import NotebookBar
 from hpo.spec import StudySpec
 from hpo.tables.console import stderr
 from hpo.tables.numbers import duration, number
 
 LEAST_BAR, MOST_BAR, LEAST_NAME, GAP = 8, 28, 8, 2
 REFRESH_PER_SECOND = 4
+# Characters of a line in a notebook.
+WIDE = 100
 
 
 class StudyProgress:
@@ -34,11 +37,12 @@ class StudyProgress:
         self._spec, self._seen = spec, set[int]()
         self._begun = False
         console = console or stderr()
-        shown = console.is_terminal or console.is_jupyter
         self._console = console
+        # Rich's own needs widgets in a notebook, and says so with every line.
+        self._notebook = NotebookBar() if console.is_jupyter else None
         self._live = (
             Live(self._state, console=console, transient=True, refresh_per_second=REFRESH_PER_SECOND)
-            if shown
+            if console.is_terminal and not console.is_jupyter
             else None
         )
 
@@ -65,6 +69,9 @@ class StudyProgress:
                     self.log(ended(self._spec, trial))
         self._begun = True
         self._state.look(trials)
+        if self._notebook is not None:
+            state = self._state
+            self._notebook.show(state.name, state.share, state.figures, state.running)
 
 
 class State:
@@ -96,6 +103,11 @@ class State:
         return [
             text for text in (f"{finished}/{len(self._trials)} trials", self._time(), self._best()) if text
         ]
+
+    @property
+    def running(self) -> str:
+        """The trials that are being trained."""
+        return fitting([running(self._spec, t) for t in self._trials if t.state.name == "RUNNING"], WIDE)
 
     @property
     def share(self) -> float:

@@ -158,6 +158,8 @@ def _extend(study: StoredStudy, spec: StudySpec, dataset: Dataset, test_digest: 
     found = changes(study.spec, spec)
     # The same data may come from another place.
     moved = {"data.name"} if dataset.digest == study.data_digest else set()
+    # And the same code, as often as its file is moved.
+    moved |= {"model.file"} if spec.model == study.spec.model else set()
     refused = [change for change in found if not change.extends and change.key not in moved]
     if refused:
         lines = "; ".join(f"{change.key} was {change.old!r} and is {change.new!r}" for change in refused)

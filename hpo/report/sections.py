@@ -60,6 +60,7 @@ def asked(spec: StudySpec) -> list[Block]:
     """Data, split, and what the study trains."""
     rows = [
         ("data", f"{data_name(spec)}; {_split(spec)}, split seed {spec.data.seed}"),
+        ("model", "" if isinstance(spec.model, str) else str(spec.model)),
         ("learned", f"{spec.learned.name}{_targets(spec)}"),
         ("ranked by", f"{spec.objective.metric}, {_extreme(spec)} first, {_moment(spec)}"),
         *_what(spec),

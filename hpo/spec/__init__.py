@@ -4,7 +4,7 @@ from hpo.spec.changes import Change, changes
 from hpo.spec.comparison import Arm, ComparisonSpec
 from hpo.spec.example import example, example_comparison
 from hpo.spec.final import FinalSpec
-from hpo.spec.formats import from_json, load, loads, to_json, to_table, to_toml, with_data
+from hpo.spec.formats import from_json, load, loads, to_json, to_table, to_toml, with_data, with_model
 from hpo.spec.hyperparameters import Hyperparameters, without_idle
 from hpo.spec.json_schema import json_schema
 from hpo.spec.kinds import parse
@@ -50,5 +50,6 @@ __all__ = [
     "to_toml",
     "vocabulary_of",
     "with_data",
+    "with_model",
     "without_idle",
 ]

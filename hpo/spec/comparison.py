@@ -159,6 +159,7 @@ class ComparisonSpec(StudySpec):
             with within("arms", index):
                 values = {**self.params, **arm.params}
                 self._check_declared(values)
+                self.check_given(values, remedy="Set it in [params] or in each arm.")
                 self.vocabulary.table.model_validate(values).check_together()
                 canonical = self.hyperparameters_for(arm.params).canonical
                 if canonical in seen:

@@ -15,6 +15,7 @@ import tomli_w
 from hpo.errors import SpecError
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN, parse
+from hpo.spec.own_code import SESSION, OwnModel
 from hpo.spec.parts import Data
 from hpo.spec.study import StudySpec
 
@@ -25,16 +26,24 @@ _LIST = re.compile(rf"\[\n((?: +{_ITEM},\n)+) *\]")
 # none are of format 0, and mean the same as 1.
 FORMAT = 1
 FORMAT_KEY = "format"
+# Tables that may name a Python file.
+OWN_CODE = ("model",)
 
 
-def load(path: str | Path, *, data: Mapping[str, Any] | None = None) -> StudySpec:
+def load(
+    path: str | Path, *, data: Mapping[str, Any] | None = None, model: Mapping[str, OwnModel] | None = None
+) -> StudySpec:
     """The spec in a TOML file, of which `data` are keys of the data table that are set. Raises SpecError.
 
-    In the data's `name` and `test` `~` and `$VARIABLE` are what a shell makes of them, `$$` is a dollar sign;
-    a relative path is taken from the file's folder.
+    `model` is as in `with_model`.
+
+    In the data's `name` and `test`, and in the file of own code, `~` and `$VARIABLE` are what a shell makes
+    of them, `$$` is a dollar sign; a relative path is taken from the file's folder.
     """
     path = Path(path)
-    spec = loads(_read(path), source=str(path), data=data)
+    table = _with_located_code(_table(_read(path), source=str(path)), path)
+    table = with_model(table, model or {}, source=str(path))
+    spec = parse(with_data(table, data, source=str(path)), source=str(path), kinds=WRITTEN)
     written = [key for key in ("name", "test") if key not in (data or {})]
     said = {key: value for key in written if isinstance(value := getattr(spec.data, key), str)}
     found = {key: _located(value, path, key=key) for key, value in said.items()}
@@ -50,16 +59,34 @@ def _located(name: str, file: Path, *, key: str) -> str:
     return str((file.parent / name).resolve()) if is_path and not Path(name).is_absolute() else name
 
 
+def _with_located_code(table: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A study's table with the absolute paths of the Python files that it names, which to parse it reads."""
+    for key in OWN_CODE:
+        code = table.get(key)
+        if (
+            isinstance(code, Mapping)
+            and isinstance(file := code.get("file"), str)
+            and file not in ("", SESSION)
+        ):
+            expanded = _expanded(file, source=f"{path}: {key}.file")
+            table = {**table, key: {**code, "file": str((path.parent / expanded).resolve())}}
+    return table
+
+
 def loads(text: str, *, source: str = "study", data: Mapping[str, Any] | None = None) -> StudySpec:
     """The spec in TOML text. `source` opens the line of a SpecError; `data` as in `load`."""
+    table = _table(text, source=source)
+    return parse(with_data(table, data, source=source), source=source, kinds=WRITTEN)
+
+
+def _table(text: str, *, source: str) -> dict[str, Any]:
     try:
-        table = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         reason, position = _split(str(error), text)
         raise SpecError(f"{source}: {position}", f"not valid TOML: {reason}") from None
     except (ValueError, RecursionError):  # a number of thousands of digits; lists thousands deep
         raise SpecError(source, "not valid TOML: a number is too long or a list too deep") from None
-    return parse(with_data(table, data, source=source), source=source, kinds=WRITTEN)
 
 
 def with_data(
@@ -79,9 +106,24 @@ def with_data(
     return {**table, "data": {**held, **data}}
 
 
+def with_model(
+    table: Mapping[str, Any], model: Mapping[str, OwnModel], *, source: str = "study"
+) -> dict[str, Any]:
+    """A study's table with the `model` that is given, if one is. Raises SpecError if it has another one."""
+    held = table.get("model")
+    if model and held is not None and not (isinstance(held, Mapping) and held.get("file") == SESSION):
+        rule = "must be left out, as the model is given"
+        raise SpecError(f"{source}: model", rule, got=Shown(held))
+    return {**table, **model}
+
+
 def to_toml(spec: StudySpec) -> str:
     """TOML text from which `loads` makes an equal spec; it holds what was set, not the defaults."""
-    text, short = "", tomli_w.dumps(to_table(spec))
+    table = to_table(spec)
+    if isinstance(spec.model, OwnModel):
+        # What its file says is read from the file.
+        table["model"] = {"file": spec.model.file, "function": spec.model.function}
+    text, short = "", tomli_w.dumps(table)
     while short != text:  # lists of lists take two rounds
         text, short = short, _LIST.sub(_on_one_line, short)
     return text

@@ -34,6 +34,8 @@ BatchSize = Annotated[Count | Literal["full"], Must(f'an integer from 1 to {MAX_
 FOLLOWS = {"learning_rate": "optimizer", "decay_rate": "schedule", "decay_steps": "schedule"}
 DECAY_RATES = {"inverse_time": 0.01, "exponential": 0.96}
 DECAY_STEPS = {"inverse_time": 1, "exponential": 1000}
+# What a model that comes compiled takes no notice of.
+OF_OPTIMIZER = ("optimizer", "learning_rate", "momentum", "nesterov", "schedule", "decay_rate", "decay_steps")
 # These have an effect only with one of a few values of another key.
 TAKES = {
     "momentum": ("optimizer", ("sgd", "rmsprop")),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,10 +16,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, model_validator
 
 from hpo.spec.base import ABSENT, Model, Must, RuleError, suggest
+from hpo.spec.hyperparameters import OF_OPTIMIZER, TrainingTable
 
 # What a study gives to a function that builds a model, and no hyperparameter.
 GIVEN = ("input_shape", "outputs")
 SUFFIX = ".py"
+# In the place of a file: of a function that only a Python session has, a notebook's or a lambda.
+SESSION = "<session>"
+# Of these every training run has a value, whichever model it trains.
+DEFAULTED = frozenset(TrainingTable.model_fields) - {*OF_OPTIMIZER}
 
 Identifier = Annotated[
     str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Must("the name of a function")
@@ -53,6 +58,8 @@ class OwnModel(OwnCode):
     """A function that builds a Keras model. `required` and `defaults`: the hyperparameters that it takes.
 
     `structure`: those of them that make another program, as far as it has been tried; None: any of them may.
+    `text`: the source of a function that no file has, to be read, if it could be had. Equal are two of the
+    same content, wherever their files are.
     """
 
     function: Identifier = Field(default="build", description="The function in it that builds a model.")
@@ -61,31 +68,73 @@ class OwnModel(OwnCode):
     structure: tuple[str, ...] | None = Field(
         default=None, description="Arguments that make another program. Filled in."
     )
+    text: Annotated[str, Field(strict=True)] | None = Field(
+        default=None, description="The source of a function of a Python session. Filled in."
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _read(cls, table: Any) -> Any:
         """Fill in what the file says, unless that is known."""
-        if not isinstance(table, Mapping) or "digest" in table or not isinstance(table.get("file"), str):
+        if not isinstance(table, Mapping) or "required" in table or not isinstance(table.get("file"), str):
             return table
         function = table.get("function", "build")
         if not isinstance(function, str):
             return table
-        read = read_function(Path(table["file"]), function)
-        takes = [name for name in (*read.required, *read.defaults) if name not in GIVEN]
-        for name in takes:
-            _check_name(name, function)
-        defaults = {name: value for name, value in read.defaults.items() if name in takes}
-        required = [name for name in read.required if name in takes]
-        return {**table, "digest": read.digest, "required": required, "defaults": defaults}
+        if table["file"] == SESSION:
+            remedy = "Give it by hpo.create_study(spec, model=function), or put it into a file."
+            raise RuleError("is a function of a Python session, which no file has", remedy=remedy)
+        path = Path(table["file"]).absolute()
+        read = read_function(path, function)
+        if table.get("digest", read.digest) != read.digest:
+            raise RuleError("must be that of the file", "digest", got=table["digest"], remedy="Remove it.")
+        return {**table, "file": str(path), "digest": read.digest, **taken(read, function)}
 
     @property
     def takes(self) -> tuple[str, ...]:
         """The hyperparameters that the function takes."""
         return (*self.required, *self.defaults)
 
+    @property
+    def is_of_session(self) -> bool:
+        """Whether a Python session has the function, and no file."""
+        return self.file == SESSION
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells it from others, as JSON values; the file's place alone makes no other."""
+        return {"file": self.file, "function": self.function, "digest": self.digest}
+
+    def check_given(self, names: Collection[str]) -> None:
+        """Raises RuleError for an argument without a default that is not among the names a study sets."""
+        missing = [name for name in self.required if name not in names and name not in DEFAULTED]
+        if missing:
+            rule = f"must give {', '.join(map(repr, missing))}, which {self} takes and has no default of"
+            raise RuleError(rule)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, OwnModel):
+            return NotImplemented
+        return (self.function, self.digest) == (other.function, other.digest)
+
+    def __hash__(self) -> int:
+        return hash((self.function, self.digest))
+
     def __str__(self) -> str:
-        return f"{Path(self.file).name}: {self.function}"
+        return f"{'a Python session' if self.is_of_session else Path(self.file).name}: {self.function}"
+
+
+def taken(read: Function, function: str) -> dict[str, Any]:
+    """The hyperparameters among a function's arguments: those that are required, and defaults of the others.
+
+    Raises:
+        RuleError: one has a name that it cannot have.
+    """
+    names = [name for name in (*read.required, *read.defaults) if name not in GIVEN]
+    for name in names:
+        _check_name(name, function)
+    defaults = {name: value for name, value in read.defaults.items() if name in names}
+    return {"required": [name for name in read.required if name in names], "defaults": defaults}
 
 
 def read_function(path: Path, function: str) -> Function:

@@ -75,6 +75,7 @@ class SearchSpec(StudySpec):
         for key in self.space:
             if key in self.params:
                 raise RuleError("is set in [params] too", "space", key, remedy="Remove it from one of them.")
+        self.check_given({*self.params, *self.space}, remedy="Set it in [params] or vary it in [space].")
 
     def _check_replicates(self) -> None:
         if self.seeds > 1 and self.data.folds is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, model_validator
@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, Val
 from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, plain, within
 from hpo.spec.hyperparameters import Count, Hyperparameters, Positive, TrainingTable
 from hpo.spec.metrics import METRICS
+from hpo.spec.own_code import OwnModel
 from hpo.spec.parts import Data, FinalMetric, Objective, Text
 from hpo.spec.vocabulary import VOCABULARIES, ModelChoice, Vocabulary, vocabulary_beside, vocabulary_of
 from hpo.tasks import TASKS, Task
@@ -209,6 +210,15 @@ class StudySpec(Model):
         reported = self.objective.reported
         return reported if reported in self.learned.epoch_metrics else "val_loss"
 
+    def check_given(self, names: Collection[str], *, remedy: str) -> None:
+        """Raises RuleError unless these names are all that the model needs to be told."""
+        if not isinstance(self.model, OwnModel):
+            return
+        try:
+            self.model.check_given(names)
+        except RuleError as broken:
+            raise RuleError(broken.rule, *broken.path, remedy=remedy) from None
+
     def sets(self, name: str) -> bool:
         """Whether a hyperparameter is given, in any place where it can be."""
         return name in self.params
@@ -233,4 +243,5 @@ class StudySpec(Model):
 
     def content(self) -> dict[str, Any]:
         """The study as JSON values, defaults filled in: equal for files that ask for the same."""
-        return self.model_dump(mode="json")
+        content = self.model_dump(mode="json")
+        return content if isinstance(self.model, str) else content | {"model": self.model.identity}

@@ -21,10 +21,10 @@ from pydantic import (
     create_model,
 )
 
-from hpo.spec.base import Model, OneOf, RuleError, plain
+from hpo.spec.base import Model, OneOf, RuleError, UnknownKeyError, nearest, plain
 from hpo.spec.hyperparameters import Hyperparameters, TrainingTable, given
 from hpo.spec.networks import CnnHyperparameters, CnnTable, MlpHyperparameters, MlpTable
-from hpo.spec.own_code import OwnModel, is_plain
+from hpo.spec.own_code import GIVEN, OwnModel, is_plain
 
 # The networks that hpo builds; a person's own is named by its file.
 Built = Literal["mlp", "cnn"]
@@ -77,6 +77,25 @@ def vocabulary_beside(info: ValidationInfo) -> Vocabulary | None:
     return None if model is None else vocabulary_of(model)
 
 
+class OwnTable(TrainingTable):
+    """The hyperparameters of a person's own model, each checked by itself. None: the function's own default.
+
+    `arguments`: those that are the function's alone.
+    """
+
+    arguments: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def unknown_key(cls, key: object) -> RuleError:
+        if key in GIVEN:
+            return RuleError("is what the data say, and not the study", str(key), remedy="Remove it.")
+        if match := nearest(key, cls.model_fields):
+            return UnknownKeyError(key, remedy=f"Did you mean {match}?")
+        takes = ", ".join(cls.arguments) or "nothing of its own"
+        trained = ", ".join(TrainingTable.model_fields)
+        return UnknownKeyError(key, remedy=f"The function takes {takes}; every study has {trained}.")
+
+
 class OwnHyperparameters(Hyperparameters):
     """The effective hyperparameters of a run of a person's own model. None: the function's own default."""
 
@@ -121,9 +140,8 @@ def _own(required: tuple[str, ...], defaults: str, structure: tuple[str, ...] | 
             annotation: Any = Annotated[(field.annotation, *field.metadata)]
             shared[name] = (annotation, Field(default=default, description=field.description))
     network = create_model("OwnNetwork", __base__=Model, **fields)
-    table: Any = create_model(
-        "OwnTable", __base__=(TrainingTable, network), __doc__=OwnHyperparameters.__doc__, **shared
-    )
+    table: Any = create_model("OwnTable", __base__=(OwnTable, network), __doc__=OwnTable.__doc__, **shared)
+    table.arguments = tuple(fields)
     table.ranged = {**dict.fromkeys(fields, OwnNumber), **TrainingTable.ranged}
     effective: Any = create_model(
         "OwnHyperparameters", __base__=(OwnHyperparameters, table), __doc__=OwnHyperparameters.__doc__

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hpo.data import digest_of_test, doubts_about, load_parts
-from hpo.errors import DataError, SpecError, StudyError
+from hpo.errors import DataError, ModelError, SpecError, StudyError
 from hpo.files import expanded
+from hpo.own import model_of, refuse_inside
 from hpo.registry import check_data, exists, find, register, scaling_of, settled, summaries
-from hpo.spec import StudySpec, load, parse, to_table, with_data
+from hpo.spec import OwnModel, StudySpec, load, parse, to_table, with_data, with_model
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN
 from hpo.storage import Storage, artifact_path, data_path
 from hpo.studies.given import PLACE, Kept, keep
 from hpo.studies.lists import StudyList
+from hpo.studies.own_models import tried
 from hpo.studies.study import Study
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ def create_study(
     storage: Storage | str | None = None,
     artifact_dir: str | Path | None = None,
     data: object = None,
+    model: Callable[..., Any] | None = None,
 ) -> Study:
     """Register a study and plan its trials, or open the one that is there.
 
@@ -43,19 +46,25 @@ def create_study(
         data: in place of the specification's `data.name`, (x, y) of numpy arrays or of pandas or polars
             frames, or one frame with `data.target` in the specification. It is kept in the artifact folder,
             in `data/`, by its digest. A file or a dict may leave `data.name` out.
+        model: in place of the specification's `model`, a function that builds a Keras model. If a Python file
+            has it, workers run it from there; of a notebook's cell, a closure or a lambda this process alone
+            trains the study.
 
     Raises:
+        ModelError: the function fails, or its model cannot be trained on the data.
         SpecError: the file or the dict breaks a rule.
         DataError: the data cannot be had, or cannot be split as declared.
         StorageError: the database cannot be opened.
         StudyError: the name is taken by a study with another specification.
     """
+    refuse_inside("create a study")
+    set_keys = {} if model is None else {"model": model_of(model)}
     if data is None:
-        spec = _spec_of(spec)
+        spec = _spec_of(spec, model=set_keys)
         return _created(spec, storage, artifact_dir, place=spec.data.name)
     folder = storage.artifacts.path if isinstance(storage, Storage) else artifact_path(artifact_dir)
     with _kept(data, data_path(folder)) as kept:
-        return _created(_spec_of(spec, kept.keys), storage, artifact_dir, place=PLACE)
+        return _created(_spec_of(spec, kept.keys, model=set_keys), storage, artifact_dir, place=PLACE)
 
 
 def _created(
@@ -69,6 +78,7 @@ def _created(
     if dataset.said and spec.task is None:
         logger.warning("%s: %s", place, dataset.said)
     spec = settled(spec, dataset)
+    spec = tried(spec, dataset, storage=storage)
     opened = (
         storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir, create=True)
     )
@@ -88,7 +98,7 @@ def _kept(data: object, folder: Path) -> Iterator[Kept]:
     kept = keep(data, folder)
     try:
         yield kept
-    except (DataError, SpecError, StudyError) as error:
+    except (DataError, ModelError, SpecError, StudyError) as error:
         # After any other error, of the database for one, a study may be there.
         if kept.is_new:
             kept.path.unlink(missing_ok=True)
@@ -98,18 +108,20 @@ def _kept(data: object, folder: Path) -> Iterator[Kept]:
         raise
 
 
-def _spec_of(given: object, data: Mapping[str, Any] | None = None) -> StudySpec:
-    """The specification, with keys of its data table set."""
+def _spec_of(
+    given: object, data: Mapping[str, Any] | None = None, *, model: Mapping[str, OwnModel]
+) -> StudySpec:
+    """The specification, with keys of its data table set, and the model if one is given."""
     if isinstance(given, StudySpec):
-        if data is None:
+        if data is None and not model:
             return given
-        # It had to name something.
-        named = given.model_copy(update={"data": given.data.model_copy(update={"name": data["name"]})})
-        return parse(with_data(to_table(named), data), kinds=WRITTEN)
+        if data is not None:  # it had to name something
+            given = given.model_copy(update={"data": given.data.model_copy(update={"name": data["name"]})})
+        return parse(with_data(with_model(to_table(given), model), data), kinds=WRITTEN)
     if isinstance(given, str | os.PathLike):
-        return load(expanded(os.fspath(given)), data=data)
+        return load(expanded(os.fspath(given)), data=data, model=model)
     if isinstance(given, Mapping):
-        return parse(with_data(given, data), kinds=WRITTEN)
+        return parse(with_data(with_model(given, model), data), kinds=WRITTEN)
     rule = "must be the path of a study file, a dict of what such a file says, or an hpo.StudySpec"
     raise SpecError("create_study: spec", rule, got=Shown(given))
 

@@ -16,6 +16,7 @@ from hpo.analysis import Comparison, compare, headline, rank
 from hpo.data.archive import DAMAGE
 from hpo.errors import StudyError
 from hpo.files import check_new_file, new_file
+from hpo.own import refuse_inside
 from hpo.registry import StoredStudy, StudySummary, place_of
 from hpo.studies.frame import trials_frame
 from hpo.studies.kept import kept_model
@@ -32,7 +33,7 @@ from hpo.trials import (
     Validated,
     read_validation,
 )
-from hpo.workers import run_workers
+from hpo.workers import check_workers, of_this_process, run_here, run_workers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,7 +179,8 @@ class Study(StoredStudy):
         """Train what is left in child processes and wait until they end.
 
         Args:
-            workers: how many; by default one for each core.
+            workers: how many; by default one for each core. A model whose function no file has is trained by
+                this process alone, one trial at a time.
             timeout: seconds, after which the workers stop and their trials go back into the queue.
             max_worker_memory: MiB, beyond which a worker is replaced; by default its share of four fifths of
                 the machine's memory.
@@ -189,12 +191,17 @@ class Study(StoredStudy):
 
         Raises:
             WorkerError: workers died again and again, or cannot train the study, and trials are left.
+            ModelError: its model's function is of another Python session, or of this one, and several workers
+                are asked for.
         """
 
         from hpo.progress import StudyProgress  # with rich, for who looks at it
 
-        self.go_on()
+        refuse_inside("train a study")
         left = self.plan()
+        if left:
+            check_workers(self.spec, workers)
+        self.go_on()
         is_shown = progress and watch is None and log is None and left > 0
         with StudyProgress(self.spec) if is_shown else nullcontext() as shown:
             if shown is not None:
@@ -204,6 +211,9 @@ class Study(StoredStudy):
                 if watch is not None:
                     watch(self.frozen_trials)
 
+            if of_this_process(self.spec) and left:
+                run_here(self, timeout=timeout, checkpoint_seconds=checkpoint_seconds, look=look, log=log)
+                return self.summary
             run_workers(
                 self,
                 workers=workers,

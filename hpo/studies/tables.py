@@ -73,8 +73,8 @@ def summary_row(summary: StudySummary) -> dict[str, Any]:
     return asdict(summary) | {"created": summary.created and summary.created.isoformat()}
 
 
-def trials_table(trials: Sequence[Trial]) -> Table:
-    """A row a trial: its state, value, and what it was trained with."""
+def trials_table(trials: Sequence[Trial], spec: StudySpec | None = None) -> Table:
+    """A row a trial: its state, value, and what it was trained with; an own model of `spec` is named."""
     params = dict.fromkeys(name for trial in trials for name in trial.params)
     columns = (
         Column("number", NUMBER),
@@ -88,7 +88,9 @@ def trials_table(trials: Sequence[Trial]) -> Table:
         Column("worker", drop=40),
         Column("reason", PROSE, drop=5),
     )
-    return Table("Trials", columns, [trial.to_json() for trial in trials], omitted=OMITTED)
+    rows = [trial.to_json() for trial in trials]
+    own = "" if spec is None or isinstance(spec.model, str) else f"trials of {spec.name}, model {spec.model}"
+    return Table("Trials", columns, rows, omitted=OMITTED, caption=own)
 
 
 def best_table(spec: StudySpec, trial: Trial) -> Table:

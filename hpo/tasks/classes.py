@@ -41,8 +41,13 @@ class MultiClass(Task):
         "brier",
     )
     figures = ("confusion", "roc", "precision_recall")
+    targets = "class indices"
     activation = "softmax"
     loss = "sparse_categorical_crossentropy"
+
+    def takes_loss(self, name: str) -> bool:
+        """The one of class indices: any other would take an index for a quantity."""
+        return name == self.loss
 
     def units(self, names: int) -> int:
         """One for each class."""
@@ -136,8 +141,13 @@ class Binary(MultiClass):
     name = "binary"
     shown = ("val_accuracy", "roc_auc", "val_loss", "train_seconds")
     epoch: ClassVar = {"accuracy": "BinaryAccuracy"}
+    targets = "0 and 1"
     activation = "sigmoid"
     loss = "binary_crossentropy"
+
+    def takes_loss(self, name: str) -> bool:
+        """Any but those of several classes."""
+        return "categorical" not in name
 
     def units(self, names: int) -> int:
         """One for both classes."""

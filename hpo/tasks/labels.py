@@ -27,6 +27,7 @@ class MultiLabel(Task):
     epoch: ClassVar = {"accuracy": "BinaryAccuracy"}
     final = ("precision", "recall", "f1", "roc_auc", "average_precision", "log_loss", "brier")
     figures = ("roc", "precision_recall")
+    targets = "0 or 1 for each label"
     activation = "sigmoid"
     loss = "binary_crossentropy"
 

@@ -25,6 +25,7 @@ class Regression(Task):
     epoch: ClassVar = {"rmse": "RootMeanSquaredError", "mae": "MeanAbsoluteError"}
     final = ("r2",)
     figures = ("predicted", "residuals")
+    targets = "quantities"
     activation = "linear"
     loss = "mean_squared_error"
     scales_targets = True

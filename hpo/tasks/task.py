@@ -18,8 +18,8 @@ class Task(ABC):
     `objective`: the metric that trials are judged by, unless a study says otherwise; `shown`: the final
     metrics that tables show then. `epoch`: what each epoch reports besides the loss, by names of Keras's
     metrics. `final`: what is measured of a trained model. `figures`: what is drawn of targets and outputs, by
-    the names of `hpo.plots.FIGURES`. `activation` and `loss` are Keras's names; `scales_targets` says
-    whether the loss is taken of targets with mean 0 and standard deviation 1.
+    the names of `hpo.plots.FIGURES`. `targets`: what they are, in words. `activation` and `loss` are Keras's
+    names; `scales_targets` says whether the loss is taken of targets with mean 0 and standard deviation 1.
     """
 
     name: ClassVar[str]
@@ -28,6 +28,7 @@ class Task(ABC):
     epoch: ClassVar[Mapping[str, str]]
     final: ClassVar[tuple[str, ...]]
     figures: ClassVar[tuple[str, ...]]
+    targets: ClassVar[str]
     activation: ClassVar[str]
     loss: ClassVar[str]
     scales_targets: ClassVar[bool] = False
@@ -52,6 +53,10 @@ class Task(ABC):
             f"{part}_{name}" for part in ("val", "train", "best_val") for name in ("loss", *self.epoch)
         ]
         return (*measured, *self.final)
+
+    def takes_loss(self, name: str) -> bool:
+        """Whether a loss of Keras's own, by its function's name, is one of such targets and outputs."""
+        return "categorical" not in name
 
     @abstractmethod
     def units(self, names: int) -> int:

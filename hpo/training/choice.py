@@ -58,6 +58,12 @@ def by_work(steps: int, parts: Sequence[keras.Layer] = ()) -> str:
     return "xla" if pays is not None and steps >= pays else "graph"
 
 
+def layers_without_xla(parts: Sequence[keras.Layer]) -> list[str]:
+    """The kinds of layers, of these, by whose rule XLA never trains a model."""
+    kinds = tuple(kind for of_rule, pays in RULES if pays is None for kind in of_rule)
+    return list(dict.fromkeys(type(part).__name__ for part in parts if isinstance(part, kinds)))
+
+
 def check_loop(name: str) -> None:
     """Raises ValueError unless there is a loop of this name, or it is "auto"."""
     if name not in (AUTO, *LOOPS):

@@ -35,15 +35,18 @@ class Trainer:
 
     Everything that training changes is in `state`, so several runs can take turns on one trainer. A model
     that the loop cannot train is trained by the next one that can, and a warning says so; not if the loop is
-    `fixed`: then LoopError says why.
+    `fixed`: then LoopError says why. Trainers that share what is `told` say it once.
     """
 
-    def __init__(self, model: keras.Model, loop: str = "xla", *, fixed: bool = False) -> None:
+    def __init__(
+        self, model: keras.Model, loop: str = "xla", *, fixed: bool = False, told: set[str] | None = None
+    ) -> None:
         check_compiled(model)
         self.model, self._fixed = model, fixed
         self.loop: Loop = LOOPS[loop](model)
         self._compile_seconds_before = 0.0
         self._occupant: Run | None = None
+        self._told = set[str]() if told is None else told
 
     @property
     def loop_name(self) -> str:
@@ -141,7 +144,9 @@ class Trainer:
                     rule = "must be one that can train this model"
                     raise LoopError(f"loop: {rule}, but got {name!r}: {error}. Use 'auto'.") from error
                 after = names[names.index(name) + 1]
-                logger.warning("loop %r cannot train this model, so %r does: %s", name, after, error)
+                if name not in self._told:
+                    self._told.add(name)
+                    logger.warning("loop %r cannot train this model, so %r does: %s", name, after, error)
                 self._compile_seconds_before = self.compile_seconds
                 self.loop = LOOPS[after](self.model)
 

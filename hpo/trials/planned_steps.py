@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from hpo.errors import SpecError
 from hpo.spec import ComparisonSpec, Dimension, Hyperparameters, Range, SearchSpec, StudySpec
@@ -39,7 +40,7 @@ def _programs(spec: SearchSpec, hyperparameters: Hyperparameters, name: str) -> 
     """How many programs a dimension of the space makes, the other hyperparameters as they are."""
     dimension = spec.space[name]
     keys = set()
-    for value in _sample(dimension):
+    for value in typical(dimension):
         try:
             values = {**hyperparameters.model_dump(), name: value}
             keys.add(spec.hyperparameters_for(values).compile_key)
@@ -51,7 +52,7 @@ def _programs(spec: SearchSpec, hyperparameters: Hyperparameters, name: str) -> 
     return len(keys)
 
 
-def _sample(dimension: Dimension) -> tuple[float, ...]:
+def typical(dimension: Dimension) -> tuple[Any, ...]:
     """The choices; of a range not its low end, which has a probability of 0 (no dropout at all)."""
     if not isinstance(dimension, Range):
         return dimension

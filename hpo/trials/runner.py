@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from hpo.data import Column, Dataset, Statistics, fitted, splits_of
+from hpo.data import Dataset, Statistics, fitted, splits_of
 from hpo.models.families import Fit, Network, Signature
 from hpo.models.file import model_bytes
 from hpo.models.table import family_of
@@ -32,6 +32,7 @@ from hpo.trials.outcome import Outcome, StoppedError
 from hpo.trials.planned_steps import planned_steps
 from hpo.trials.progress import EarlyStopping, PruningCallback, TrialProgress
 from hpo.trials.record import COMPILED_ATTRIBUTE
+from hpo.trials.shapes import prepared_columns
 
 # XLA keeps what it has compiled (about 20 MiB a program) for the life of the process, and finds it again. So
 # forgetting a network frees its state and graphs, and costs their tracing, 0.3 s, if its key comes back.
@@ -49,7 +50,7 @@ class TrialRunner:
         self.spec, self.dataset = spec, dataset
         self._test_set, self._test = test, None if test is None else Samples.of(test.x, test.y, test.weight)
         self.splits = splits_of(dataset, spec.data)
-        self._columns = columns_of(dataset, spec)
+        self._columns = prepared_columns(dataset, spec)
         self._family = family_of(spec.model, self._signature())
         self._statistics: dict[Hashable, Statistics] = {}
         self._device = Samples.of(dataset.x, dataset.y, dataset.weight)
@@ -343,14 +344,6 @@ class TrialRunner:
                 if not math.isfinite(value):
                     return f"{name} is {value} after epoch {replicate.run.epoch}"
         return None
-
-
-def columns_of(dataset: Dataset, spec: StudySpec) -> tuple[Column, ...]:
-    """The columns that are prepared: a table's or, of rows of numbers, those to be scaled."""
-    if dataset.columns or not spec.sets("scaling"):
-        return dataset.columns
-    (count,) = dataset.sample_shape
-    return tuple(Column(str(index), "number") for index in range(count))
 
 
 def _check_time(training: Lockstep, limit: float | None) -> None:

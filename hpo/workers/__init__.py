@@ -10,14 +10,19 @@ over for a while what it cannot read or train: no study costs the others anythin
 compile keys other workers have begun: what waits with them is claimed last, so that one key is compiled by
 one worker as long as there is other work. A worker that finds nothing to claim plans. `run_workers` is the
 crew of `hpo run`: child processes of `hpo worker`, replaced when they die or grow, unless they end with the
-exit code that says that the study cannot be trained. Imports registry, trials, training and storage.
+exit code that says that the study cannot be trained. `in_process` is for a model whose function only this
+process has. Imports registry, trials, training and storage.
 """
 
 from hpo.workers.crew import cores, run_workers
+from hpo.workers.in_process import check_workers, of_this_process, run_here
 from hpo.workers.worker import Worker
 
 __all__ = [
     "Worker",
+    "check_workers",
     "cores",
+    "of_this_process",
+    "run_here",
     "run_workers",
 ]

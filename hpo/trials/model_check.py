@@ -1,0 +1,264 @@
+"""A study's own model, built for what the study asks before anything is trained.
+
+Built are the first configuration and the ends of each dimension, or each arm, for the data's shapes. Run as a
+module it does so in a process of its own: the specification and the shapes come on standard input as JSON,
+what has been found goes to standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.errors import HpoError, ModelError, SpecError
+from hpo.spec import ComparisonSpec, Hyperparameters, OwnModel, SearchSpec, StudySpec, from_json
+from hpo.spec import space as dimensions
+from hpo.spec.hyperparameters import OF_OPTIMIZER
+from hpo.training.device import prepare_tensorflow
+from hpo.trials.planned_steps import typical
+from hpo.trials.shapes import Shapes
+
+# What has not been built by then is not: it may be another program, and fails when it is trained.
+SECONDS = 30.0
+# The steps of any study, to ask whether XLA would ever train a model.
+MANY_STEPS = 2**62
+
+
+@dataclass(frozen=True)
+class Found:
+    """What building a model has told: the arguments that make another program; what it loses, in words."""
+
+    structure: tuple[str, ...]
+    losses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What one model is built with: values, and what tells them from the first configuration, in words."""
+
+    values: Mapping[str, Any]
+    said: str = ""
+
+
+def check_model(spec: StudySpec, shapes: Shapes) -> Found:
+    """Build a study's own model, and see that it can be trained on such data and ranked.
+
+    Raises:
+        ModelError: its function cannot be had, fails, or returns what cannot be trained on them.
+        SpecError: the study asks for what has no effect on its model, or for a metric that it lacks.
+    """
+    check = _Check(spec, shapes)
+    first, *others = _configurations(spec)
+    check.first(first)
+    deadline = time.monotonic() + SECONDS
+    for other in others:
+        if time.monotonic() > deadline:
+            break
+        check.other(other)
+    return Found(tuple(_structure(check, spec, first, deadline)), tuple(check.losses()))
+
+
+class _Check:
+    def __init__(self, spec: StudySpec, shapes: Shapes) -> None:
+        from hpo.models.families import Signature
+        from hpo.models.table import own_family
+        from hpo.tasks import TASKS
+
+        assert isinstance(spec.model, OwnModel)
+        self._spec, self._shapes, self.model = spec, shapes, spec.model
+        self._task = TASKS[shapes.task]
+        signature = Signature(
+            shapes.sample_shape, shapes.classes, shapes.scale, self._task, shapes.columns, shapes.weighted
+        )
+        self._family = own_family(spec.model, signature)
+        self._place = str(spec.model)
+
+    def first(self, configuration: Configuration) -> None:
+        """Build the first configuration, and check what is the same for all."""
+        self._first = built = self._built(configuration)
+        if not built.is_named:
+            _check_effects(self._spec, self.model)
+            self._check_loss(built)
+        self._check_reported(self._reported(built))
+
+    def other(self, configuration: Configuration) -> None:
+        """Build another one. Raises ModelError, which says which one."""
+        try:
+            self._reported(self._built(configuration))
+        except ModelError as error:
+            raise error.elsewhere(self._place, f"{self._place} {configuration.said}") from None
+
+    def key(self, configuration: Configuration) -> Hashable:
+        """The key of its program."""
+        return self._family.tried(self._hyperparameters(configuration))[1]
+
+    def losses(self) -> Iterator[str]:
+        """What its training loses, a sentence each."""
+        from hpo.models.assembly import own_steps
+        from hpo.training.choice import by_work, layers_without_xla
+
+        raw = ["pixels from 0 to 255"] if self._shapes.scale != 1 else []
+        raw += ["targets in their own units"] if self._task.scales_targets else []
+        if raw and (steps := own_steps(self._first.body)):
+            yield f"{self._place}: its own {steps[0]} gets the data as they are: {', '.join(raw)}"
+        layers = self._first.whole._flatten_layers()
+        if self._spec.loop == "auto" and by_work(MANY_STEPS, layers) != "xla":
+            kinds = ", ".join(layers_without_xla(layers))
+            yield f"{self._place}: its epochs are TensorFlow graphs: XLA is slower on a CPU with {kinds}"
+
+    def _built(self, configuration: Configuration) -> Any:
+        return self._family.tried(self._hyperparameters(configuration))[0]
+
+    def _hyperparameters(self, configuration: Configuration) -> Hyperparameters:
+        h = self._spec.hyperparameters_for(configuration.values)
+        scaling = h.scaling or ("standard" if self._shapes.columns else "none")
+        return h.model_copy(update={"scaling": scaling})
+
+    def _reported(self, built: Any) -> list[str]:
+        """The metrics that a model reports, once it is made for its targets. Raises ModelError."""
+        import numpy as np
+
+        from hpo.training.runs import Trainer
+        from hpo.training.samples import Samples
+
+        shapes = self._shapes
+        x = np.zeros((2, *shapes.sample_shape), shapes.dtype)
+        y = np.zeros((2, *shapes.target_shape), shapes.target_dtype)
+        try:
+            Trainer(built.whole, "graph").build(Samples.of(x, y, np.ones(2) if shapes.weighted else None))
+            return list(built.whole.get_metrics_result())
+        except Exception as error:
+            said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            rule = f"must compile its model for targets of shape {(None, *shapes.target_shape)}"
+            remedy = f"Compile it with {self._task.loss!r} and metrics of such targets, or leave it to hpo."
+            raise ModelError(self._place, rule, got=said, remedy=remedy) from None
+
+    def _check_loss(self, built: Any) -> None:
+        from hpo.models.assembly import own_steps
+
+        body, loss = built.body, _keras_loss(built.body)
+        if not (body._compile_config.config.get("loss") or body.losses or own_steps(body)):
+            remedy = f"Compile it with {self._task.loss!r}, or leave compiling to hpo."
+            raise ModelError(self._place, "must compile its model with a loss", got=None, remedy=remedy)
+        if loss is not None and not self._task.takes_loss(loss):
+            rule = f"must compile its model with a loss of {self._task.targets}, which the targets are"
+            remedy = f"Compile it with {self._task.loss!r}, or leave compiling to hpo."
+            raise ModelError(self._place, rule, got=loss, remedy=remedy)
+
+    def _check_reported(self, names: list[str]) -> None:
+        objective = self._spec.objective
+        reported = objective.reported
+        there = [f"val_{name}" for name in names]
+        if reported in there:
+            return
+        rule = "must be reported by the model after each epoch"
+        if reported != objective.metric:
+            rule = f"needs {reported} after each epoch, which the model must report"
+        name = reported.removeprefix("val_")
+        written = f'"{name}"'
+        if name != "accuracy" and name in self._task.epoch:
+            written = f'keras.metrics.{self._task.epoch[name]}(name="{name}")'
+        remedy = f"{self._place} reports {', '.join(there)}: compile it with metrics=[{written}], or leave"
+        raise SpecError("objective.metric", rule, got=objective.metric, remedy=f"{remedy} compiling to hpo.")
+
+
+def _check_effects(spec: StudySpec, model: OwnModel) -> None:
+    """Raises SpecError for what only a model takes that hpo compiles."""
+    idle = [name for name in OF_OPTIMIZER if spec.sets(name) and name not in model.takes]
+    if idle:
+        rule = f"has no effect, since {model} compiles its model"
+        remedy = "Remove it, let the function take it as an argument, or leave compiling to hpo."
+        place = "params" if idle[0] in spec.params else "space" if isinstance(spec, SearchSpec) else "arms"
+        raise SpecError(f"{place}.{idle[0]}", rule, remedy=remedy)
+
+
+def _keras_loss(model: Any) -> str | None:
+    """The name of the one loss of Keras's own that a model is compiled with."""
+    import keras
+
+    loss = model._compile_config.config.get("loss")
+    if isinstance(loss, str):
+        try:
+            loss = keras.losses.get(loss)
+        except ValueError:
+            return None
+    kind = type(loss) if isinstance(loss, keras.losses.Loss) else loss
+    name = getattr(kind, "__name__", None)
+    if name is None or not getattr(kind, "__module__", "").startswith("keras."):
+        return None
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+def _configurations(spec: StudySpec) -> list[Configuration]:
+    """What is built: the first configuration first."""
+    if isinstance(spec, ComparisonSpec):
+        return [Configuration(arm.params, f"of arm {arm.name!r}") for arm in spec.arms]
+    assert isinstance(spec, SearchSpec)
+    first = {name: typical(dimension)[0] for name, dimension in spec.space.items()}
+    ends = [
+        Configuration(first | {name: value}, f"with {name} = {value!r}")
+        for name, dimension in spec.space.items()
+        for value in dimensions.ends(dimension)
+        if value != first[name]
+    ]
+    return [Configuration(first), *(one for one in ends if _goes_together(spec, one.values))]
+
+
+def _goes_together(spec: StudySpec, values: Mapping[str, Any]) -> bool:
+    try:
+        spec.hyperparameters_for(values)
+    except SpecError:
+        return False
+    return True
+
+
+def _structure(check: _Check, spec: StudySpec, first: Configuration, deadline: float) -> Iterator[str]:
+    """The arguments that make another program with one of their values, or have not been seen not to."""
+    known: Hashable = None
+    for name in check.model.takes:
+        values = _values(spec, name, first)
+        if len(values) < 2:
+            continue
+        try:
+            known = check.key(first) if known is None else known
+            others = [Configuration({**first.values, name: value}) for value in values[1:]]
+            is_same = time.monotonic() < deadline and all(check.key(other) == known for other in others)
+        except HpoError:  # two values that do not go together
+            is_same = False
+        if not is_same:
+            yield name
+
+
+def _values(spec: StudySpec, name: str, first: Configuration) -> list[Any]:
+    """Values of an argument that its programs may differ by, that of the first configuration first."""
+    if isinstance(spec, SearchSpec):
+        return list(typical(spec.space[name])) if name in spec.space else []
+    assert isinstance(spec, ComparisonSpec)
+    found = [getattr(spec.hyperparameters_for(arm.params), name) for arm in spec.arms]
+    return [value for index, value in enumerate(found) if value is not None and value not in found[:index]]
+
+
+def main() -> None:
+    """Check the specification and shapes on standard input; print what has been found, or is wrong."""
+    # What a person's function prints is not ours to read.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    asked = json.load(sys.stdin)
+    prepare_tensorflow(1)
+    try:
+        found = check_model(from_json(asked["spec"]), Shapes.from_json(asked["shapes"]))
+        answer: dict[str, Any] = {"structure": found.structure, "losses": found.losses}
+    except HpoError as error:
+        answer = {"error": type(error).__name__, "place": error.place, "rule": error.rule}
+        answer |= {"got": error.shown, "remedy": error.remedy}
+    with answers:
+        json.dump(answer, answers)
+
+
+if __name__ == "__main__":
+    main()
