@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from hpo.errors import HpoError, ModelError
 from hpo.models.built import BuiltFamily
 from hpo.models.families import Family, Signature
 from hpo.models.mlp import Mlp
-from hpo.own import own_function, told
+from hpo.own import own_file, own_function, told
 from hpo.spec import OwnModel
 from hpo.spec.own_code import GIVEN, read_function
 
@@ -28,7 +27,7 @@ def family_of(model: str | OwnModel, signature: Signature) -> Family:
 
 
 def _own(model: OwnModel, signature: Signature) -> Family:
-    function, path = own_function(model), Path(model.file)
+    function, (path, _) = own_function(model), own_file(model)
     read = read_function(path, model.function)
     given = [name for name in GIVEN if name in (*read.required, *read.defaults)]
     place = f"{path.name}: {model.function}"

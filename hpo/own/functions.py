@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from hpo.errors import ModelError
-from hpo.spec.base import RuleError
-from hpo.spec.own_code import OwnCode, read_code
+from hpo.own.files import own_file
+from hpo.spec.own_code import OwnCode
 
 
 def own_function(code: OwnCode) -> Callable[..., Any]:
@@ -21,21 +21,25 @@ def own_function(code: OwnCode) -> Callable[..., Any]:
     Raises:
         ModelError: the file is not there, is another one by now, or does not run.
     """
-    path = Path(code.file)
-    try:
-        content = read_code(path)
-    except RuleError as broken:
-        raise ModelError(
-            str(path), broken.rule, remedy="A study's code is run from its file alone."
-        ) from None
-    if hashlib.sha256(content).hexdigest() != code.digest:
-        rule, remedy = "differs from the file that the study was made with", "Put that one back."
-        raise ModelError(str(path), rule, remedy=remedy)
+    path, content = own_file(code)
     module = _module(path, content)
     function = getattr(module, code.function, None)
     if not callable(function):
         raise ModelError(str(path), "must have the function", got=code.function)
     return function  # type: ignore[no-any-return]
+
+
+def own_names(path: Path, content: bytes) -> dict[str, Any]:
+    """What a file defines or imports, once it has run: classes and functions by name, without Keras's own.
+
+    Raises:
+        ModelError: it does not run.
+    """
+    return {
+        name: value
+        for name, value in vars(_module(path, content)).items()
+        if callable(value) and not str(getattr(value, "__module__", "keras")).startswith("keras")
+    }
 
 
 def _module(path: Path, content: bytes) -> types.ModuleType:

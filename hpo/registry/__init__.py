@@ -5,6 +5,7 @@ lacks, workers train them, `stop` and `go_on` say whether they may. Imports stor
 nothing and draws no conclusion.
 """
 
+from hpo.registry.code import CODE_ATTRIBUTE, check_code, has_same_code, shown
 from hpo.registry.registration import (
     check_data,
     checked_data,
@@ -29,21 +30,25 @@ from hpo.registry.stored import (
 )
 
 __all__ = [
+    "CODE_ATTRIBUTE",
     "CREATED_ATTRIBUTE",
     "SPEC_ATTRIBUTE",
     "STOPPED_ATTRIBUTE",
     "StoredStudy",
     "StudySummary",
+    "check_code",
     "check_data",
     "checked_data",
     "exists",
     "find",
+    "has_same_code",
     "is_ours",
     "place_of",
     "register",
     "scaling_of",
     "served_studies",
     "settled",
+    "shown",
     "sources_of",
     "summaries",
     "summarise",

@@ -15,6 +15,7 @@ import tomli_w
 from hpo.errors import SpecError
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN, parse
+from hpo.spec.own_code import put
 from hpo.spec.parts import Data
 from hpo.spec.study import StudySpec
 
@@ -81,10 +82,22 @@ def with_data(
 
 def to_toml(spec: StudySpec) -> str:
     """TOML text from which `loads` makes an equal spec; it holds what was set, not the defaults."""
-    text, short = "", tomli_w.dumps(to_table(spec))
+    table = to_table(spec)
+    for key, code in spec.own_code.items():
+        # The digest alone of what is filled in: that says which file it is, and the file says the rest.
+        table = put(table, key, code.written | {"digest": code.digest})
+    text, short = "", tomli_w.dumps(table)
     while short != text:  # lists of lists take two rounds
         text, short = short, _LIST.sub(_on_one_line, short)
     return text
+
+
+def reread(spec: StudySpec) -> StudySpec:
+    """The same study of its people's files as they are now. Raises SpecError if they no longer go with it."""
+    table = to_table(spec)
+    for key, code in spec.own_code.items():
+        table = put(table, key, code.written)
+    return parse(table, source=f"study {spec.name!r}")
 
 
 def to_json(spec: StudySpec) -> dict[str, Any]:

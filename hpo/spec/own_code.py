@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -20,6 +20,8 @@ from hpo.spec.base import ABSENT, Model, Must, RuleError, suggest
 # What a study gives to a function that builds a model, and no hyperparameter.
 GIVEN = ("input_shape", "outputs")
 SUFFIX = ".py"
+# The text of a file is kept with each study that names it.
+MOST_BYTES = 256 * 1024
 
 Identifier = Annotated[
     str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Must("the name of a function")
@@ -40,13 +42,31 @@ class Function:
 
 
 class OwnCode(Model):
-    """A function of a person's own. `digest`: SHA-256 of the file as it was when it was read."""
+    """A function of a person's own. `digest`: SHA-256 of the file as it was when it was read.
 
+    `filled`: what is filled in, and no person writes.
+    """
+
+    filled: ClassVar[frozenset[str]] = frozenset({"digest"})
     file: File = Field(description="A Python file; its path is relative to the study file.")
     function: Identifier = Field(description="The function in it.")
     digest: Annotated[str, Field(strict=True)] | None = Field(
         default=None, description="SHA-256 of the file. Filled in; another file is refused."
     )
+
+    def is_same_as(self, other: OwnCode | None) -> bool:
+        """Whether it is the same function of the same code, wherever the file is, with the same settings."""
+        apart = self.filled | {"file"}
+        return (
+            type(other) is type(self)
+            and self.digest == other.digest
+            and self.model_dump(exclude=set(apart)) == other.model_dump(exclude=set(apart))
+        )
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The table that a person writes of it."""
+        return self.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude=set(self.filled))
 
 
 class OwnModel(OwnCode):
@@ -55,6 +75,7 @@ class OwnModel(OwnCode):
     `structure`: those of them that make another program, as far as it has been tried; None: any of them may.
     """
 
+    filled: ClassVar[frozenset[str]] = frozenset({"digest", "required", "defaults", "structure"})
     function: Identifier = Field(default="build", description="The function in it that builds a model.")
     required: tuple[str, ...] = Field(default=(), description="Arguments without defaults. Filled in.")
     defaults: Mapping[str, Any] = Field(default={}, description="Arguments with defaults. Filled in.")
@@ -65,8 +86,8 @@ class OwnModel(OwnCode):
     @model_validator(mode="before")
     @classmethod
     def _read(cls, table: Any) -> Any:
-        """Fill in what the file says, unless that is known."""
-        if not isinstance(table, Mapping) or "digest" in table or not isinstance(table.get("file"), str):
+        """Fill in what the file says, unless that is known; a digest that is given stays."""
+        if not isinstance(table, Mapping) or "required" in table or not isinstance(table.get("file"), str):
             return table
         function = table.get("function", "build")
         if not isinstance(function, str):
@@ -77,7 +98,7 @@ class OwnModel(OwnCode):
             _check_name(name, function)
         defaults = {name: value for name, value in read.defaults.items() if name in takes}
         required = [name for name in read.required if name in takes]
-        return {**table, "digest": read.digest, "required": required, "defaults": defaults}
+        return {"digest": read.digest, **table, "required": required, "defaults": defaults}
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -86,6 +107,36 @@ class OwnModel(OwnCode):
 
     def __str__(self) -> str:
         return f"{Path(self.file).name}: {self.function}"
+
+
+def own_code_in(value: object, key: str = "") -> Iterator[tuple[str, OwnCode]]:
+    """The functions of people's own in a part of a specification, each with the dotted key that names it."""
+    if isinstance(value, OwnCode):
+        yield key, value
+    elif isinstance(value, Model):
+        for name in type(value).model_fields:
+            yield from own_code_in(getattr(value, name), f"{key}.{name}" if key else name)
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from own_code_in(item, f"{key}.{index}")
+
+
+def put(table: Any, key: str, value: object) -> Any:
+    """A copy of nested tables and lists with another value at a dotted key; as they are without that key.
+
+    >>> put({"data": {"name": "digits"}, "callbacks": [1, 2]}, "callbacks.1", 3)
+    {'data': {'name': 'digits'}, 'callbacks': [1, 3]}
+    """
+    first, _, rest = key.partition(".")
+    if isinstance(table, Mapping):
+        changed = {first: put(table[first], rest, value) if rest else value} if first in table else {}
+        return {**table, **changed}
+    if isinstance(table, list | tuple):
+        return [
+            (put(item, rest, value) if rest else value) if str(at) == first else item
+            for at, item in enumerate(table)
+        ]
+    return table
 
 
 def read_function(path: Path, function: str) -> Function:
@@ -128,12 +179,19 @@ def read_code(path: Path) -> bytes:
     if path.suffix != SUFFIX:
         raise RuleError(f"must be a Python file, which ends in {SUFFIX}", "file", got=str(path))
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise RuleError("there is no such file", "file", got=str(path)) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise RuleError(f"cannot be read: {reason}", "file", got=str(path)) from None
+    if len(content) > MOST_BYTES:
+        rule = (
+            f"must be a Python file of at most {MOST_BYTES // 1024} KiB, as its text is kept with the study"
+        )
+        raise RuleError(rule, "file", got=str(path), remedy="Read what is large from files of its own.")
+    return content
 
 
 def _value(default: ast.expr) -> Any:

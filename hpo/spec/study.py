@@ -11,6 +11,7 @@ from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, plain,
 from hpo.spec.hyperparameters import Count, Hyperparameters, Positive
 from hpo.spec.metrics import METRICS
 from hpo.spec.networks import MlpTable
+from hpo.spec.own_code import OwnCode, own_code_in
 from hpo.spec.parts import Data, FinalMetric, Objective, Text
 from hpo.spec.vocabulary import ModelChoice, Vocabulary, vocabulary_beside, vocabulary_of
 from hpo.tasks import TASKS, Task
@@ -202,6 +203,11 @@ class StudySpec(Model):
     def vocabulary(self) -> Vocabulary:
         """The hyperparameters that it may name."""
         return vocabulary_of(self.model)
+
+    @property
+    def own_code(self) -> dict[str, OwnCode]:
+        """The functions of people's own that it names, by key: `model` and so on."""
+        return dict(own_code_in(self))
 
     def sets(self, name: str) -> bool:
         """Whether a hyperparameter is given, in any place where it can be."""

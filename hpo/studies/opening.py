@@ -5,20 +5,33 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hpo.data import digest_of_test, doubts_about, load_test
 from hpo.errors import DataError, SpecError, StudyError
 from hpo.files import expanded
-from hpo.registry import checked_data, exists, find, register, scaling_of, settled, summaries
-from hpo.spec import StudySpec, load, parse, to_table, with_data
+from hpo.registry import (
+    SPEC_ATTRIBUTE,
+    check_code,
+    checked_data,
+    exists,
+    find,
+    has_same_code,
+    place_of,
+    register,
+    scaling_of,
+    settled,
+    summaries,
+)
+from hpo.spec import FinalSpec, StudySpec, from_json, load, parse, reread, to_table, with_data
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN
 from hpo.storage import Storage, artifact_path, data_path
 from hpo.studies.given import PLACE, Kept, keep
 from hpo.studies.lists import StudyList
+from hpo.studies.names import numbered_names
 from hpo.studies.study import Study
 
 logger = logging.getLogger(__name__)
@@ -30,6 +43,7 @@ def create_study(
     storage: Storage | str | None = None,
     artifact_dir: str | Path | None = None,
     data: object = None,
+    accept_code: bool = False,
 ) -> Study:
     """Register a study and plan its trials, or open the one that is there.
 
@@ -43,8 +57,11 @@ def create_study(
         data: in place of the specification's `data.name`, (x, y) of numpy arrays or of pandas or polars
             frames, or one frame with `data.target` in the specification. It is kept in the artifact folder,
             in `data/`, by its digest. A file or a dict may leave `data.name` out.
+        accept_code: a file of a person's own that has changed since the study was made is taken as it is now,
+            in a new study: that of the next free name, NAME-2 and so on. The old one stays as it is.
 
     Raises:
+        CodeError: a file of a person's own has changed since the study was made.
         SpecError: the file or the dict breaks a rule.
         DataError: the data cannot be had, or cannot be split as declared.
         StorageError: the database cannot be opened.
@@ -52,16 +69,27 @@ def create_study(
     """
     if data is None:
         spec = _spec_of(spec)
-        return _created(spec, storage, artifact_dir, place=spec.data.name)
+        return _created(spec, storage, artifact_dir, place=spec.data.name, accept_code=accept_code)
     folder = storage.artifacts.path if isinstance(storage, Storage) else artifact_path(artifact_dir)
     with _kept(data, data_path(folder)) as kept:
-        return _created(_spec_of(spec, kept.keys), storage, artifact_dir, place=PLACE)
+        spec = _spec_of(spec, kept.keys)
+        return _created(spec, storage, artifact_dir, place=PLACE, accept_code=accept_code)
 
 
 def _created(
-    spec: StudySpec, storage: Storage | str | None, artifact_dir: str | Path | None, *, place: str
+    spec: StudySpec,
+    storage: Storage | str | None,
+    artifact_dir: str | Path | None,
+    *,
+    place: str,
+    accept_code: bool,
 ) -> Study:
     """The study, registered and planned; `place` names its data to people."""
+    # A final evaluation is of the code that its configurations were chosen with.
+    accept_code = accept_code and bool(spec.own_code) and not isinstance(spec, FinalSpec)
+    if accept_code:
+        spec = reread(spec)
+    check_code(place_of(spec.name), spec, {})
     # First: a study that cannot be trained creates no database.
     dataset = checked_data(spec)
     # A table is read for its test part, which is looked at below; of arrays there may be much more.
@@ -73,6 +101,8 @@ def _created(
     opened = (
         storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir, create=True)
     )
+    if accept_code:
+        spec = spec.model_copy(update={"name": _name_of_code(spec, opened)})
     is_new = not exists(spec.name, opened)
     study = Study(opened, register(spec, dataset, opened, test_digest=test_digest))
     study.go_on()
@@ -81,6 +111,19 @@ def _created(
         for line in doubts_about(dataset, spec.data, test=test, scaling=scaling_of(spec)):
             logger.warning("%s: %s", place, line)
     return study
+
+
+def _name_of_code(spec: StudySpec, storage: Storage) -> str:
+    """The name of the study of this code: the first that no study has, or that one of the same code has."""
+    there = {row.name: row.attributes.get(SPEC_ATTRIBUTE) for row in storage.overview()}
+    for name in numbered_names(spec.name, there):
+        if name not in there:
+            break
+        # One that cannot be read is another one.
+        with suppress(SpecError):
+            if has_same_code(spec, from_json(there[name])):
+                break
+    return name
 
 
 @contextmanager

@@ -182,6 +182,7 @@ class Study(StoredStudy):
             log: called with each line that a worker writes; without progress it goes to standard error.
 
         Raises:
+            CodeError: a file of a person's own is not here, or has changed since the study was made.
             WorkerError: workers died again and again, or cannot train the study, and trials are left.
         """
 
@@ -189,6 +190,8 @@ class Study(StoredStudy):
 
         self.go_on()
         left = self.plan()
+        if left:
+            self.check_code()
         is_shown = progress and watch is None and log is None and left > 0
         with StudyProgress(self.spec) if is_shown else nullcontext() as shown:
             if shown is not None:
@@ -224,6 +227,7 @@ class Study(StoredStudy):
         Raises:
             HpoError: the file cannot be written, or is there already.
             StudyError: there is no such trial, or it is not complete.
+            CodeError: it is trained again, and a file of a person's own has changed.
             DataError: it is trained again, and the data cannot be had, or have changed.
         """
         chosen, path = self._exported(trial), Path(path)
@@ -236,6 +240,7 @@ class Study(StoredStudy):
         if fault is not None:
             place = f"{place_of(self.name)} trial {chosen.number}"
             logger.warning("%s is trained again: the model that it kept %s", place, fault)
+        self.check_code()
         dataset = self.load_data()
         prepare_tensorflow(chosen.threads or 1)
         from hpo.studies.export import export
