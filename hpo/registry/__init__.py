@@ -5,7 +5,7 @@ lacks, workers train them, `stop` and `go_on` say whether they may. Imports stor
 nothing and draws no conclusion.
 """
 
-from hpo.registry.code import CODE_ATTRIBUTE, check_code, has_same_code, shown
+from hpo.registry.code import CODE_ATTRIBUTE, check_code, has_same_code, shown, state_of
 from hpo.registry.registration import (
     check_data,
     checked_data,
@@ -50,6 +50,7 @@ __all__ = [
     "settled",
     "shown",
     "sources_of",
+    "state_of",
     "summaries",
     "summarise",
 ]

@@ -33,13 +33,16 @@ def texts_of(spec: StudySpec) -> dict[str, str]:
     return {key: text_of(own_file(code)[1]) for key, code in spec.own_code.items()}
 
 
-def check_code(place: str, spec: StudySpec, kept: Mapping[str, str]) -> None:
-    """Raises CodeError unless the files that a study names are, on this machine, those it was made with."""
+def check_code(place: str, spec: StudySpec, kept: Mapping[str, str], *, accept: str = ACCEPT) -> None:
+    """Raises CodeError unless the files that a study names are, on this machine, those it was made with.
+
+    `kept` are their texts, as far as they are known; `accept` is what takes them as they are now.
+    """
     for key, code in spec.own_code.items():
         try:
             own_file(code)
         except ModelError as error:
-            raise _changed(place, spec, code, kept.get(key), remedy=error.remedy) from None
+            raise _changed(place, spec, code, kept.get(key), remedy=error.remedy, accept=accept) from None
 
 
 def check_same(place: str, old: StudySpec, new: StudySpec, kept: Mapping[str, str]) -> None:
@@ -48,6 +51,15 @@ def check_same(place: str, old: StudySpec, new: StudySpec, kept: Mapping[str, st
         other = new.own_code.get(key)
         if other is not None and other.digest != code.digest:
             raise _changed(place, old, other, kept.get(key), remedy=PUT_BACK)
+
+
+def state_of(code: OwnCode) -> str:
+    """Whether this machine has the file as it was when the study was made, in words."""
+    try:
+        own_file(code)
+    except ModelError:
+        return "changed here since" if Path(code.file).is_file() else "not on this machine"
+    return "the same on this machine"
 
 
 def has_same_code(spec: StudySpec, stored: StudySpec) -> bool:
@@ -61,7 +73,9 @@ def shown(text: str) -> str:
     return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _changed(place: str, spec: StudySpec, code: OwnCode, kept: str | None, *, remedy: str) -> CodeError:
+def _changed(
+    place: str, spec: StudySpec, code: OwnCode, kept: str | None, *, remedy: str, accept: str = ACCEPT
+) -> CodeError:
     """What to say of a file that is not the study's; `remedy` is for one that cannot be read."""
     path = Path(code.file)
     try:
@@ -74,8 +88,8 @@ def _changed(place: str, spec: StudySpec, code: OwnCode, kept: str | None, *, re
         more, less = (sum(line.startswith(sign) for line in diff[2:]) for sign in "+-")
         rule += f" (+{more} -{less} lines)"
     # A final evaluation is of the code that its configurations were chosen with.
-    accept = "" if isinstance(spec, FinalSpec) else f", or start a new study of it as it is now: {ACCEPT}"
-    made = CodeError(place, rule, remedy=f"Put it back{accept}.")
+    new = "" if isinstance(spec, FinalSpec) else f", or start a new study of it as it is now: {accept}"
+    made = CodeError(place, rule, remedy=f"Put it back{new}.")
     hidden = len(diff) - MOST_LINES
     made.diff = tuple([*diff[:MOST_LINES], f"and {hidden} lines more"] if hidden > 0 else diff)
     return made

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.data import Dataset, digest_of_test, is_corrected, load_test, load_train
 from hpo.errors import DataError, SpecError, StudyError
-from hpo.registry.code import CODE_ATTRIBUTE, check_code
+from hpo.registry.code import ACCEPT, CODE_ATTRIBUTE, check_code
 from hpo.search import first_withdrawn, make_pruner, make_sampler, plan
 from hpo.spec import Data, FinalSpec, from_json
 from hpo.storage import Storage, StudyRow, study_id, trial_id
@@ -105,7 +105,8 @@ class StoredStudy:
     def check_code(self) -> None:
         """Raises CodeError unless the files of people's own are here, and as the study was made with them."""
         if self.spec.own_code:
-            check_code(place_of(self.name), self.spec, self.kept_code)
+            accept = f"hpo resume {self.name} {ACCEPT}"
+            check_code(place_of(self.name), self.spec, self.kept_code, accept=accept)
 
     @property
     def name(self) -> str:
