@@ -157,7 +157,7 @@ def _preparation(
 def _build(body: keras.Model, shape: tuple[int, ...], *, place: str) -> None:
     """Create the variables of a model that has not seen its inputs, or check that it takes them."""
     try:
-        if body.built and body.inputs:
+        if body.built and getattr(body, "inputs", None):
             taken = tuple(body.inputs[0].shape[1:])
             if any(size not in (None, given) for size, given in zip(taken, shape, strict=True)):
                 raise ValueError(f"it takes {taken}")
@@ -170,7 +170,8 @@ def _build(body: keras.Model, shape: tuple[int, ...], *, place: str) -> None:
 
 
 def _check_outputs(body: keras.Model, units: int, *, place: str) -> None:
-    shape = tuple(getattr(body, "output_shape", None) or (None, units)) if body.outputs else (None, units)
+    outputs = getattr(body, "outputs", None)  # of a subclass of Model nothing is known
+    shape = tuple(getattr(body, "output_shape", None) or (None, units)) if outputs else (None, units)
     if shape != (None, units):
         rule = f"must return a model whose outputs have shape {(None, units)}"
         raise ModelError(place, rule, got=shape, remedy="Build it for outputs.")

@@ -30,16 +30,12 @@ def own_function(code: OwnCode) -> Callable[..., Any]:
 
 
 def own_names(path: Path, content: bytes) -> dict[str, Any]:
-    """What a file defines or imports, once it has run: classes and functions by name, without Keras's own.
+    """What a file defines or imports, once it has run, by name.
 
     Raises:
         ModelError: it does not run.
     """
-    return {
-        name: value
-        for name, value in vars(_module(path, content)).items()
-        if callable(value) and not str(getattr(value, "__module__", "keras")).startswith("keras")
-    }
+    return {name: value for name, value in vars(_module(path, content)).items() if not name.startswith("__")}
 
 
 def _module(path: Path, content: bytes) -> types.ModuleType:
