@@ -45,11 +45,16 @@ def check_code(place: str, spec: StudySpec, kept: Mapping[str, str], *, accept: 
             raise _changed(place, spec, code, kept.get(key), remedy=error.remedy, accept=accept) from None
 
 
-def check_same(place: str, old: StudySpec, new: StudySpec, kept: Mapping[str, str]) -> None:
-    """Raises CodeError if a study is asked for with other code than it was made with."""
+def check_same(
+    place: str, old: StudySpec, new: StudySpec, kept: Mapping[str, str], *, same_data: bool
+) -> None:
+    """Raises CodeError if a study is asked for with other code than it was made with.
+
+    `same_data`: what gives its data gives the same.
+    """
     for key, code in old.own_code.items():
         other = new.own_code.get(key)
-        if other is not None and other.digest != code.digest:
+        if other is not None and other.digest != code.digest and not (same_data and key == "data"):
             raise _changed(place, old, other, kept.get(key), remedy=PUT_BACK)
 
 

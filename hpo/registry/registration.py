@@ -81,7 +81,7 @@ def register(spec: StudySpec, dataset: Dataset, storage: Storage, *, test_digest
         if _is_half_registered(found, spec):
             _register(found, spec, dataset.digest, test_digest, texts)
         else:
-            _extend(StoredStudy(storage, found), spec, dataset, test_digest)
+            _extend(StoredStudy(storage, found), spec, dataset, test_digest, texts)
     return found
 
 
@@ -149,12 +149,15 @@ def _register(
     study.set_user_attr(SPEC_ATTRIBUTE, to_json(spec))
 
 
-def _extend(study: StoredStudy, spec: StudySpec, dataset: Dataset, test_digest: str | None) -> None:
+def _extend(
+    study: StoredStudy, spec: StudySpec, dataset: Dataset, test_digest: str | None, texts: dict[str, str]
+) -> None:
     """Store a specification by which the trials that have begun stay what the study asks for."""
-    check_same(place_of(study.name), study.spec, spec, study.kept_code)
+    same_data = dataset.digest == study.data_digest
+    check_same(place_of(study.name), study.spec, spec, study.kept_code, same_data=same_data)
     found = changes(study.spec, spec)
     # The same data may come from another place.
-    moved = {"data.name"} if dataset.digest == study.data_digest else set()
+    moved = {"data.name"} if same_data else set()
     refused = [change for change in found if not change.extends and change.key not in moved]
     if refused:
         lines = "; ".join(f"{change.key} was {change.old!r} and is {change.new!r}" for change in refused)
@@ -163,6 +166,12 @@ def _extend(study: StoredStudy, spec: StudySpec, dataset: Dataset, test_digest: 
     study.check_data(dataset)
     study.check_test(test_digest)
     study.record_test(test_digest)
+    if texts != study.kept_code:
+        study.storage.set_study_attribute(study.id, CODE_ATTRIBUTE, texts)
     # A file that has moved is no change, and where it is now is where workers look.
-    if found or spec.own_code != study.spec.own_code:
+    if found or _files(spec) != _files(study.spec):
         study.storage.set_study_attribute(study.id, SPEC_ATTRIBUTE, to_json(spec))
+
+
+def _files(spec: StudySpec) -> list[tuple[str, str | None]]:
+    return [(code.file, code.digest) for code in spec.own_code.values()]

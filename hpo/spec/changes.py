@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hpo.spec.own_code import put
+from hpo.spec.own_code import without
 from hpo.spec.study import StudySpec
 
 # These say how results are read, not what is trained.
@@ -46,7 +46,8 @@ def changes(old: StudySpec, new: StudySpec) -> list[Change]:
     for key, code in old.own_code.items():
         # Of one digest, so what is filled in of it says the same.
         if code.is_same_as(new.own_code.get(key)):
-            before, after = put(before, key, None), put(after, key, None)
+            apart = code.filled | {"file"}
+            before, after = without(before, key, apart), without(after, key, apart)
     found = _arm_changes(before.pop("arms", {}), after.pop("arms", {}))
     for key in sorted(before.keys() | after.keys()):
         extends = key in READING | LIMITS | COUNTS[new.kind]

@@ -15,7 +15,7 @@ import tomli_w
 from hpo.errors import SpecError
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN, parse
-from hpo.spec.own_code import put
+from hpo.spec.own_code import without
 from hpo.spec.parts import Data
 from hpo.spec.study import StudySpec
 
@@ -85,7 +85,7 @@ def to_toml(spec: StudySpec) -> str:
     table = to_table(spec)
     for key, code in spec.own_code.items():
         # The digest alone of what is filled in: that says which file it is, and the file says the rest.
-        table = put(table, key, code.written | {"digest": code.digest})
+        table = without(table, key, code.filled - {"digest"})
     text, short = "", tomli_w.dumps(table)
     while short != text:  # lists of lists take two rounds
         text, short = short, _LIST.sub(_on_one_line, short)
@@ -96,7 +96,7 @@ def reread(spec: StudySpec) -> StudySpec:
     """The same study of its people's files as they are now. Raises SpecError if they no longer go with it."""
     table = to_table(spec)
     for key, code in spec.own_code.items():
-        table = put(table, key, code.written)
+        table = without(table, key, code.filled)
     return parse(table, source=f"study {spec.name!r}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -54,19 +54,14 @@ class OwnCode(Model):
         default=None, description="SHA-256 of the file. Filled in; another file is refused."
     )
 
-    def is_same_as(self, other: OwnCode | None) -> bool:
-        """Whether it is the same function of the same code, wherever the file is, with the same settings."""
-        apart = self.filled | {"file"}
-        return (
-            type(other) is type(self)
-            and self.digest == other.digest
-            and self.model_dump(exclude=set(apart)) == other.model_dump(exclude=set(apart))
-        )
-
     @property
-    def written(self) -> dict[str, Any]:
-        """The table that a person writes of it."""
-        return self.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude=set(self.filled))
+    def has_file(self) -> bool:
+        """Whether `file` is a file, and not what stands for one: <session> and the like."""
+        return not self.file.startswith("<")
+
+    def is_same_as(self, other: OwnCode | None) -> bool:
+        """Whether it is the same function of the same code, wherever the file is."""
+        return other is not None and (self.digest, self.function) == (other.digest, other.function)
 
 
 class OwnModel(OwnCode):
@@ -110,9 +105,14 @@ class OwnModel(OwnCode):
 
 
 def own_code_in(value: object, key: str = "") -> Iterator[tuple[str, OwnCode]]:
-    """The functions of people's own in a part of a specification, each with the dotted key that names it."""
-    if isinstance(value, OwnCode):
-        yield key, value
+    """The functions of people's files in a part of a specification, each with the dotted key of its table.
+
+    A table that is more than a function's has its function as `code`.
+    """
+    code = value if isinstance(value, OwnCode) else getattr(value, "code", None)
+    if isinstance(code, OwnCode):
+        if code.has_file:
+            yield key, code
     elif isinstance(value, Model):
         for name in type(value).model_fields:
             yield from own_code_in(getattr(value, name), f"{key}.{name}" if key else name)
@@ -121,22 +121,19 @@ def own_code_in(value: object, key: str = "") -> Iterator[tuple[str, OwnCode]]:
             yield from own_code_in(item, f"{key}.{index}")
 
 
-def put(table: Any, key: str, value: object) -> Any:
-    """A copy of nested tables and lists with another value at a dotted key; as they are without that key.
+def without(table: Any, key: str, names: Collection[str]) -> Any:
+    """A copy of nested tables and lists, in which the table at a dotted key lacks these keys.
 
-    >>> put({"data": {"name": "digits"}, "callbacks": [1, 2]}, "callbacks.1", 3)
-    {'data': {'name': 'digits'}, 'callbacks': [1, 3]}
+    >>> without({"data": {"name": "digits"}, "callbacks": [{"file": "a.py", "digest": "0"}]},
+    ...         "callbacks.0", ["digest"])
+    {'data': {'name': 'digits'}, 'callbacks': [{'file': 'a.py'}]}
     """
+    if not key:
+        return {name: value for name, value in table.items() if name not in names}
     first, _, rest = key.partition(".")
     if isinstance(table, Mapping):
-        changed = {first: put(table[first], rest, value) if rest else value} if first in table else {}
-        return {**table, **changed}
-    if isinstance(table, list | tuple):
-        return [
-            (put(item, rest, value) if rest else value) if str(at) == first else item
-            for at, item in enumerate(table)
-        ]
-    return table
+        return {**table, first: without(table[first], rest, names)} if first in table else table
+    return [without(item, rest, names) if str(at) == first else item for at, item in enumerate(table)]
 
 
 def read_function(path: Path, function: str) -> Function:

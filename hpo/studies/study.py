@@ -237,10 +237,10 @@ class Study(StoredStudy):
             with new_file(path, force=force) as draft:
                 shutil.copyfile(kept, draft)
             return path
+        self.check_code()
         if fault is not None:
             place = f"{place_of(self.name)} trial {chosen.number}"
             logger.warning("%s is trained again: the model that it kept %s", place, fault)
-        self.check_code()
         dataset = self.load_data()
         prepare_tensorflow(chosen.threads or 1)
         from hpo.studies.export import export
