@@ -11,7 +11,9 @@ import hpo
 from hpo.dashboard.trial_attributes import in_order
 from hpo.report import about, as_markdown
 from tests.command import quick
+from tests.dashboards import dashboard
 from tests.recorded import created, record
+from tests.tiny_studies import eventually
 
 # Its arguments have the names of columns, and its values what means something elsewhere.
 CODE = """
@@ -111,3 +113,18 @@ def test_a_comparison_s_arms_are_parameters_beside_their_seed(folder: Path) -> N
     shown = space.shown(study.frozen_trials[0]).params
     assert (shown["arm"], shown["seed"]) == ("one", 0)
     assert (shown["params.arm"], shown["params.seed"], shown["val_loss"]) == ("x", 1, 7.5)
+
+
+def test_the_dashboard_shows_such_studies_and_their_code_only_in_the_report(folder: Path) -> None:
+    with dashboard(folder) as running:
+        for name in ("odd", "odd-arms"):
+            answer = running.get(f"/api/studies/{running.study(name)}?after=0").text
+            assert "def build" not in answer
+            found = json.loads(answer)
+            assert {own["key"] for own in found["user_attrs"]} >= {"spec", "created"}
+            assert {trial["state"] for trial in found["trials"]} == {"Complete"}
+        eventually(lambda: running.get("/studies/odd").status != 202, within=60)
+        page = running.get("/studies/odd").text
+        assert "<details><summary>odd.py, SHA-256 " in page
+        assert "&lt;i&gt;" in page
+        assert "<i>x" not in page
