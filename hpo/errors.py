@@ -65,6 +65,17 @@ class ModelError(HpoError):
     """A function of a person's own, or the model that it builds, breaks a rule."""
 
 
+class CodeError(ModelError):
+    """A file of a person's own is not the one that a study was made with; `diff` says what changed in it."""
+
+    diff: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> list[str]:
+        """The line that says so, and below it what changed."""
+        return [*super().lines, *self.diff]
+
+
 class StorageError(HpoError):
     """The database or the artifact folder cannot be used."""
 

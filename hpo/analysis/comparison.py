@@ -113,6 +113,10 @@ class Comparison:
         role = ["role"] if is_judged else []
         return ("study", "arm", *role, "n", "failed", "pending", "value", *means, *verdicts)
 
+    def key_of(self, name: str) -> str:
+        """The column of a hyperparameter; people may have named one as a column of ours."""
+        return f"params.{name}" if name in self.columns else name
+
     @property
     def verdicts(self) -> pd.DataFrame:
         """A row for every metric of every arm that is judged: the fields of its `Verdict`."""
@@ -193,7 +197,7 @@ def _row(arm: ArmSummary, comparison: Comparison) -> dict[str, Any]:
         verdict = arm.verdicts.get(metric)
         for name, of in JUDGED.items():
             row[f"{metric}_{name}"] = None if verdict is None else getattr(verdict, of)
-    return row | arm.differs
+    return row | {comparison.key_of(name): value for name, value in arm.differs.items()}
 
 
 def _role(arm: ArmSummary, comparison: Comparison) -> str | None:

@@ -148,7 +148,8 @@ def _notes(arms: Sequence[ArmRuns], judged_by: Sequence[str]) -> tuple[str, ...]
         if arm.failed:
             reasons = {trial.reason for trial in arm.trials if trial.state == "failed" and trial.reason}
             why = f": {'; '.join(sorted(reasons))}" if reasons else ""
-            notes.append(f"{arm.name}: {arm.failed} of {len(arm.trials)} trials failed{why}.")
+            said = f"{arm.name}: {arm.failed} of {len(arm.trials)} trials failed{why}"
+            notes.append(f"{said.removesuffix('.')}.")
     most = _side_by_side([trial for arm in arms for trial in arm.trials])
     if most > 1 and any(METRICS[metric].is_ratio for metric in judged_by):
         notes.append(

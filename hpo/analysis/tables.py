@@ -39,7 +39,10 @@ def arms_table(comparison: Comparison, *, most: int | None = None) -> Table:
         *own,
         *(_mean(name, at, comparison) for at, name in enumerate(comparison.metrics)),
         # A configuration of a search has no name but these.
-        *(Column(name, SETTING, drop=40 if is_judged else 10) for name in differs),
+        *(
+            Column(name, SETTING, (comparison.key_of(name),), drop=40 if is_judged else 10)
+            for name in differs
+        ),
     )
     return Table("Results", columns, comparison.rows[:most], keys=comparison.columns)
 

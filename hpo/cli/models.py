@@ -11,6 +11,7 @@ import typer
 from hpo.cli.options import Output, StorageUrl, StudyName, fetch, open_study
 from hpo.cli.output import Format, show
 from hpo.tables import Column, Table
+from hpo.tables.console import say
 from hpo.tables.kinds import SHARE, VALUE
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def export(
     storage: StorageUrl = None,
 ) -> None:
     """Write a trial's model, with its preprocessing, as a .keras file; one not kept is trained again."""
+    from hpo.models.needs import needs_of
+
     opened = open_study(study, storage)
     number = opened.best.number if trial is None else trial
     is_kept = opened.has_model(number)
@@ -40,6 +43,11 @@ def export(
     opened.export(out, trial=number, force=force)
     how = "as it was kept" if is_kept else "trained again"
     print(f"Wrote {out}: the model of trial {number} of {study}, {how}.", file=sys.stderr)
+    if needs := needs_of(out):
+        options = "custom_objects" if needs.names else ""
+        options += " and " * bool(needs.names and needs.has_lambdas) + "safe_mode=False" * needs.has_lambdas
+        load = f"keras.saving.load_model with {options}"
+        say(f"It needs code to be loaded, {needs}: hpo predict --trust {out} DATA, or {load}.")
 
 
 def predict(
@@ -62,6 +70,20 @@ def predict(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Run the code that the model needs: of its Lambda layers, and of --code."
+        ),
+    ] = False,
+    code: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The Python file that has the model's own layers.",
+            show_default="the one that it was trained with, beside it or where it was",
+        ),
+    ] = None,
     output: Output = Format.table,
 ) -> None:
     """What a model makes of samples or rows: classes and probabilities, labels, or values."""
@@ -72,7 +94,7 @@ def predict(
         check_new_file(plot, suffix=".png", force=True)
     if out is not None:
         check_out(out, force=force)
-    predicted = predictions(model, data)
+    predicted = predictions(model, data, trust=trust, code=code)
     if out is None:
         _show(predicted, output)
     else:

@@ -69,6 +69,14 @@ Timeout = Annotated[
     typer.Option(min=0, metavar="SECONDS", help="Stop after this time; `hpo resume` goes on."),
 ]
 
+AcceptCode = Annotated[
+    bool,
+    typer.Option(
+        "--accept-code",
+        help="Code of your own has changed since: take it as it is now, in a new study, NAME-2 and so on.",
+    ),
+]
+
 # Defaults live in what is called; here is only what is shown of them.
 CheckpointSeconds = Annotated[
     float | None,

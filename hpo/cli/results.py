@@ -32,12 +32,22 @@ def studies(storage: StorageUrl = None, output: Output = Format.table) -> None:
             print(summary.problem, file=sys.stderr)
 
 
-def study(name: StudyName, storage: StorageUrl = None, output: Output = Format.table) -> None:
+def study(
+    name: StudyName,
+    storage: StorageUrl = None,
+    output: Output = Format.table,
+    code: Annotated[
+        bool, typer.Option("--code", help="The code of people's own that it was made with, as it was kept.")
+    ] = False,
+) -> None:
     """One study: how far it is, its specification, its best trial."""
     from hpo.spec import to_json, to_toml
     from hpo.studies.tables import best_table, study_table, summary_row
 
     opened = open_study(name, storage)
+    if code:
+        show_code(opened, output)
+        return
     summary = opened.summary
     best = opened.best if summary.counts["complete"] else None
     whole = summary_row(summary) | {"spec": to_json(opened.spec), "best": best and best.to_json()}
@@ -96,6 +106,22 @@ def delete(
         typer.confirm(f"Delete {what}, with artifacts?", abort=True, err=True)
     opened.delete()
     print(f"Deleted {what}.", file=sys.stderr)
+
+
+def show_code(study: Study, output: Format) -> None:
+    """Print the text of each file of a person's own, as it was when the study was made."""
+    from hpo.registry import shown
+    from hpo.studies.tables import code_table
+
+    table = code_table(study)
+    if output != Format.table:
+        show(table, output=output)
+        return
+    if not table.rows:
+        say(f"{study.name} was made with no code of anybody's own.")
+    for row in table.rows:
+        print(f"# {row['key']}: {row['function']} of {row['file']}, {row['state']}")
+        print(shown(row["text"]))
 
 
 def show_comparison(studies: Sequence[Study], output: Format, *, most: int | None = None) -> None:

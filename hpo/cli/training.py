@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hpo.cli.options import (
+    AcceptCode,
     CheckpointSeconds,
     MaxWorkerMemory,
     Output,
@@ -31,8 +33,6 @@ from hpo.tables.kinds import counts as states
 from hpo.tables.numbers import counted, number
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hpo.registry import StoredStudy
     from hpo.studies import Study, StudySummary
 
@@ -43,9 +43,9 @@ STOP_SECONDS = 30.0
 POLL_SECONDS = 0.2
 
 
-def create(spec: SpecPath, storage: StorageUrl = None) -> None:
+def create(spec: SpecPath, storage: StorageUrl = None, accept_code: AcceptCode = False) -> None:
     """Register a study and plan its trials; train nothing."""
-    study = _create(spec, storage, None)
+    study = _create(spec, storage, None, accept_code=accept_code)
     left = _left(study)
     said = f"{counted(left, 'trial')} to train. Run: hpo resume {study.name}" if left else "nothing to train."
     print(f"{study.name}: {said}", file=sys.stderr)
@@ -61,12 +61,13 @@ def run(
     timeout: Timeout = None,
     max_worker_memory: MaxWorkerMemory = None,
     checkpoint_seconds: CheckpointSeconds = None,
+    accept_code: AcceptCode = False,
 ) -> None:
     """Create or resume a study, train it, print what it shows.
 
     Exit code 1: a run of a comparison failed, or configurations of a search failed and none is complete.
     """
-    study = _create(spec, storage, trials)
+    study = _create(spec, storage, trials, accept_code=accept_code)
     _train(
         study,
         workers=workers,
@@ -83,6 +84,7 @@ def resume(
     timeout: Timeout = None,
     max_worker_memory: MaxWorkerMemory = None,
     checkpoint_seconds: CheckpointSeconds = None,
+    accept_code: AcceptCode = False,
 ) -> None:
     """Train what is left of a study, as it is stored.
 
@@ -90,6 +92,9 @@ def resume(
     """
     opened = open_study(study, storage)
     fetch(opened.spec.data.name)
+    if accept_code:
+        opened = _accepted(opened)
+    opened.check_code()
     opened.confirm_data()
     _train(
         opened,
@@ -227,7 +232,22 @@ def stop(study: StudyName, storage: StorageUrl = None) -> None:
     print(f"{study} is stopped{still}. Go on with: hpo resume {study}", file=sys.stderr)
 
 
-def _create(path: Path, storage: str | None, trials: int | None) -> Study:
+def _accepted(study: Study) -> Study:
+    """The study of its people's code as it is now: itself, or a new one."""
+    from hpo.studies import create_study
+
+    found = create_study(study.spec, storage=study.storage, accept_code=True)
+    _say_accepted(found, study.name)
+    return found
+
+
+def _say_accepted(study: Study, asked: str) -> None:
+    if study.name != asked:
+        files = ", ".join(dict.fromkeys(Path(code.file).name for code in study.spec.own_code.values()))
+        say(f"{study.name} is the study with {files} as it is now; {asked} stays as it is.")
+
+
+def _create(path: Path, storage: str | None, trials: int | None, *, accept_code: bool) -> Study:
     from hpo.spec import SearchSpec, load, parse, to_table
 
     _refuse_name(path, storage)
@@ -242,9 +262,12 @@ def _create(path: Path, storage: str | None, trials: int | None) -> Study:
 
     try:
         fetch(spec.data.name)
-        return create_study(spec, storage=storage)
+        study = create_study(spec, storage=storage, accept_code=accept_code)
     except DataError as error:
         raise error.inside(str(path)) from None
+    if accept_code:
+        _say_accepted(study, spec.name)
+    return study
 
 
 def _refuse_name(path: Path, storage: str | None) -> None:

@@ -42,12 +42,16 @@ class ArmSpace:
             for name in spec.vocabulary.names
             if len({repr(values[name]) for values in effective.values()}) > 1
         ]
-        self._values = {arm: {name: values[name] for name in names} for arm, values in effective.items()}
+        # Of a person's own model one may be named so too.
+        shown = {name: f"params.{name}" if name in ("arm", "seed") else name for name in names}
+        self._values = {
+            arm: {shown[name]: values[name] for name in names} for arm, values in effective.items()
+        }
         seeds = spec.seed_range
         self.distributions: dict[str, BaseDistribution] = {
             "arm": CategoricalDistribution(list(effective)),
             "seed": IntDistribution(seeds.start, seeds.stop - 1),
-            **{name: _distribution([values[name] for values in effective.values()]) for name in names},
+            **{shown[name]: _distribution([values[name] for values in effective.values()]) for name in names},
         }
 
     def shown(self, trial: FrozenTrial) -> FrozenTrial:

@@ -20,6 +20,7 @@ from hpo.dashboard.arm_parameters import ArmSpace, ShownTrials, importances
 from hpo.dashboard.live_summaries import LiveSummaries
 from hpo.dashboard.middleware import Handler, with_environ
 from hpo.dashboard.upstream import space_json, trial_json
+from hpo.registry import CODE_ATTRIBUTE
 from hpo.storage import trial_id
 
 IMPORTANCES = re.compile(r"/api/studies/(\d{1,9})/param_importances/?")
@@ -57,6 +58,8 @@ class StudyDetails:
         except KeyError:  # it has been deleted in between
             return self._dashboard(request)
         self._summaries.put_on(found, study_id, attributes)
+        # A file's whole text: its page of the report has it, folded away.
+        found["user_attrs"] = [own for own in found["user_attrs"] if own["key"] != CODE_ATTRIBUTE]
         if space is not None:
             found["union_search_space"] = space_json(space.distributions)
             found["intersection_search_space"] = found["union_search_space"]

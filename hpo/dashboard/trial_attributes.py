@@ -35,6 +35,12 @@ def in_order(attributes: dict[str, Any]) -> dict[str, Any]:
     if len(rest.get("replicates") or ()) < 2:
         rest.pop("replicates", None)
     found = {name: rest.pop(name) for name in FIRST if name in rest}
-    found |= {name: value for name, value in hyperparameters.items() if value is not None}
+    # Of a person's own model one may have the name of something else.
+    ours = {*FIRST, *METRICS, *rest}
+    found |= {
+        f"params.{name}" if name in ours else name: value
+        for name, value in hyperparameters.items()
+        if value is not None
+    }
     found |= {name: rest.pop(name) for name in METRICS if name in rest}
     return found | rest

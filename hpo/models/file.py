@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import logging
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -12,12 +15,20 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
+from keras.src.utils import python_utils
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpo.data import Column, CsvForm
-from hpo.errors import HpoError
+from hpo.errors import HpoError, ModelError
+from hpo.models.needs import Needs, needs_of
 from hpo.models.preparation import input_names
+from hpo.own import own_file, own_names
+from hpo.spec import OwnCode
+from hpo.spec.base import RuleError
+from hpo.spec.own_code import read_code
 from hpo.tasks import TASKS, Task
+
+logger = logging.getLogger(__name__)
 
 SUFFIX = ".keras"
 # Of a card; what an earlier version wrote lacks the task and the columns, and is of classes and arrays.
@@ -31,6 +42,16 @@ SHOWN = 160  # characters of what Keras says of a file that it cannot load
 Array = np.ndarray[Any, Any]
 
 
+class Code(BaseModel):
+    """The function of a person's own that has built a model: in which file, and that one's SHA-256."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    file: str
+    function: str
+    digest: str
+
+
 class Card(BaseModel):
     """What a model is: the training run it comes from, and the samples it takes.
 
@@ -38,7 +59,7 @@ class Card(BaseModel):
     `fold` are None where there are none. `class_names` are of classes, labels or quantities, as `task` has
     them; `columns` are a table's, which the model takes as they are, `target` its columns that were learned,
     `weight` the one that said how much each row counted, None without, and `csv` how its file is written,
-    None of others.
+    None of others. `code` is what has built it, if that is a person's own.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -63,6 +84,7 @@ class Card(BaseModel):
     target: tuple[str, ...] = ()
     weight: str | None = None
     csv: CsvForm | None = None
+    code: Code | None = None
     versions: dict[str, str]
 
 
@@ -106,8 +128,18 @@ class Predictor:
 
 
 def save(model: keras.Model, card: Card, path: Path) -> None:
-    """Write the model with its card. Keras reads the file as any other."""
-    model.save(path)
+    """Write the model with its card. Keras reads the file as any other.
+
+    Raises:
+        ModelError: Keras cannot write a layer of a person's own.
+    """
+    try:
+        model.save(path)
+    except OSError:
+        raise
+    except Exception as error:  # whatever a get_config of theirs raises
+        rule, remedy = "cannot be written by Keras", "Give its classes a get_config."
+        raise ModelError(model.name, rule, got=_said(error), remedy=remedy) from error
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(CARD_MEMBER, card.model_dump_json(indent=2))
 
@@ -120,23 +152,34 @@ def model_bytes(model: keras.Model, card: Card) -> bytes:
         return path.read_bytes()
 
 
-def load(path: Path) -> Predictor:
-    """The model in a .keras file. Loading runs no code of the file's.
+def load(path: Path, *, trust: bool = False, code: Path | None = None) -> Predictor:
+    """The model in a .keras file. Loading runs no code of the file's, nor any that it names.
 
     A file without a card is taken too if it is a classifier, with one input and as many outputs as classes:
     these are then named by their indices, and pixels are 0..255 if the model rescales or normalizes them,
     else 0..1.
 
+    Args:
+        path: the file.
+        trust: run what it needs: its Lambda layers, and the person's file that has its classes.
+        code: that file; by default one of the name and content that the card tells: beside the model, where
+            it was, or in the current folder.
+
     Raises:
         HpoError: the file cannot be read, or holds something else.
+        ModelError: the person's file is needed, and is not there or does not run.
     """
-    card = _card(path)
+    card, needs = _card(path), needs_of(path)
+    defined = _names(path, card, needs, code) if trust else {}
+    if needs.has_lambdas:
+        _show_to_lambdas(defined)
     try:
         # Not compiled: a loss of somebody's own is no reason to refuse.
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = keras.saving.load_model(
+            path, custom_objects=defined or None, compile=False, safe_mode=not trust
+        )
     except Exception as error:  # whatever a damaged or hostile file makes Keras raise
-        said = " ".join(str(error).split())[:SHOWN] or type(error).__name__
-        raise HpoError(str(path), "must be a Keras model that needs no code of its own", got=said) from None
+        raise _cannot_load(path, card, needs, error, trust=trust) from None
     if card is None:
         shape, classes = _check(path, model)
         names = tuple(str(index) for index in range(classes))
@@ -157,10 +200,66 @@ def load(path: Path) -> Predictor:
     )
 
 
+def _cannot_load(path: Path, card: Card | None, needs: Needs, error: Exception, *, trust: bool) -> HpoError:
+    if trust:
+        return HpoError(str(path), "must be a Keras model that can be loaded", got=_said(error))
+    rule = "must be a Keras model that needs no code of its own"
+    if not needs:
+        return HpoError(str(path), rule, got=_said(error))
+    file = f" of {Path(card.code.file).name}" if needs.names and card is not None and card.code else ""
+    remedy = "If you trust that code, run it: --trust, or trust=True in Python."
+    return HpoError(str(path), rule, got=f"{needs}{file}", remedy=remedy)
+
+
+def _names(path: Path, card: Card | None, needs: Needs, code: Path | None) -> dict[str, Any]:
+    """What the person's file defines, if the model needs it."""
+    made = None if card is None else card.code
+    if code is not None:
+        return own_names(code.resolve(), _given(code, made))
+    if not needs or made is None:
+        return {}
+    name = Path(made.file).name
+    for place in (str(path.parent / name), made.file):
+        with contextlib.suppress(ModelError):
+            known = own_file(OwnCode(file=place, function=made.function, digest=made.digest))
+            return own_names(*known)
+    if not needs.names:
+        return {}
+    rule = f"needs {name} as it was when the model was trained, which is neither beside it nor at {made.file}"
+    raise ModelError(str(path), rule, remedy="Name the file: --code FILE, or code= in Python.")
+
+
+def _given(code: Path, made: Code | None) -> bytes:
+    try:
+        content = read_code(code)
+    except RuleError as broken:
+        raise ModelError(str(code), broken.rule) from None
+    if made is not None and hashlib.sha256(content).hexdigest() != made.digest:
+        logger.warning("%s: differs from the file that the model was made with", code)
+    return content
+
+
+def _show_to_lambdas(names: dict[str, Any]) -> None:
+    """Let the functions of Lambda layers see what the file defines: Keras keeps their code without it."""
+    seen = vars(python_utils)
+    for name, value in names.items():
+        seen.setdefault(name, value)
+
+
+def _said(error: Exception) -> str:
+    """What Keras says, on one line, without what it repeats of the file."""
+    return " ".join(str(error).split())[:SHOWN] or type(error).__name__
+
+
 def _is_of(card: Card, model: Any) -> bool:
     """Whether a model takes and gives what its card says."""
+    if card.task not in TASKS:
+        return False
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
-    if not inputs or not outputs or len(outputs) != 1 or card.task not in TASKS:
+    if card.code is not None and isinstance(model, keras.Model) and not hasattr(model, "inputs"):
+        # A subclass of Model, of which nothing is known before it is called.
+        return not card.columns
+    if not inputs or not outputs or len(outputs) != 1:
         return False
     if tuple(outputs[0].shape) != (None, TASKS[card.task].units(len(card.class_names))):
         return False
@@ -190,8 +289,7 @@ def _card(path: Path) -> Card | None:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise HpoError(str(path), f"{CARD_MEMBER} in it is damaged at {where or 'its start'}") from None
     except Exception as error:  # zipfile, zlib and json each have their own of a damaged file
-        said = " ".join(str(error).split())[:SHOWN] or type(error).__name__
-        raise HpoError(str(path), "must be a whole .keras file", got=said) from None
+        raise HpoError(str(path), "must be a whole .keras file", got=_said(error)) from None
 
 
 def _check(path: Path, model: Any) -> tuple[tuple[int | None, ...], int]:

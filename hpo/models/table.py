@@ -11,7 +11,7 @@ from hpo.models.built import BuiltFamily
 from hpo.models.cnn import Cnn
 from hpo.models.families import Family, Signature
 from hpo.models.mlp import Mlp
-from hpo.own import code_file, given_names, own_function, told
+from hpo.own import code_file, given_names, own_file, own_function, told
 from hpo.spec import OwnModel
 from hpo.spec.own_code import GIVEN
 
@@ -35,7 +35,7 @@ def own_family(model: OwnModel, signature: Signature) -> BuiltFamily:
         ModelError: its function cannot be had.
     """
     function, place = own_function(model), str(model)
-    path = Path(code_file(function) if model.is_of_session else model.file)
+    path = Path(code_file(function)) if model.is_of_session else own_file(model)[0]
     given = given_names(model, GIVEN)
 
     def built(**arguments: Any) -> Any:

@@ -4,7 +4,21 @@ The only place that runs code which is not hpo's. It comes from a file of the ma
 given, and is the file that the study was made with: never from the database. May import `spec` alone.
 """
 
-from hpo.own.functions import own_function, refuse_inside, told
+from hpo.own.files import PUT_BACK, is_of, own_file, text_of
+from hpo.own.functions import own_function, own_names, refuse_inside, told
 from hpo.own.session import code_file, given_names, is_here, model_of
 
-__all__ = ["code_file", "given_names", "is_here", "model_of", "own_function", "refuse_inside", "told"]
+__all__ = [
+    "PUT_BACK",
+    "code_file",
+    "given_names",
+    "is_here",
+    "is_of",
+    "model_of",
+    "own_file",
+    "own_function",
+    "own_names",
+    "refuse_inside",
+    "text_of",
+    "told",
+]

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hpo.errors import ModelError
+from hpo.own.files import own_file
 from hpo.own.session import function_of_session
-from hpo.spec.base import RuleError
-from hpo.spec.own_code import OwnCode, OwnModel, read_code
+from hpo.spec.own_code import OwnCode, OwnModel
 
 # The files that are being run.
 _RUNNING: list[Path] = []
@@ -27,16 +27,7 @@ def own_function(code: OwnCode) -> Callable[..., Any]:
     """
     if isinstance(code, OwnModel) and code.is_of_session:
         return _of_session(code)
-    path = Path(code.file)
-    try:
-        content = read_code(path)
-    except RuleError as broken:
-        raise ModelError(
-            str(path), broken.rule, remedy="A study's code is run from its file alone."
-        ) from None
-    if hashlib.sha256(content).hexdigest() != code.digest:
-        rule, remedy = "differs from the file that the study was made with", "Put that one back."
-        raise ModelError(str(path), rule, remedy=remedy)
+    path, content = own_file(code)
     module = _module(path, content)
     function = getattr(module, code.function, None)
     if not callable(function):
@@ -61,6 +52,15 @@ def refuse_inside(what: str) -> None:
         remedy = 'Put what the script does below: if __name__ == "__main__":'
         rule = f"must not {what} when its functions are imported, as workers do"
         raise ModelError(str(_RUNNING[-1]), rule, remedy=remedy)
+
+
+def own_names(path: Path, content: bytes) -> dict[str, Any]:
+    """What a file defines or imports, once it has run, by name.
+
+    Raises:
+        ModelError: it does not run.
+    """
+    return {name: value for name, value in vars(_module(path, content)).items() if not name.startswith("__")}
 
 
 def _module(path: Path, content: bytes) -> types.ModuleType:

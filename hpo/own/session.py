@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.errors import SpecError
+from hpo.own.files import own_file
 from hpo.spec.base import ABSENT, RuleError
 from hpo.spec.own_code import SESSION, SUFFIX, Function, OwnModel, is_plain, read_function, taken
 
@@ -58,7 +59,7 @@ def function_of_session(model: OwnModel) -> Callable[..., Any] | None:
 def given_names(model: OwnModel, names: tuple[str, ...]) -> list[str]:
     """Which of these names the function takes."""
     if not model.is_of_session:
-        read = read_function(Path(model.file), model.function)
+        read = read_function(own_file(model)[0], model.function)
         return [name for name in names if name in (*read.required, *read.defaults)]
     function = function_of_session(model)
     return (

@@ -165,13 +165,19 @@ class _Samples:
     labels: Array | None
 
 
-def predict(model: Path | str, data: Data) -> pd.DataFrame:
+def predict(
+    model: Path | str, data: Data, *, trust: bool = False, code: Path | str | None = None
+) -> pd.DataFrame:
     """What a model that `Study.export` wrote, or another Keras classifier, makes of samples.
 
     Args:
         model: a .keras file.
         data: raw samples of shape (samples, *sample shape), an .npz file, image files and folders of them;
             for a model of tables a pandas or polars frame, or a file of a table.
+        trust: run the code that the model needs: of its Lambda layers, and of the person's file that has its
+            layers. Without, no code is run that the file holds or names.
+        code: that person's file; by default one of the name and content that the model tells of, beside the
+            model, where it was when the model was trained, or in the current folder.
 
     Returns:
         A row a sample. Of classes: `class`, `probability`, `label` if it is known, and `probabilities.NAME`
@@ -182,19 +188,24 @@ def predict(model: Path | str, data: Data) -> pd.DataFrame:
     Raises:
         HpoError: the model or the data cannot be read, or do not fit each other.
     """
-    return predictions(model, data).table
+    return predictions(model, data, trust=trust, code=code).table
 
 
-def predictions(model: Path | str, data: Data) -> Predictions:
+def predictions(
+    model: Path | str, data: Data, *, trust: bool = False, code: Path | str | None = None
+) -> Predictions:
     """The same with the samples, and the outputs as one array."""
     model = expanded(model)
     given: Any = data if isinstance(data, np.ndarray) or is_frame(data) else _files(data)  # type: ignore[arg-type]
     if not model.is_file():
         raise HpoError(str(model), "must be a model file, and does not exist")
+    if code is not None and not trust:
+        rule = "is run only if it is trusted"
+        raise HpoError(str(code), rule, remedy="Add --trust, in Python trust=True.")
     prepare_tensorflow(1)
     from hpo.models.file import load
 
-    predictor = load(model)
+    predictor = load(model, trust=trust, code=None if code is None else expanded(code))
     predicted = (_of_table if predictor.columns else _of_samples)(given, predictor)
     _check_outputs(str(model), predicted.outputs, predictor.task)
     return predicted

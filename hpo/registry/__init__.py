@@ -5,6 +5,7 @@ lacks, workers train them, `stop` and `go_on` say whether they may. Imports stor
 nothing and draws no conclusion.
 """
 
+from hpo.registry.code import CODE_ATTRIBUTE, check_code, has_same_code, shown, state_of
 from hpo.registry.registration import (
     check_data,
     exists,
@@ -28,21 +29,26 @@ from hpo.registry.stored import (
 )
 
 __all__ = [
+    "CODE_ATTRIBUTE",
     "CREATED_ATTRIBUTE",
     "SPEC_ATTRIBUTE",
     "STOPPED_ATTRIBUTE",
     "StoredStudy",
     "StudySummary",
+    "check_code",
     "check_data",
     "exists",
     "find",
+    "has_same_code",
     "is_ours",
     "place_of",
     "register",
     "scaling_of",
     "served_studies",
     "settled",
+    "shown",
     "sources_of",
+    "state_of",
     "summaries",
     "summarise",
 ]

@@ -10,6 +10,7 @@ import optuna
 
 from hpo.data import Dataset, check_splits, splits_of
 from hpo.errors import DataError, StudyError
+from hpo.registry.code import CODE_ATTRIBUTE, check_same, texts_of
 from hpo.registry.stored import (
     ATTRIBUTES,
     CREATED_ATTRIBUTE,
@@ -81,15 +82,18 @@ def register(spec: StudySpec, dataset: Dataset, storage: Storage, *, test_digest
     `test_digest` is that of the data's test part, None if it has none.
 
     Raises:
+        CodeError: the study that is there was made with other code.
         DataError: the study that is there began with other data.
+        ModelError: a file of a person's own is not there, or has changed since the specification was made.
         StudyError: the name is taken by a study with another specification.
     """
+    texts = texts_of(spec)
     with storage.lock(f"create:{spec.name}"):
         found = storage.create_study(spec.name, direction=spec.objective.direction)
         if _is_half_registered(found, spec):
-            _register(found, spec, dataset.digest, test_digest)
+            _register(found, spec, dataset.digest, test_digest, texts)
         else:
-            _extend(StoredStudy(storage, found), spec, dataset, test_digest)
+            _extend(StoredStudy(storage, found), spec, dataset, test_digest, texts)
     return found
 
 
@@ -136,28 +140,36 @@ def _is_half_registered(study: optuna.Study, spec: StudySpec) -> bool:
     """Whether it is what `create_study` leaves if it is killed: a new study, or one that looks like it."""
     return (
         not is_ours(study.user_attrs)
-        and study.user_attrs.keys() <= {*ATTRIBUTES, TEST_DIGEST_ATTRIBUTE}
+        and study.user_attrs.keys() <= {*ATTRIBUTES, TEST_DIGEST_ATTRIBUTE, CODE_ATTRIBUTE}
         and [direction.name.lower() for direction in study.directions] == [spec.objective.direction]
         and not study.get_trials(deepcopy=False)
     )
 
 
-def _register(study: optuna.Study, spec: StudySpec, digest: str, test_digest: str | None) -> None:
+def _register(
+    study: optuna.Study, spec: StudySpec, digest: str, test_digest: str | None, texts: dict[str, str]
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names([spec.objective.metric])
     study.set_user_attr(CREATED_ATTRIBUTE, datetime.now(UTC).isoformat(timespec="seconds"))
     study.set_user_attr(DIGEST_ATTRIBUTE, digest)
     study.set_user_attr(TEST_DIGEST_ATTRIBUTE, test_digest)
+    if texts:
+        study.set_user_attr(CODE_ATTRIBUTE, texts)
     # Last: what has a specification is whole.
     study.set_user_attr(SPEC_ATTRIBUTE, to_json(spec))
 
 
-def _extend(study: StoredStudy, spec: StudySpec, dataset: Dataset, test_digest: str | None) -> None:
+def _extend(
+    study: StoredStudy, spec: StudySpec, dataset: Dataset, test_digest: str | None, texts: dict[str, str]
+) -> None:
     """Store a specification by which the trials that have begun stay what the study asks for."""
+    same_data = dataset.digest == study.data_digest
+    check_same(place_of(study.name), study.spec, spec, study.kept_code, same_data=same_data)
     found = changes(study.spec, spec)
     # The same data may come from another place.
-    moved = {"data.name"} if dataset.digest == study.data_digest else set()
+    moved = {"data.name"} if same_data else set()
     # And the same code, as often as its file is moved.
     moved |= {"model.file"} if spec.model == study.spec.model else set()
     refused = [change for change in found if not change.extends and change.key not in moved]
@@ -168,5 +180,12 @@ def _extend(study: StoredStudy, spec: StudySpec, dataset: Dataset, test_digest: 
     study.check_data(dataset)
     study.check_test(test_digest)
     study.record_test(test_digest)
-    if found:
+    if texts != study.kept_code:
+        study.storage.set_study_attribute(study.id, CODE_ATTRIBUTE, texts)
+    # A file that has moved is no change, and where it is now is where workers look.
+    if found or _files(spec) != _files(study.spec):
         study.storage.set_study_attribute(study.id, SPEC_ATTRIBUTE, to_json(spec))
+
+
+def _files(spec: StudySpec) -> list[tuple[str, str | None]]:
+    return [(code.file, code.digest) for code in spec.own_code.values()]

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.data import Dataset, digest_of_test, is_corrected, load_parts, load_test, load_train
 from hpo.errors import DataError, SpecError, StudyError
+from hpo.registry.code import ACCEPT, CODE_ATTRIBUTE, check_code
 from hpo.search import first_withdrawn, make_pruner, make_sampler, plan
 from hpo.spec import Data, FinalSpec, from_json
 from hpo.storage import Storage, StudyRow, study_id, trial_id
@@ -95,6 +96,17 @@ class StoredStudy:
         self.data_digest: str = attributes[DIGEST_ATTRIBUTE]
         self.test_digest: str | None = attributes.get(TEST_DIGEST_ATTRIBUTE)
         self._has_older_split = TEST_DIGEST_ATTRIBUTE not in attributes
+
+    @property
+    def kept_code(self) -> dict[str, str]:
+        """The text of each file of a person's own, by the key that names it, as it was kept to be shown."""
+        return self.storage.study_attribute(self.id, CODE_ATTRIBUTE) or {}
+
+    def check_code(self) -> None:
+        """Raises CodeError unless the files of people's own are here, and as the study was made with them."""
+        if self.spec.own_code:
+            accept = f"hpo resume {self.name} {ACCEPT}"
+            check_code(place_of(self.name), self.spec, self.kept_code, accept=accept)
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -41,6 +42,20 @@ class Command:
 
     kind: ClassVar[str] = "command"
     line: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """The text of a file, folded away."""
+
+    kind: ClassVar[str] = "code"
+    title: str
+    text: str
+
+    @property
+    def fence(self) -> str:
+        """What encloses it in Markdown: longer than any such run of its own."""
+        return "`" * max([3, *(len(run) + 1 for run in re.findall("`+", self.text))])
 
 
 @dataclass(frozen=True)
@@ -101,7 +116,7 @@ class Examples:
         return Table(self.title, columns, [asdict(example) for example in self.examples])
 
 
-Block = Heading | Paragraph | Bullets | Command | Table | Picture | Examples
+Block = Heading | Paragraph | Bullets | Command | Code | Table | Picture | Examples
 
 
 def tables(*found: Table) -> list[Block]:

@@ -15,7 +15,8 @@ import pandas as pd
 from hpo import plots
 from hpo.analysis import Comparison
 from hpo.analysis.tables import arms_table, verdicts_table
-from hpo.report.document import Block, Bullets, Heading, Paragraph, Picture, tables
+from hpo.registry import shown
+from hpo.report.document import Block, Bullets, Code, Heading, Paragraph, Picture, tables
 from hpo.report.sentences import conclusions, margin
 from hpo.spec import METRICS, ComparisonSpec, StudySpec
 from hpo.studies import Study
@@ -63,6 +64,7 @@ def asked(spec: StudySpec) -> list[Block]:
         ("model", "" if isinstance(spec.model, str) else str(spec.model)),
         ("learned", f"{spec.learned.name}{_targets(spec)}"),
         ("ranked by", f"{spec.objective.metric}, {_extreme(spec)} first, {_moment(spec)}"),
+        *((key, f"{code.function} of {Path(code.file).name}") for key, code in spec.own_code.items()),
         *_what(spec),
         ("the same in all", ", ".join(f"{key} {number(value)}" for key, value in spec.params.items())),
     ]
@@ -196,7 +198,16 @@ def method(subject: Subject) -> list[Block]:
         lines.append(_tests(comparison))
     mine, *others = (f"{name} {version}" for name, version in versions().items())
     lines.append(f"Reported by {mine} with {', '.join(others)}, as installed where this was written.")
-    return [Heading("How it was done"), Bullets(tuple(lines))]
+    return [Heading("How it was done"), Bullets(tuple(lines)), *code_of(subject.study)]
+
+
+def code_of(study: Study) -> list[Block]:
+    """The text of each file of a person's own, as it was when the study was made."""
+    kept, found = study.kept_code, dict[str, str]()
+    for key, code in study.spec.own_code.items():
+        if key in kept:
+            found[f"{Path(code.file).name}, SHA-256 {(code.digest or '')[:12]}"] = kept[key]
+    return [Code(title, shown(text).strip("\n")) for title, text in found.items()]
 
 
 def _tests(comparison: Comparison) -> str:

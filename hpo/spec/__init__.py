@@ -4,13 +4,13 @@ from hpo.spec.changes import Change, changes
 from hpo.spec.comparison import Arm, ComparisonSpec
 from hpo.spec.example import example, example_comparison
 from hpo.spec.final import FinalSpec
-from hpo.spec.formats import from_json, load, loads, to_json, to_table, to_toml, with_data, with_model
+from hpo.spec.formats import from_json, load, loads, reread, to_json, to_table, to_toml, with_data, with_model
 from hpo.spec.hyperparameters import Hyperparameters, without_idle
 from hpo.spec.json_schema import json_schema
 from hpo.spec.kinds import parse
 from hpo.spec.metrics import METRICS, Metric
 from hpo.spec.networks import CnnHyperparameters, MlpHyperparameters
-from hpo.spec.own_code import OwnModel
+from hpo.spec.own_code import OwnCode, OwnModel
 from hpo.spec.parts import Data, Objective, Pruner, Sampler
 from hpo.spec.search import SearchSpec
 from hpo.spec.space import Dimension, Range
@@ -30,6 +30,7 @@ __all__ = [
     "Metric",
     "MlpHyperparameters",
     "Objective",
+    "OwnCode",
     "OwnModel",
     "Pruner",
     "Range",
@@ -45,6 +46,7 @@ __all__ = [
     "load",
     "loads",
     "parse",
+    "reread",
     "to_json",
     "to_table",
     "to_toml",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hpo.spec.own_code import without
 from hpo.spec.study import StudySpec
 
 # These say how results are read, not what is trained.
@@ -32,6 +33,8 @@ class Change:
 def changes(old: StudySpec, new: StudySpec) -> list[Change]:
     """What `new` asks for that `old` does not, and the reverse, as JSON values; defaults count as written.
 
+    The same code in a file at another place is no change.
+
     >>> keys = {"name": "s", "kind": "search", "data": {"name": "digits"}, "space": {"dropout": [0.1, 0.2]}}
     >>> old, new = StudySpec(**keys, trials=20), StudySpec(**keys, trials=30, params={"epochs": 5})
     >>> [(change.key, change.old, change.new, change.extends) for change in changes(old, new)]
@@ -40,6 +43,11 @@ def changes(old: StudySpec, new: StudySpec) -> list[Change]:
     if old.kind != new.kind:
         return [Change("kind", old.kind, new.kind, extends=False)]
     before, after = old.content(), new.content()
+    for key, code in old.own_code.items():
+        # Of one digest, so what is filled in of it says the same.
+        if code.is_same_as(new.own_code.get(key)):
+            apart = code.filled | {"file"}
+            before, after = without(before, key, apart), without(after, key, apart)
     found = _arm_changes(before.pop("arms", {}), after.pop("arms", {}))
     for key in sorted(before.keys() | after.keys()):
         extends = key in READING | LIMITS | COUNTS[new.kind]

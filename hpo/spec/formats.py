@@ -15,7 +15,7 @@ import tomli_w
 from hpo.errors import SpecError
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN, parse
-from hpo.spec.own_code import SESSION, OwnModel
+from hpo.spec.own_code import SESSION, OwnModel, without
 from hpo.spec.parts import Data
 from hpo.spec.study import StudySpec
 
@@ -120,13 +120,24 @@ def with_model(
 def to_toml(spec: StudySpec) -> str:
     """TOML text from which `loads` makes an equal spec; it holds what was set, not the defaults."""
     table = to_table(spec)
-    if isinstance(spec.model, OwnModel):
-        # What its file says is read from the file.
-        table["model"] = {"file": spec.model.file, "function": spec.model.function}
+    filled = {key: code.filled - {"digest"} for key, code in spec.own_code.items()}
+    if isinstance(spec.model, OwnModel) and spec.model.is_of_session:
+        filled["model"] = spec.model.filled
+    for key, names in filled.items():
+        # The digest alone of what is filled in: that says which file it is, and the file says the rest.
+        table = without(table, key, names)
     text, short = "", tomli_w.dumps(table)
     while short != text:  # lists of lists take two rounds
         text, short = short, _LIST.sub(_on_one_line, short)
     return text
+
+
+def reread(spec: StudySpec) -> StudySpec:
+    """The same study of its people's files as they are now. Raises SpecError if they no longer go with it."""
+    table = to_table(spec)
+    for key, code in spec.own_code.items():
+        table = without(table, key, code.filled)
+    return parse(table, source=f"study {spec.name!r}")
 
 
 def to_json(spec: StudySpec) -> dict[str, Any]:

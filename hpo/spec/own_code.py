@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -25,6 +25,8 @@ SUFFIX = ".py"
 SESSION = "<session>"
 # Of these every training run has a value, whichever model it trains.
 DEFAULTED = frozenset(TrainingTable.model_fields) - {*OF_OPTIMIZER}
+# The text of a file is kept with each study that names it.
+MOST_BYTES = 256 * 1024
 
 Identifier = Annotated[
     str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Must("the name of a function")
@@ -45,13 +47,26 @@ class Function:
 
 
 class OwnCode(Model):
-    """A function of a person's own. `digest`: SHA-256 of the file as it was when it was read."""
+    """A function of a person's own. `digest`: SHA-256 of the file as it was when it was read.
 
+    `filled`: what is filled in, and no person writes.
+    """
+
+    filled: ClassVar[frozenset[str]] = frozenset({"digest"})
     file: File = Field(description="A Python file; its path is relative to the study file.")
     function: Identifier = Field(description="The function in it.")
     digest: Annotated[str, Field(strict=True)] | None = Field(
         default=None, description="SHA-256 of the file. Filled in; another file is refused."
     )
+
+    @property
+    def has_file(self) -> bool:
+        """Whether `file` is a file, and not what stands for one: <session> and the like."""
+        return not self.file.startswith("<")
+
+    def is_same_as(self, other: OwnCode | None) -> bool:
+        """Whether it is the same function of the same code, wherever the file is."""
+        return other is not None and (self.digest, self.function) == (other.digest, other.function)
 
 
 class OwnModel(OwnCode):
@@ -62,6 +77,7 @@ class OwnModel(OwnCode):
     same content, wherever their files are.
     """
 
+    filled: ClassVar[frozenset[str]] = frozenset({"digest", "required", "defaults", "structure", "text"})
     function: Identifier = Field(default="build", description="The function in it that builds a model.")
     required: tuple[str, ...] = Field(default=(), description="Arguments without defaults. Filled in.")
     defaults: Mapping[str, Any] = Field(default={}, description="Arguments with defaults. Filled in.")
@@ -75,7 +91,7 @@ class OwnModel(OwnCode):
     @model_validator(mode="before")
     @classmethod
     def _read(cls, table: Any) -> Any:
-        """Fill in what the file says, unless that is known."""
+        """Fill in what the file says, unless that is known; a digest that is given stays."""
         if not isinstance(table, Mapping) or "required" in table or not isinstance(table.get("file"), str):
             return table
         function = table.get("function", "build")
@@ -86,9 +102,7 @@ class OwnModel(OwnCode):
             raise RuleError("is a function of a Python session, which no file has", remedy=remedy)
         path = Path(table["file"]).absolute()
         read = read_function(path, function)
-        if table.get("digest", read.digest) != read.digest:
-            raise RuleError("must be that of the file", "digest", got=table["digest"], remedy="Remove it.")
-        return {**table, "file": str(path), "digest": read.digest, **taken(read, function)}
+        return {"digest": read.digest, **table, "file": str(path), **taken(read, function)}
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -137,6 +151,38 @@ def taken(read: Function, function: str) -> dict[str, Any]:
     return {"required": [name for name in read.required if name in names], "defaults": defaults}
 
 
+def own_code_in(value: object, key: str = "") -> Iterator[tuple[str, OwnCode]]:
+    """The functions of people's files in a part of a specification, each with the dotted key of its table.
+
+    A table that is more than a function's has its function as `code`.
+    """
+    code = value if isinstance(value, OwnCode) else getattr(value, "code", None)
+    if isinstance(code, OwnCode):
+        if code.has_file:
+            yield key, code
+    elif isinstance(value, Model):
+        for name in type(value).model_fields:
+            yield from own_code_in(getattr(value, name), f"{key}.{name}" if key else name)
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from own_code_in(item, f"{key}.{index}")
+
+
+def without(table: Any, key: str, names: Collection[str]) -> Any:
+    """A copy of nested tables and lists, in which the table at a dotted key lacks these keys.
+
+    >>> without({"data": {"name": "digits"}, "callbacks": [{"file": "a.py", "digest": "0"}]},
+    ...         "callbacks.0", ["digest"])
+    {'data': {'name': 'digits'}, 'callbacks': [{'file': 'a.py'}]}
+    """
+    if not key:
+        return {name: value for name, value in table.items() if name not in names}
+    first, _, rest = key.partition(".")
+    if isinstance(table, Mapping):
+        return {**table, first: without(table[first], rest, names)} if first in table else table
+    return [without(item, rest, names) if str(at) == first else item for at, item in enumerate(table)]
+
+
 def read_function(path: Path, function: str) -> Function:
     """What a file says of one of its functions, without running it.
 
@@ -177,12 +223,19 @@ def read_code(path: Path) -> bytes:
     if path.suffix != SUFFIX:
         raise RuleError(f"must be a Python file, which ends in {SUFFIX}", "file", got=str(path))
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise RuleError("there is no such file", "file", got=str(path)) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise RuleError(f"cannot be read: {reason}", "file", got=str(path)) from None
+    if len(content) > MOST_BYTES:
+        rule = (
+            f"must be a Python file of at most {MOST_BYTES // 1024} KiB, as its text is kept with the study"
+        )
+        raise RuleError(rule, "file", got=str(path), remedy="Read what is large from files of its own.")
+    return content
 
 
 def _value(default: ast.expr) -> Any:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, Val
 from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, plain, within
 from hpo.spec.hyperparameters import Count, Hyperparameters, Positive, TrainingTable
 from hpo.spec.metrics import METRICS
-from hpo.spec.own_code import OwnModel
+from hpo.spec.own_code import OwnCode, OwnModel, own_code_in
 from hpo.spec.parts import Data, FinalMetric, Objective, Text
 from hpo.spec.vocabulary import VOCABULARIES, ModelChoice, Vocabulary, vocabulary_beside, vocabulary_of
 from hpo.tasks import TASKS, Task
@@ -209,6 +209,11 @@ class StudySpec(Model):
         """The epoch metric that trials report as they train: what stands for the objective's, if need be."""
         reported = self.objective.reported
         return reported if reported in self.learned.epoch_metrics else "val_loss"
+
+    @property
+    def own_code(self) -> dict[str, OwnCode]:
+        """The functions of people's own that it names, by key: `model` and so on."""
+        return dict(own_code_in(self))
 
     def check_given(self, names: Collection[str], *, remedy: str) -> None:
         """Raises RuleError unless these names are all that the model needs to be told."""

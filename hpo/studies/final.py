@@ -78,6 +78,7 @@ def create_final(
         again: whether to look at the test set once more.
 
     Raises:
+        CodeError: a file of a person's own has changed since a study was made.
         DataError: the data has no test set, or has changed.
         SpecError: this version of hpo cannot read a final evaluation that there is, or train what is chosen.
         StudyError: nothing is complete, the studies cannot be ranked together, or the evaluation that there
@@ -91,9 +92,11 @@ def create_final(
     if same and not again:
         _check_asked(same[-1], top=top and min(top, len(candidates(studies))), seeds=seeds)
         if storage.unfinished(same[-1].id):
+            same[-1].check_code()
             same[-1].confirm_data()
         return same[-1]
     for study in studies:
+        study.check_code()
         study.load_data()
     first = studies[0].spec
     test = load_test(studies[0].data, task=first.task)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import itertools
+import re
+from collections.abc import Collection, Iterator, Sequence
 
 LENGTH = 64  # of a study's name at most
 # Version 0.1 cut arms' names in final evaluations to so many characters.
@@ -39,6 +41,21 @@ def promoted_name(study: str, count: int) -> str:
         return study + end
     marked = f"-{_digest([study])}{end}"
     return study[: LENGTH - len(marked)] + marked
+
+
+def numbered_names(study: str, there: Collection[str]) -> Iterator[str]:
+    """What a study may be called that goes on from another one's: its name, then that with a number.
+
+    >>> names = numbered_names("digits-2", there=["digits", "digits-2"])
+    >>> next(names), next(names), next(names)
+    ('digits-2', 'digits-2', 'digits-3')
+    """
+    yield study
+    numbered = re.fullmatch(r"(.+)-[0-9]+", study)
+    base = numbered[1] if numbered is not None and numbered[1] in there else study
+    for number in itertools.count(2):
+        end = f"-{number}"
+        yield base[: LENGTH - len(end)] + end
 
 
 def arm_name(study: str, arm: str, *, several: bool) -> str:

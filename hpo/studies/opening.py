@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,37 @@ from hpo.data import digest_of_test, doubts_about, load_parts
 from hpo.errors import DataError, ModelError, SpecError, StudyError
 from hpo.files import expanded
 from hpo.own import model_of, refuse_inside
-from hpo.registry import check_data, exists, find, register, scaling_of, settled, summaries
-from hpo.spec import OwnModel, StudySpec, load, parse, to_table, with_data, with_model
+from hpo.registry import (
+    SPEC_ATTRIBUTE,
+    check_code,
+    check_data,
+    exists,
+    find,
+    has_same_code,
+    place_of,
+    register,
+    scaling_of,
+    settled,
+    summaries,
+)
+from hpo.spec import (
+    FinalSpec,
+    OwnModel,
+    StudySpec,
+    from_json,
+    load,
+    parse,
+    reread,
+    to_table,
+    with_data,
+    with_model,
+)
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN
 from hpo.storage import Storage, artifact_path, data_path
 from hpo.studies.given import PLACE, Kept, keep
 from hpo.studies.lists import StudyList
+from hpo.studies.names import numbered_names
 from hpo.studies.own_models import tried
 from hpo.studies.study import Study
 
@@ -33,6 +57,7 @@ def create_study(
     artifact_dir: str | Path | None = None,
     data: object = None,
     model: Callable[..., Any] | None = None,
+    accept_code: bool = False,
 ) -> Study:
     """Register a study and plan its trials, or open the one that is there.
 
@@ -49,8 +74,11 @@ def create_study(
         model: in place of the specification's `model`, a function that builds a Keras model. If a Python file
             has it, workers run it from there; of a notebook's cell, a closure or a lambda this process alone
             trains the study.
+        accept_code: a file of a person's own that has changed since the study was made is taken as it is now,
+            in a new study: that of the next free name, NAME-2 and so on. The old one stays as it is.
 
     Raises:
+        CodeError: a file of a person's own has changed since the study was made.
         ModelError: the function fails, or its model cannot be trained on the data.
         SpecError: the file or the dict breaks a rule.
         DataError: the data cannot be had, or cannot be split as declared.
@@ -61,16 +89,27 @@ def create_study(
     set_keys = {} if model is None else {"model": model_of(model)}
     if data is None:
         spec = _spec_of(spec, model=set_keys)
-        return _created(spec, storage, artifact_dir, place=spec.data.name)
+        return _created(spec, storage, artifact_dir, place=spec.data.name, accept_code=accept_code)
     folder = storage.artifacts.path if isinstance(storage, Storage) else artifact_path(artifact_dir)
     with _kept(data, data_path(folder)) as kept:
-        return _created(_spec_of(spec, kept.keys, model=set_keys), storage, artifact_dir, place=PLACE)
+        spec = _spec_of(spec, kept.keys, model=set_keys)
+        return _created(spec, storage, artifact_dir, place=PLACE, accept_code=accept_code)
 
 
 def _created(
-    spec: StudySpec, storage: Storage | str | None, artifact_dir: str | Path | None, *, place: str
+    spec: StudySpec,
+    storage: Storage | str | None,
+    artifact_dir: str | Path | None,
+    *,
+    place: str,
+    accept_code: bool,
 ) -> Study:
     """The study, registered and planned; `place` names its data to people."""
+    # A final evaluation is of the code that its configurations were chosen with.
+    accept_code = accept_code and bool(spec.own_code) and not isinstance(spec, FinalSpec)
+    if accept_code:
+        spec = reread(spec)
+    check_code(place_of(spec.name), spec, {})
     # First: a study that cannot be trained creates no database.
     dataset, test = load_parts(spec.data, task=spec.task)
     check_data(spec, dataset)
@@ -82,6 +121,8 @@ def _created(
     opened = (
         storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir, create=True)
     )
+    if accept_code:
+        spec = spec.model_copy(update={"name": _name_of_code(spec, opened)})
     is_new = not exists(spec.name, opened)
     study = Study(opened, register(spec, dataset, opened, test_digest=test_digest))
     study.go_on()
@@ -90,6 +131,19 @@ def _created(
         for line in doubts_about(dataset, spec.data, test=test, scaling=scaling_of(spec)):
             logger.warning("%s: %s", place, line)
     return study
+
+
+def _name_of_code(spec: StudySpec, storage: Storage) -> str:
+    """The name of the study of this code: the first that no study has, or that one of the same code has."""
+    there = {row.name: row.attributes.get(SPEC_ATTRIBUTE) for row in storage.overview()}
+    for name in numbered_names(spec.name, there):
+        if name not in there:
+            break
+        # One that cannot be read is another one.
+        with suppress(SpecError):
+            if has_same_code(spec, from_json(there[name])):
+                break
+    return name
 
 
 @contextmanager

@@ -18,6 +18,7 @@ def promoted(study: Study, *, top: int = TOP, seeds: int = SEEDS) -> ComparisonS
     The best one is the baseline: whether it is better than the next ones is the question.
 
     Raises:
+        CodeError: a file of a person's own has changed since the study was made.
         StudyError: it is no search, or has fewer than two complete configurations.
         SpecError: this version of hpo cannot train one of them.
     """
@@ -25,6 +26,7 @@ def promoted(study: Study, *, top: int = TOP, seeds: int = SEEDS) -> ComparisonS
     if not isinstance(spec, SearchSpec):
         rule = "must be a search, whose best configurations a comparison can confirm"
         raise StudyError(place_of(study.name), rule, got=spec.kind)
+    study.check_code()
     chosen = candidates([study])[:top]
     if len(chosen) < 2:
         rule = "must have two complete configurations that differ, to compare them"

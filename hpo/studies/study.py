@@ -190,6 +190,7 @@ class Study(StoredStudy):
             log: called with each line that a worker writes; without progress it goes to standard error.
 
         Raises:
+            CodeError: a file of a person's own is not here, or has changed since the study was made.
             WorkerError: workers died again and again, or cannot train the study, and trials are left.
             ModelError: its model's function is of another Python session, or of this one, and several workers
                 are asked for.
@@ -201,6 +202,7 @@ class Study(StoredStudy):
         left = self.plan()
         if left:
             check_workers(self.spec, workers)
+            self.check_code()
         self.go_on()
         is_shown = progress and watch is None and log is None and left > 0
         with StudyProgress(self.spec) if is_shown else nullcontext() as shown:
@@ -240,6 +242,7 @@ class Study(StoredStudy):
         Raises:
             HpoError: the file cannot be written, or is there already.
             StudyError: there is no such trial, or it is not complete.
+            CodeError: it is trained again, and a file of a person's own has changed.
             DataError: it is trained again, and the data cannot be had, or have changed.
         """
         chosen, path = self._exported(trial), Path(path)
@@ -249,6 +252,7 @@ class Study(StoredStudy):
             with new_file(path, force=force) as draft:
                 shutil.copyfile(kept, draft)
             return path
+        self.check_code()
         if fault is not None:
             place = f"{place_of(self.name)} trial {chosen.number}"
             logger.warning("%s is trained again: the model that it kept %s", place, fault)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.analysis import Comparison
 from hpo.analysis.comparison import is_same, value_name
-from hpo.registry import StudySummary
+from hpo.registry import StoredStudy, StudySummary, state_of
 from hpo.spec import StudySpec
 from hpo.tables import Column, Table
 from hpo.tables.kinds import (
@@ -53,6 +53,29 @@ def studies_table(summaries: Sequence[StudySummary]) -> Table:
         Column("created", MOMENT, drop=3),
     )
     return Table("Studies", columns, [summary_row(summary) for summary in summaries], keys=SUMMARY_KEYS)
+
+
+def code_table(study: StoredStudy) -> Table:
+    """A row a function of a person's own: its file and, for programs, the text that it had then."""
+    columns = (
+        Column("of", of=("key",)),
+        Column("function"),
+        Column("file"),
+        Column("state"),
+    )
+    kept = study.kept_code
+    rows = [
+        {
+            "key": key,
+            "function": code.function,
+            "file": code.file,
+            "digest": code.digest,
+            "state": state_of(code),
+            "text": kept.get(key, ""),
+        }
+        for key, code in study.spec.own_code.items()
+    ]
+    return Table("Code", columns, rows)
 
 
 def study_table(summary: StudySummary) -> Table:

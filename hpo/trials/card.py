@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hpo.data import Dataset
-from hpo.models.file import FORMAT, Card
-from hpo.spec import METRICS, Hyperparameters, StudySpec
+from hpo.models.file import FORMAT, Card, Code
+from hpo.spec import METRICS, Hyperparameters, OwnModel, StudySpec
 from hpo.trials.outcome import Replicate
 from hpo.versions import versions
 
@@ -18,6 +18,10 @@ def card_of(
     replicate: Replicate,
 ) -> Card:
     """The card of the model of a replicate of trial `number`."""
+    model = spec.model
+    code = None
+    if isinstance(model, OwnModel):
+        code = Code(file=model.file, function=model.function, digest=model.digest or "")
     return Card(
         format=FORMAT,
         study=spec.name,
@@ -39,5 +43,6 @@ def card_of(
         target=dataset.target,
         weight=None if dataset.weight is None else spec.data.weight,
         csv=dataset.form,
+        code=code,
         versions=versions("keras", "tensorflow"),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import logging
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -16,6 +17,7 @@ import optuna
 from optuna.trial import TrialState
 
 from hpo.data import Dataset, Statistics, fitted, splits_of
+from hpo.errors import ModelError
 from hpo.models.families import Fit, Network, Signature
 from hpo.models.file import model_bytes
 from hpo.models.table import family_of
@@ -33,6 +35,8 @@ from hpo.trials.planned_steps import planned_steps
 from hpo.trials.progress import EarlyStopping, PruningCallback, TrialProgress
 from hpo.trials.record import COMPILED_ATTRIBUTE
 from hpo.trials.shapes import prepared_columns
+
+logger = logging.getLogger(__name__)
 
 # XLA keeps what it has compiled (about 20 MiB a program) for the life of the process, and finds it again. So
 # forgetting a network frees its state and graphs, and costs their tracing, 0.3 s, if its key comes back.
@@ -189,9 +193,13 @@ class TrialRunner:
         validated = self._validated(replicates)
         for name in filter(PICTURES.__contains__, self.dataset.task.figures):
             found[f"{name}.svg"] = PICTURES[name](validated.y, validated.outputs, validated.names, title)
+        files = {VALIDATION_FILE: validation_file(validated)}
         card = card_of(self.spec, self.dataset, trial.number, arm, hyperparameters, first)
-        model = model_bytes(self.stock_model(first, hyperparameters), card)
-        files = {VALIDATION_FILE: validation_file(validated), MODEL_FILE: model}
+        try:
+            files[MODEL_FILE] = model_bytes(self.stock_model(first, hyperparameters), card)
+        except ModelError as error:
+            # What else there is of the trial is kept.
+            logger.warning("%s #%d keeps no model: %s", self.spec.name, trial.number, error)
         return {name: text.encode() for name, text in found.items()} | files
 
     def _validated(self, replicates: list[ReplicateRun]) -> Validated:

@@ -1,0 +1,49 @@
+"""Where the file of a study's function is on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from hpo.errors import ModelError
+from hpo.spec.base import RuleError
+from hpo.spec.own_code import OwnCode, read_code
+
+PUT_BACK = "Put that one back."
+
+
+def own_file(code: OwnCode) -> tuple[Path, bytes]:
+    """The file as it was when the study was made, and its content.
+
+    It is where it was then, or else the file of its name and content in the current folder.
+
+    Raises:
+        ModelError: there is none, or it is another one by now.
+    """
+    path = Path(code.file)
+    for place in (path, Path(path.name)):
+        with contextlib.suppress(RuleError):
+            content = read_code(place)
+            if is_of(code, content):
+                return place.resolve(), content
+    try:
+        read_code(path)
+    except RuleError as broken:
+        remedy = "Put it there, or into the current folder: a study's code is run from its file alone."
+        raise ModelError(str(path), broken.rule, remedy=remedy) from None
+    raise ModelError(str(path), "differs from the file that the study was made with", remedy=PUT_BACK)
+
+
+def is_of(code: OwnCode, content: bytes) -> bool:
+    """Whether this is what the file held when the study was made."""
+    return hashlib.sha256(content).hexdigest() == code.digest
+
+
+def text_of(content: bytes) -> str:
+    """The text of a Python file, as Python reads it."""
+    try:
+        return importlib.util.decode_source(content)
+    except (SyntaxError, UnicodeDecodeError, LookupError):
+        return content.decode(errors="replace")
