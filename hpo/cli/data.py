@@ -124,7 +124,7 @@ def show_set(
     for option, value in (("--target", target), ("--drop", drop), ("--html", page)):
         if value:
             raise HpoError(option, f"is for tables, and {data.name} is none", got=str(value))
-    _show_arrays(data.name, out, output)
+    _show_arrays(data, task, out, output)
 
 
 def _asked(
@@ -139,32 +139,38 @@ def _asked(
         raise HpoError("--task", f"must be one of {', '.join(TASKS)}", got=task)
     options = {key: tuple(value) for key, value in (("target", target), ("drop", drop)) if value}
     if not name.endswith(".toml"):
-        return Data(name=name, **options), task, None
+        key = "file" if name.endswith(".py") else "name"
+        return Data(**{key: name, **options}), task, None
     spec = load(name)
     data = Data(**{**spec.data.model_dump(exclude_unset=True), **options})
     return data, task or spec.task, scaling_of(spec)
 
 
-def _show_arrays(name: str, out: Path | None, output: Format) -> None:
-    from hpo.data import digest_of_test, load_test, load_train, samples_picture, scales
+def _show_arrays(data: Data, task: str | None, out: Path | None, output: Format) -> None:
+    from hpo.data import digest_of_test, load_test, load_train, mapped, samples_picture, scales
 
+    name = data.name
     fetch(name)
-    dataset = load_train(name)
-    test = load_test(name) if digest_of_test(name) else None
+    if not data.code:
+        # What is said of arrays in files does not depend on a study.
+        data, task = type(data)(name=name), None
+    dataset = load_train(data, task=task)
+    test = load_test(data, task=task) if digest_of_test(data, task=task) else None
     if out is not None:
         with new_file(out, force=True) as draft:
             samples_picture(dataset).save(draft, "PNG")
     fields = {
         "name": dataset.name,
-        "samples": len(dataset.x),
-        "sample_shape": list(dataset.sample_shape),
-        "dtype": str(dataset.x.dtype),
-        "range": [dataset.x.min().item(), dataset.x.max().item()],
+        "samples": len(dataset),
+        "sample_shape": mapped(lambda x: list(x.shape[1:]), dataset.x),
+        "dtype": dataset.dtype,
+        "range": mapped(lambda x: [x.min().item(), x.max().item()], dataset.x),
+        **({} if data.code is None else {"task": dataset.task_name}),
         "classes": dataset.classes,
         "class_names": list(dataset.class_names),
         "class_counts": dataset.class_counts,
         "digest": dataset.digest,
-        "test_samples": 0 if test is None else len(test.x),
+        "test_samples": 0 if test is None else len(test),
         "test_class_counts": [] if test is None else test.class_counts,
         "test_digest": None if test is None else test.digest,
     }
@@ -177,5 +183,6 @@ def _show_arrays(name: str, out: Path | None, output: Format) -> None:
             print(f"{said} to validate. Add samples, or remove the class.", file=sys.stderr)
     if said := scales(dataset):
         print(f"{name}: {said}", file=sys.stderr)
-    if output == Format.table and out is None and len(dataset.sample_shape) in (2, 3):
+    has_images = not dataset.is_nested and len(dataset.sample_shape) in (2, 3)
+    if output == Format.table and out is None and has_images:
         show_picture(lambda: samples_picture(dataset, rows=3, columns=5))

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hpo.data import Column
+from hpo.data import Column, flat, is_nested
 from hpo.errors import HpoError
 from hpo.models.preparation import input_names
 from hpo.tasks import TASKS, Task
@@ -29,6 +29,7 @@ CELLS = 50_000  # of a table that are predicted at once
 SHOWN = 160  # characters of what Keras says of a file that it cannot load
 
 Array = np.ndarray[Any, Any]
+Kind = Literal["uint8", "float32", "int32", "int64"]
 
 
 class Card(BaseModel):
@@ -37,7 +38,8 @@ class Card(BaseModel):
     `scale` is what the model multiplies stored values by; `metrics` are those of its weights. `arm` and
     `fold` are None where there are none. `class_names` are of classes, labels or quantities, as `task` has
     them; `columns` are a table's, which the model takes as they are, and `target` its columns that were
-    learned.
+    learned. Of several inputs, `sample_shape` and `dtype` are nested as they are; of several outputs
+    `class_names` are their names.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -54,8 +56,8 @@ class Card(BaseModel):
     data: str
     data_digest: str
     class_names: tuple[str, ...]
-    sample_shape: tuple[int, ...]
-    dtype: Literal["uint8", "float32"]
+    sample_shape: tuple[int, ...] | dict[str, tuple[int, ...]] | tuple[tuple[int, ...], ...]
+    dtype: Kind | dict[str, Kind] | tuple[Kind, ...]
     scale: float = Field(gt=0, allow_inf_nan=False)
     task: str = "multi-class"
     columns: tuple[Column, ...] = ()
@@ -68,20 +70,21 @@ class Predictor:
     """A loaded model. `dtype` is that of the samples it was trained on, None if that is not known.
 
     `sample_shape` has None for a dimension of any size; `scale` turns stored values into 0..1. `class_names`
-    are of classes, labels or quantities. One that takes a table has its `columns`, and those that were its
+    are of classes, labels or quantities. Of several inputs `sample_shape` and `dtype` are nested as they are.
+    One that takes a table has its `columns`, and those that were its
     `target`.
     """
 
     model: keras.Model
-    sample_shape: tuple[int | None, ...]
+    sample_shape: Any
     class_names: tuple[str, ...]
     scale: float
-    dtype: str | None
+    dtype: Any
     task: Task = TASKS["multi-class"]
     columns: tuple[Column, ...] = ()
     target: tuple[str, ...] = ()
 
-    def predict(self, x: Array) -> Array:
+    def predict(self, x: Any) -> Array:
         """Outputs as the task has them, (samples, outputs), float32, of samples as they are stored."""
         outputs: Array = self.model.predict(x, batch_size=BATCH, verbose=0)
         return outputs
@@ -153,13 +156,19 @@ def load(path: Path) -> Predictor:
 def _is_of(card: Card, model: Any) -> bool:
     """Whether a model takes and gives what its card says."""
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
-    if not inputs or not outputs or len(outputs) != 1 or card.task not in TASKS:
+    if not inputs or not outputs or card.task not in TASKS:
         return False
-    if tuple(outputs[0].shape) != (None, TASKS[card.task].units(len(card.class_names))):
+    has_one_output = TASKS[card.task].has_one_output
+    if len(outputs) != (1 if has_one_output else len(card.class_names)):
+        return False
+    if has_one_output and tuple(outputs[0].shape) != (None, TASKS[card.task].units(len(card.class_names))):
         return False
     if card.columns:
         return {given.name for given in inputs} == set(input_names(card.columns))
-    return len(inputs) == 1 and tuple(inputs[0].shape[1:]) == card.sample_shape
+    given = sorted(str(tuple(one.shape[1:])) for one in inputs)
+    return given == sorted(
+        map(str, flat(card.sample_shape) if is_nested(card.dtype) else [card.sample_shape])
+    )
 
 
 def _card(path: Path) -> Card | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import optuna
 
-from hpo.data import Dataset, check_splits, load_train
+from hpo.data import Dataset, check_class_weight, check_splits, flat, load_train
 from hpo.errors import DataError, StudyError
 from hpo.registry.stored import (
     ATTRIBUTES,
@@ -46,9 +46,20 @@ def check_data(spec: StudySpec, dataset: Dataset) -> None:
     check_splits(dataset, spec.data)
     if isinstance(spec, FinalSpec):  # which says everything, and declares nothing
         return
+    if (dataset.is_nested or not dataset.task.has_one_output) and not spec.vocabulary.table.takes_several:
+        what = f"{len(flat(dataset.x))} inputs" if dataset.is_nested else f"{dataset.classes} outputs"
+        rule = f"must be a function of your own for data of {what}"
+        remedy = 'Write model = { file = "my_model.py", function = "build" }.'
+        raise DataError("model", rule, got=str(spec.model), remedy=remedy)
+    for asked in spec.values_of("class_weight"):
+        if asked not in (None, "none", {}):
+            check_class_weight(dataset, asked)
     for name in ("scaling", *OF_COLUMNS):
         # Bytes are scaled to 0..1 already.
-        is_scaled = name == "scaling" and len(dataset.sample_shape) == 1 and dataset.scale == 1.0
+        is_row = (
+            not dataset.is_nested and len(dataset.sample_shape) == 1 and not dataset.dtype.startswith("int")
+        )
+        is_scaled = name == "scaling" and is_row and dataset.scale == 1.0
         if not dataset.columns and not is_scaled and spec.sets(name):
             raise DataError(name, f"has no effect on {dataset.name}, which is no table")
 
@@ -145,7 +156,8 @@ def _extend(study: StoredStudy, spec: StudySpec, dataset: Dataset, test_digest: 
     """Store a specification by which the trials that have begun stay what the study asks for."""
     found = changes(study.spec, spec)
     # The same data may come from another place.
-    moved = {"data.name"} if dataset.digest == study.data_digest else set()
+    of_data = {"data.name", "data.file", "data.function", "data.digest"}
+    moved = of_data if dataset.digest == study.data_digest else set()
     refused = [change for change in found if not change.extends and change.key not in moved]
     if refused:
         lines = "; ".join(f"{change.key} was {change.old!r} and is {change.new!r}" for change in refused)

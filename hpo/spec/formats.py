@@ -30,11 +30,13 @@ FORMAT_KEY = "format"
 def load(path: str | Path, *, data: Mapping[str, Any] | None = None) -> StudySpec:
     """The spec in a TOML file, of which `data` are keys of the data table that are set. Raises SpecError.
 
-    In the data's `name` and `test` `~` and `$VARIABLE` are what a shell makes of them, `$$` is a dollar sign;
-    a relative path is taken from the file's folder.
+    In the data's `name`, `file` and `test` `~` and `$VARIABLE` are what a shell makes of them, `$$` is a
+    dollar sign; a relative path is taken from the file's folder.
     """
     path = Path(path)
-    spec = loads(_read(path), source=str(path), data=data)
+    spec = loads(_read(path), source=str(path), data=data, file=path)
+    if spec.data.file is not None:
+        return spec
     written = [key for key in ("name", "test") if key not in (data or {})]
     said = {key: value for key in written if isinstance(value := getattr(spec.data, key), str)}
     found = {key: _located(value, path, key=key) for key, value in said.items()}
@@ -50,8 +52,25 @@ def _located(name: str, file: Path, *, key: str) -> str:
     return str((file.parent / name).resolve()) if is_path and not Path(name).is_absolute() else name
 
 
-def loads(text: str, *, source: str = "study", data: Mapping[str, Any] | None = None) -> StudySpec:
-    """The spec in TOML text. `source` opens the line of a SpecError; `data` as in `load`."""
+def _with_own_data(table: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
+    """A study's table with the path of the Python file that gives its data: it is read as it is checked."""
+    data = table.get("data")
+    if not isinstance(data, Mapping) or not isinstance(written := data.get("file"), str):
+        return table
+    return {**table, "data": {**data, "file": _located(written, file, key="file")}}
+
+
+def loads(
+    text: str,
+    *,
+    source: str = "study",
+    data: Mapping[str, Any] | None = None,
+    file: Path | None = None,
+) -> StudySpec:
+    """The spec in TOML text. `source` opens the line of a SpecError; `data` as in `load`.
+
+    `file`: the study file, in whose folder the Python files are that it names; by default where one is.
+    """
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -59,6 +78,8 @@ def loads(text: str, *, source: str = "study", data: Mapping[str, Any] | None = 
         raise SpecError(f"{source}: {position}", f"not valid TOML: {reason}") from None
     except (ValueError, RecursionError):  # a number of thousands of digits; lists thousands deep
         raise SpecError(source, "not valid TOML: a number is too long or a list too deep") from None
+    if file is not None:
+        table = dict(_with_own_data(table, file))
     return parse(with_data(table, data, source=source), source=source, kinds=WRITTEN)
 
 

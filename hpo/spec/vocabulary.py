@@ -121,6 +121,7 @@ def _own(required: tuple[str, ...], defaults: str, structure: tuple[str, ...] | 
     table: Any = create_model(
         "OwnTable", __base__=(TrainingTable, network), __doc__=OwnHyperparameters.__doc__, **shared
     )
+    table.takes_several = True
     table.ranged = {**dict.fromkeys(fields, OwnNumber), **TrainingTable.ranged}
     effective: Any = create_model(
         "OwnHyperparameters", __base__=(OwnHyperparameters, table), __doc__=OwnHyperparameters.__doc__

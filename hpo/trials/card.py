@@ -32,7 +32,7 @@ def card_of(
         data_digest=dataset.digest,
         class_names=dataset.names,
         sample_shape=dataset.sample_shape,
-        dtype=str(dataset.x.dtype),  # type: ignore[arg-type]
+        dtype=dataset.dtype,
         scale=dataset.scale,
         task=dataset.task_name,
         columns=dataset.columns,
