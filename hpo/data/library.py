@@ -80,7 +80,7 @@ def load_test(data: Data | str, *, task: str | None = None, data_dir: Path | Non
     """The test part, with the training part's classes. Raises DataError, also if there is none."""
     data = _checked(data, task)
     reader = _reader(data.name)
-    if "test" in reader.keys and not reader.has_test(data):
+    if "test" in reader.keys and data.code is None and not reader.has_test(data):
         remedy = "Set data.test to a file, or to the share of the rows that is set aside."
         raise DataError(data.name, "must have a test part", remedy=remedy)
     return reader.load(data, "test", task=task, folder=data_dir)

@@ -25,6 +25,8 @@ _LIST = re.compile(rf"\[\n((?: +{_ITEM},\n)+) *\]")
 # none are of format 0, and mean the same as 1.
 FORMAT = 1
 FORMAT_KEY = "format"
+# Tables that may name a Python file.
+OWN_CODE = ("model", "data")
 
 
 def load(path: str | Path, *, data: Mapping[str, Any] | None = None) -> StudySpec:
@@ -52,12 +54,13 @@ def _located(name: str, file: Path, *, key: str) -> str:
     return str((file.parent / name).resolve()) if is_path and not Path(name).is_absolute() else name
 
 
-def _with_own_data(table: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
-    """A study's table with the path of the Python file that gives its data: it is read as it is checked."""
-    data = table.get("data")
-    if not isinstance(data, Mapping) or not isinstance(written := data.get("file"), str):
-        return table
-    return {**table, "data": {**data, "file": _located(written, file, key="file")}}
+def _with_located_code(table: dict[str, Any], file: Path) -> dict[str, Any]:
+    """A study's table with the paths of the Python files that it names: they are read as it is checked."""
+    for key in OWN_CODE:
+        code = table.get(key)
+        if isinstance(code, Mapping) and isinstance(written := code.get("file"), str):
+            table = {**table, key: {**code, "file": _located(written, file, key="file")}}
+    return table
 
 
 def loads(
@@ -79,7 +82,7 @@ def loads(
     except (ValueError, RecursionError):  # a number of thousands of digits; lists thousands deep
         raise SpecError(source, "not valid TOML: a number is too long or a list too deep") from None
     if file is not None:
-        table = dict(_with_own_data(table, file))
+        table = _with_located_code(table, file)
     return parse(with_data(table, data, source=source), source=source, kinds=WRITTEN)
 
 
