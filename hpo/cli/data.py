@@ -139,7 +139,8 @@ def _asked(
         raise HpoError("--task", f"must be one of {', '.join(TASKS)}", got=task)
     options = {key: tuple(value) for key, value in (("target", target), ("drop", drop)) if value}
     if not name.endswith(".toml"):
-        return Data(name=name, **options), task, None
+        key = "file" if name.endswith(".py") else "name"
+        return Data(**{key: name, **options}), task, None
     study = load(name)
     data = Data(**{**study.data.model_dump(exclude_unset=True), **options})
     study = study.model_copy(update={"data": data, "task": task or study.task})
@@ -150,7 +151,7 @@ def _show_arrays(
     data: Data, task: str | None, study: StudySpec | None, out: Path | None, output: Format
 ) -> None:
     """Print what is in arrays or images as the study reads them; what is wrong goes to standard error."""
-    from hpo.data import check_keys, has_test, load_test, load_train, samples_picture
+    from hpo.data import check_keys, has_test, load_test, load_train, mapped, samples_picture
 
     check_keys(data)
     fetch(data.name)
@@ -161,14 +162,14 @@ def _show_arrays(
             samples_picture(dataset).save(draft, "PNG")
     fields = {
         "name": dataset.name,
-        "samples": len(dataset.x),
-        "sample_shape": list(dataset.sample_shape),
-        "dtype": str(dataset.x.dtype),
-        "range": [dataset.x.min().item(), dataset.x.max().item()],
+        "samples": len(dataset),
+        "sample_shape": mapped(lambda x: list(x.shape[1:]), dataset.x),
+        "dtype": dataset.dtype,
+        "range": mapped(lambda x: [x.min().item(), x.max().item()], dataset.x),
         "task": dataset.task_name,
         **_targets(dataset),
         "digest": dataset.digest,
-        "test_samples": 0 if test is None else len(test.x),
+        "test_samples": 0 if test is None else len(test),
         **({"test_class_counts": [] if test is None else test.class_counts} if dataset.class_counts else {}),
         "test_digest": None if test is None else test.digest,
     }
@@ -177,7 +178,8 @@ def _show_arrays(
     show(table, output=output, whole=fields)
     for line in said_of(dataset, data, task=task, study=study):
         print(line, file=sys.stderr)
-    if output == Format.table and out is None and len(dataset.sample_shape) in (2, 3):
+    has_images = not dataset.is_nested and len(dataset.sample_shape) in (2, 3)
+    if output == Format.table and out is None and has_images:
         show_picture(lambda: samples_picture(dataset, rows=3, columns=5))
 
 

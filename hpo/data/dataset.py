@@ -12,6 +12,7 @@ import numpy as np
 from hpo.data.catalog import sha256
 from hpo.data.columns import Column
 from hpo.data.csv_form import CsvForm
+from hpo.data.nests import flat, is_nested, mapped, named
 from hpo.tasks import TASKS, Task
 
 Array = np.ndarray[Any, Any]
@@ -21,8 +22,10 @@ Array = np.ndarray[Any, Any]
 class Dataset:
     """One part (training or test) of a data set; its arrays are read-only.
 
-    `x`: (samples, *sample shape), uint8 or float32; of a table its columns as numbers, which `columns` says.
-    `y`: targets as the task has them: (samples,), int64 class indices, or (samples, targets), float32.
+    `x`: (samples, *sample shape), uint8 or float32; of a table its columns as numbers, which `columns` says;
+    of a person's function also int32, or several such arrays (`nests`).
+    `y`: targets as the task has them: (samples,), int64 class indices, or (samples, targets), float32; of
+    several outputs such arrays.
     `classes`: how many classes, labels or quantities there are; `class_names` are their names, empty if
     unknown. `scale`: what stored values are multiplied by before the model. `digest`: SHA-256 over shape,
     dtype and bytes of the arrays, and of a table what its columns are. `weight`, `groups` and `times`,
@@ -33,8 +36,8 @@ class Dataset:
     """
 
     name: str
-    x: Array
-    y: Array
+    x: Any
+    y: Any
     classes: int
     scale: float
     digest: str
@@ -68,13 +71,29 @@ class Dataset:
         return found
 
     @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """Shape of one sample."""
-        shape: tuple[int, ...] = self.x.shape[1:]
-        return shape
+    def sample_shape(self) -> Any:
+        """Shape of one sample; of several inputs, nested as they are, of each."""
+        return mapped(lambda x: x.shape[1:], self.x)
+
+    @property
+    def dtype(self) -> Any:
+        """The type of the samples' numbers, or of each input."""
+        return mapped(lambda x: str(x.dtype), self.x)
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether its samples have several inputs."""
+        return is_nested(self.x)
+
+    @property
+    def units(self) -> Any:
+        """Output units of a model; of several outputs of each: its classes, or its quantities."""
+        if not is_nested(self.y):
+            return self.task.units(self.classes)
+        return mapped(lambda y: int(y.max()) + 1 if y.dtype.kind == "i" else y.shape[1], self.y)
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(flat(self.x)[0])
 
     def part(self, rows: Array) -> Dataset:
         """These samples alone."""
@@ -84,8 +103,8 @@ class Dataset:
 
         return make_dataset(
             self.name,
-            self.x[rows],
-            self.y[rows],
+            mapped(lambda x: x[rows], self.x),
+            mapped(lambda y: y[rows], self.y),
             classes=self.classes,
             scale=self.scale,
             class_names=self.class_names,
@@ -103,8 +122,8 @@ class Dataset:
 
 def make_dataset(
     name: str,
-    x: Array,
-    y: Array,
+    x: Any,
+    y: Any,
     *,
     classes: int,
     scale: float,
@@ -121,11 +140,16 @@ def make_dataset(
     form: CsvForm | None = None,
 ) -> Dataset:
     """A Dataset with its digest; `x_sha256` spares hashing an `x` whose bytes were just checked."""
-    x = np.ascontiguousarray(x)
-    y = np.ascontiguousarray(y, dtype=np.int64 if TASKS[task].strata(y) is not None else np.float32)
-    parts = [(x, x_sha256 or sha256(x)), (y, sha256(y))]
-    parts += [(array, sha256(array)) for array in (weight, groups, times) if array is not None]
+    x = mapped(np.ascontiguousarray, x)
+    if is_nested(y):
+        y = mapped(np.ascontiguousarray, y)
+    else:
+        y = np.ascontiguousarray(y, dtype=np.int64 if TASKS[task].strata(y) is not None else np.float32)
+    parts = [(array, x_sha256 or sha256(array)) for array in flat(x)]
+    parts += [(array, sha256(array)) for array in (*flat(y), weight, groups, times) if array is not None]
     text = "".join(f"{array.dtype.str} {array.shape} {digest}\n" for array, digest in parts)
+    if is_nested(x) or is_nested(y):
+        text += json.dumps([list(named(x, "x")), list(named(y, "y"))])
     if columns:
         text += json.dumps([asdict(column) for column in columns])
     for array, _ in parts:

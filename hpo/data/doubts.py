@@ -121,7 +121,9 @@ def lost_digits(name: str, values: Array) -> str:
 
 def scales(dataset: Dataset) -> str:
     """A warning of features on very different scales, which is how networks learn little of small ones."""
-    if len(dataset.sample_shape) != 1 or len(dataset.x) < 2:
+    if dataset.is_nested or len(dataset.sample_shape) != 1 or len(dataset.x) < 2:
+        return ""
+    if dataset.x.dtype.kind == "i":  # of which a model looks things up
         return ""
     if dataset.columns:
         numbers = [

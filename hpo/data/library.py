@@ -12,6 +12,7 @@ from hpo.data.known_sets import Progress, fetch_known
 from hpo.data.readers import KEYS, READERS, Reader, TableReader, found
 from hpo.data.table_sets import TableSet
 from hpo.data.tables import SUFFIXES
+from hpo.data.targets import SEVERAL
 from hpo.errors import DataError
 from hpo.spec import Data
 
@@ -23,13 +24,16 @@ def check_name(name: str) -> None:
     _reader(name).check(name)
 
 
-def check_keys(data: Data) -> None:
-    """Raises DataError for a key that says nothing of data of this kind."""
+def check_keys(data: Data, task: str | None = None) -> None:
+    """Raises DataError for a key, or a task, that says nothing of data of this kind."""
     check_name(data.name)
     used = _reader(data.name).keys
     for key in KEYS:
         if getattr(data, key) is not None and key not in used:
             raise DataError(f"data.{key}", f"has no effect on {data.name}", got=getattr(data, key))
+    if task == SEVERAL and data.code is None:
+        rule = "is of several outputs, which data have that a person's function gives"
+        raise DataError("task", rule, got=task)
 
 
 def load_train(data: Data | str, *, task: str | None = None, data_dir: Path | None = None) -> Dataset:
@@ -45,7 +49,7 @@ def load_train(data: Data | str, *, task: str | None = None, data_dir: Path | No
     >>> wine.x.shape, wine.names, wine.task_name
     ((178, 13), ('class_0', 'class_1', 'class_2'), 'multi-class')
     """
-    data = _checked(data)
+    data = _checked(data, task)
     return _reader(data.name).load(data, "train", task=task, folder=data_dir)
 
 
@@ -83,9 +87,9 @@ def _table_of(data: Data) -> tuple[TableSet, Data]:
 
 def load_test(data: Data | str, *, task: str | None = None, data_dir: Path | None = None) -> Dataset:
     """The test part, with the training part's classes. Raises DataError, also if there is none."""
-    data = _checked(data)
+    data = _checked(data, task)
     reader = _reader(data.name)
-    if "test" in reader.keys and not reader.has_test(data):
+    if "test" in reader.keys and data.code is None and not reader.has_test(data):
         remedy = "Set data.test to a file, or to the share of the rows that is set aside."
         raise DataError(data.name, "must have a test part", remedy=remedy)
     return reader.load(data, "test", task=task, folder=data_dir)
@@ -102,7 +106,7 @@ def digest_of_test(data: Data | str, *, task: str | None = None) -> str | None:
 
     Nothing is read of a known set, as it is loaded only if it has the digests that are known.
     """
-    data = _checked(data)
+    data = _checked(data, task)
     return _reader(data.name).test_digest(data, task=task)
 
 
@@ -112,7 +116,7 @@ def load_labels(data: Data | str, *, task: str | None = None) -> tuple[Dataset, 
     Those of a known set are as many as it has, spread evenly over its classes, as they very nearly are. Of a
     person's own files those of the test part are checked too. Raises DataError.
     """
-    data = _checked(data)
+    data = _checked(data, task)
     return _reader(data.name).labels(data, task=task)
 
 
@@ -126,11 +130,11 @@ def fetch(name: str, *, data_dir: Path | None = None, progress: Progress | None 
     return fetch_known(name, data_dir, progress) if name in ENTRIES else found(name)
 
 
-def _checked(data: Data | str) -> Data:
+def _checked(data: Data | str, task: str | None = None) -> Data:
     if isinstance(data, str):
         check_name(data)
         return Data(name=data)
-    check_keys(data)
+    check_keys(data, task)
     return data
 
 

@@ -26,7 +26,7 @@ def read_own(files: ArrayFiles, part: str, *, task: str | None) -> Own:
     """The `part` "train" or "test". Raises DataError with the first rule that the arrays break."""
     y, learned = read_labels(files, part, task=task)
     key = f"x_{part}"
-    return Own(_as_stored(files.place(key), files.read(key)), y, learned)
+    return Own(as_stored(files.place(key), files.read(key)), y, learned)
 
 
 def read_labels(files: ArrayFiles, part: str, *, task: str | None) -> tuple[Array, Learned]:
@@ -36,7 +36,7 @@ def read_labels(files: ArrayFiles, part: str, *, task: str | None) -> tuple[Arra
     parts = dict.fromkeys(("train", part))
     headers = {key: files.header(key) for one in parts for key in (f"x_{one}", f"y_{one}")}
     for key, (shape, dtype) in headers.items():
-        check = _check_samples if key.startswith("x_") else check_form
+        check = check_samples if key.startswith("x_") else check_form
         check(files.place(key), shape, dtype)
     for one in parts:
         _check_lengths(files, one, headers)
@@ -53,7 +53,8 @@ def _name(files: ArrayFiles, key: str) -> str:
     return name or file.stem
 
 
-def _check_samples(place: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+def check_samples(place: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raises DataError for an array that holds no samples, by what its header says."""
     if dtype.kind not in "biuf":
         remedies = {
             "O": "Convert it with `x = x.astype('float32')`.",
@@ -78,7 +79,8 @@ def _check_lengths(files: ArrayFiles, part: str, headers: dict[str, Header]) -> 
         raise DataError(files.place(f"x_{part}"), rule, got=samples[1:])
 
 
-def _as_stored(place: str, x: Array) -> Array:
+def as_stored(place: str, x: Array) -> Array:
+    """Samples as uint8 or float32. Raises DataError for numbers that are not finite."""
     if x.dtype == np.uint8:
         return x
     with np.errstate(over="ignore"):

@@ -25,7 +25,7 @@ def samples_picture(dataset: Dataset, *, rows: int = 10, columns: int = 10) -> I
     from PIL import Image
 
     shape = dataset.sample_shape
-    if not is_image_shape(shape):
+    if dataset.is_nested or not is_image_shape(shape):
         rule = "a picture needs samples of shape (height, width) or (height, width, 3)"
         raise DataError(dataset.name, rule, got=shape)
     rows = min(rows, dataset.classes)

@@ -15,7 +15,7 @@ from hpo.tasks import TASKS
 if TYPE_CHECKING:
     import pandas as pd
 
-MULTI_CLASS, BINARY, MULTI_LABEL, REGRESSION = TASKS
+MULTI_CLASS, BINARY, MULTI_LABEL, REGRESSION, SEVERAL = TASKS
 # Whole numbers with more different values than this are quantities.
 MOST_CLASSES = 20
 # What a label that is there or not may be written as.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 
+from hpo.data import is_nested
 from hpo.errors import ModelError
 from hpo.models.families import Signature
 from hpo.models.layers import TargetUnits
@@ -52,9 +52,13 @@ def assembled(body: object, signature: Signature, h: Hyperparameters, *, place: 
         raise ModelError(place, "must return a Keras model", got=type(body).__name__)
     is_named, has_own_step = not body.compiled, bool(own_steps(body))
     preparation = _preparation(signature, h, has_own_step=has_own_step, place=place)
-    outputs_shape = _build(body, input_shape(signature, h), place=place)
     task = signature.task
-    _check_outputs(outputs_shape, task.units(signature.classes), place=place)
+    if is_named and not task.has_one_output:
+        rule = "must return a compiled model, as its data have several outputs, whose losses it alone knows"
+        raise ModelError(place, rule, remedy="Call model.compile in it.")
+    outputs_shape = _build(body, signature, input_shape(signature, h), place=place)
+    if task.has_one_output:
+        _check_outputs(outputs_shape, task.units(signature.classes), place=place)
     front = preparation
     if front is None and signature.scale != 1 and not has_own_step:
         front = keras.layers.Rescaling(signature.scale, name="scale")
@@ -63,7 +67,7 @@ def assembled(body: object, signature: Signature, h: Hyperparameters, *, place: 
     end = keras.layers.Activation(task.activation, name="probabilities") if is_activated else units
     whole = body
     if front is not None or end is not None:
-        samples = keras.Input(signature.sample_shape, name="samples")
+        samples = signature.inputs()
         outputs = body(samples if front is None else front(samples))
         whole = keras.Model(samples, outputs if end is None else end(outputs), name="whole")
     if is_named:
@@ -98,7 +102,7 @@ def stock_of(fresh: Assembled, trained: Assembled, signature: Signature, *, by_c
         made = raw_inputs(form, fitted, embeddings) if by_column else array_input(form, fitted)
         given, prepared = made.inputs if by_column else made.inputs["samples"], made.outputs
     else:
-        given = prepared = keras.Input(signature.sample_shape, name="samples")
+        given = prepared = signature.inputs()
         if trained.whole is not trained.body and signature.scale != 1:
             prepared = keras.layers.Rescaling(signature.scale, name="scale")(given)
     outputs = fresh.body(prepared)
@@ -134,8 +138,11 @@ def _says_itself(optimizer: keras.optimizers.Optimizer) -> bool:
     return True
 
 
-def input_shape(signature: Signature, h: Hyperparameters) -> tuple[int, ...]:
-    """The shape of a sample that a function's model takes: of a table's row, once it is prepared."""
+def input_shape(signature: Signature, h: Hyperparameters) -> Any:
+    """The shape of a sample that a function's model takes: of a table's row, once it is prepared.
+
+    Of several inputs, nested as they are, the shape of each.
+    """
     return (Form.of(signature.columns, h).width,) if signature.columns else signature.sample_shape
 
 
@@ -174,23 +181,25 @@ def _preparation(
     return Preparation(Form.of(signature.columns, h), name="preparation")
 
 
-def _build(body: keras.Model, shape: tuple[int, ...], *, place: str) -> Any:
+def _build(body: keras.Model, signature: Signature, shape: Any, *, place: str) -> Any:
     """Create the variables of a model that has not seen its inputs, or check that it takes them.
 
     Returns the shape of its outputs.
     """
+    several = is_nested(signature.dtype)
     try:
-        if body.built and (inputs := getattr(body, "inputs", None)):
+        if not several and body.built and (inputs := getattr(body, "inputs", None)):
             taken = tuple(inputs[0].shape[1:])
             fits = len(taken) == len(shape)
             if not fits or any(size not in (None, given) for size, given in zip(taken, shape, strict=True)):
                 raise ValueError(f"it takes {taken}")
             return body.output_shape
-        return keras.tree.map_structure(
-            lambda outputs: (None, *outputs.shape[1:]), body(np.zeros((1, *shape), np.float32))
-        )
+        # Of several inputs, which a model may take by names or by places.
+        blank = body(signature.blank(shape))
+        return keras.tree.map_structure(lambda outputs: (None, *outputs.shape[1:]), blank)
     except Exception as error:  # of a model that is no graph of layers, its own code runs
-        rule = f"must return a model that takes samples of shape {shape}"
+        what = "inputs of shapes" if several else "samples of shape"
+        rule = f"must return a model that takes {what} {shape}"
         said = " ".join(str(error).split())[:160]
         raise ModelError(place, rule, got=said, remedy="Build it for input_shape.") from error
 

@@ -137,7 +137,7 @@ class BuiltFamily(Family):
     def _assembled(self, hyperparameters: Hyperparameters, seed: int) -> Assembled:
         signature = self.signature
         shape = input_shape(signature, hyperparameters)
-        known = {"input_shape": shape, "outputs": signature.task.units(signature.classes)}
+        known = {"input_shape": shape, "outputs": signature.outputs}
         taken = {
             name: known[name] if name in known else listed(getattr(hyperparameters, name))
             for name in self._takes

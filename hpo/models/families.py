@@ -9,10 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
+import numpy as np
 
-from hpo.data import Column, Statistics
+from hpo.data import Column, Statistics, flat, is_nested, mapped, named
 from hpo.models.layers import TargetUnits
 from hpo.models.preparation import Preparation
 from hpo.spec import Hyperparameters
@@ -29,15 +31,42 @@ class Signature:
     """What goes into a model and comes out of it.
 
     Raw samples of `sample_shape` go in, multiplied by `scale`, or the prepared `columns` of a table; what the
-    `task` predicts of `classes` comes out. `weighted`: samples count differently.
+    `task` predicts of `classes` comes out. `weighted`: samples count differently. `dtype` is that of the
+    samples. Several inputs have shapes and types that are nested as they are, several outputs `units`.
     """
 
-    sample_shape: tuple[int, ...]
+    sample_shape: Any
     classes: int
     scale: float
     task: Task = TASKS["multi-class"]
     columns: tuple[Column, ...] = ()
     weighted: bool = False
+    dtype: Any = "float32"
+    units: Any = None
+
+    @property
+    def outputs(self) -> Any:
+        """Output units of a model, or of each of its outputs."""
+        return self.task.units(self.classes) if self.task.has_one_output else self.units
+
+    def blank(self, shape: Any) -> Any:
+        """One sample of zeros, or of several inputs one of each, of the shape that a model takes."""
+        if is_nested(self.dtype):
+            return mapped(lambda kind, one: np.zeros((1, *one), kind), self.dtype, shape)
+        is_whole = self.dtype.startswith("int") and not self.columns
+        return np.zeros((1, *shape), self.dtype if is_whole else np.float32)
+
+    def inputs(self) -> Any:
+        """Keras's inputs for samples; of bytes they are floats, as Keras takes them to scale them."""
+        if not is_nested(self.dtype):
+            return _input("samples", self.dtype, self.sample_shape)
+        names = named(self.dtype, "x")
+        made = [_input(*one) for one in zip(names, names.values(), flat(self.sample_shape), strict=True)]
+        return dict(zip(names, made, strict=True)) if isinstance(self.dtype, dict) else tuple(made)
+
+
+def _input(name: str, kind: str, shape: tuple[int, ...]) -> keras.KerasTensor:
+    return keras.Input(shape, name=name, dtype=kind if kind.startswith("int") else "float32")
 
 
 @dataclass(frozen=True, eq=False)

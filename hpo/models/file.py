@@ -18,7 +18,7 @@ import numpy as np
 from keras.src.utils import python_utils
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hpo.data import Column, CsvForm
+from hpo.data import Column, CsvForm, flat, is_nested
 from hpo.errors import HpoError, ModelError
 from hpo.models.needs import Needs, needs_of
 from hpo.models.preparation import input_names
@@ -40,6 +40,7 @@ CELLS = 50_000  # of a table that are predicted at once
 SHOWN = 160  # characters of what Keras says of a file that it cannot load
 
 Array = np.ndarray[Any, Any]
+Kind = Literal["uint8", "float32", "int32", "int64"]
 
 
 class Code(BaseModel):
@@ -59,7 +60,8 @@ class Card(BaseModel):
     `fold` are None where there are none. `class_names` are of classes, labels or quantities, as `task` has
     them; `columns` are a table's, which the model takes as they are, `target` its columns that were learned,
     `weight` the one that said how much each row counted, None without, and `csv` how its file is written,
-    None of others. `code` is what has built it, if that is a person's own.
+    None of others. `code` is what has built it, if that is a person's own. Of several inputs, `sample_shape`
+    and `dtype` are nested as they are; of several outputs `class_names` are their names.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -76,8 +78,8 @@ class Card(BaseModel):
     data: str
     data_digest: str
     class_names: tuple[str, ...]
-    sample_shape: tuple[int, ...]
-    dtype: Literal["uint8", "float32"]
+    sample_shape: tuple[int, ...] | dict[str, tuple[int, ...]] | tuple[tuple[int, ...], ...]
+    dtype: Kind | dict[str, Kind] | tuple[Kind, ...]
     scale: float = Field(gt=0, allow_inf_nan=False)
     task: str = "multi-class"
     columns: tuple[Column, ...] = ()
@@ -93,22 +95,23 @@ class Predictor:
     """A loaded model. `dtype` is that of the samples it was trained on, None if that is not known.
 
     `sample_shape` has None for a dimension of any size; `scale` turns stored values into 0..1. `class_names`
-    are of classes, labels or quantities. One that takes a table has its `columns`, those that were its
-    `target` and its `weight`, and how its file is written, `csv`, as its card.
+    are of classes, labels or quantities. Of several inputs `sample_shape` and `dtype` are nested as they are.
+    One that takes a table has its `columns`, those that were its `target` and its `weight`, and how its file
+    is written, `csv`, as its card.
     """
 
     model: keras.Model
-    sample_shape: tuple[int | None, ...]
+    sample_shape: Any
     class_names: tuple[str, ...]
     scale: float
-    dtype: str | None
+    dtype: Any
     task: Task = TASKS["multi-class"]
     columns: tuple[Column, ...] = ()
     target: tuple[str, ...] = ()
     weight: str | None = None
     csv: CsvForm | None = None
 
-    def predict(self, x: Array) -> Array:
+    def predict(self, x: Any) -> Array:
         """Outputs as the task has them, (samples, outputs), float32, of samples as they are stored."""
         outputs: Array = self.model.predict(x, batch_size=BATCH, verbose=0)
         return outputs
@@ -259,13 +262,19 @@ def _is_of(card: Card, model: Any) -> bool:
     if card.code is not None and isinstance(model, keras.Model) and not hasattr(model, "inputs"):
         # A subclass of Model, of which nothing is known before it is called.
         return not card.columns
-    if not inputs or not outputs or len(outputs) != 1:
+    if not inputs or not outputs:
         return False
-    if tuple(outputs[0].shape) != (None, TASKS[card.task].units(len(card.class_names))):
+    has_one_output = TASKS[card.task].has_one_output
+    if len(outputs) != (1 if has_one_output else len(card.class_names)):
+        return False
+    if has_one_output and tuple(outputs[0].shape) != (None, TASKS[card.task].units(len(card.class_names))):
         return False
     if card.columns:
         return {given.name for given in inputs} == set(input_names(card.columns))
-    return len(inputs) == 1 and tuple(inputs[0].shape[1:]) == card.sample_shape
+    given = sorted(str(tuple(one.shape[1:])) for one in inputs)
+    return given == sorted(
+        map(str, flat(card.sample_shape) if is_nested(card.dtype) else [card.sample_shape])
+    )
 
 
 def _card(path: Path) -> Card | None:

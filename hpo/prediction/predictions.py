@@ -6,14 +6,14 @@ import logging
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
-from hpo.data import is_image_shape
-from hpo.data.archive import DAMAGE, explain, read_arrays
+from hpo.data import flat, is_image_shape, is_nested, named
+from hpo.data.archive import DAMAGE, explain, member_names, read_arrays
 from hpo.data.frames import is_frame
 from hpo.data.tables import is_table
 from hpo.data.targets import Targets, like
@@ -37,7 +37,7 @@ PROBABILITIES_SUM = 0.01  # how far from 1 the outputs of a sample may sum: half
 
 Array = np.ndarray[Any, Any]
 Source = int | str
-Data = Union[Array, str, Path, Sequence[str | Path], "pd.DataFrame"]
+Data = Union[Array, str, Path, Sequence[str | Path], Mapping[str, Array], "pd.DataFrame"]
 # Of what is said of a sample: shares that a record has in one mapping.
 NESTED = "probabilities."
 
@@ -173,7 +173,8 @@ def predict(
     Args:
         model: a .keras file.
         data: raw samples of shape (samples, *sample shape), an .npz file, image files and folders of them;
-            for a model of tables a pandas or polars frame, or a file of a table.
+            for a model of tables a pandas or polars frame, or a file of a table; for one of several inputs a
+            dict of arrays, or an .npz file, that has each by its name.
         trust: run the code that the model needs: of its Lambda layers, and of the person's file that has its
             layers. Without, no code is run that the file holds or names.
         code: that person's file; by default one of the name and content that the model tells of, beside the
@@ -196,7 +197,8 @@ def predictions(
 ) -> Predictions:
     """The same with the samples, and the outputs as one array."""
     model = expanded(model)
-    given: Any = data if isinstance(data, np.ndarray) or is_frame(data) else _files(data)  # type: ignore[arg-type]
+    is_held = isinstance(data, np.ndarray | Mapping) or is_frame(data)
+    given: Any = data if is_held else _files(data)  # type: ignore[arg-type]
     if not model.is_file():
         raise HpoError(str(model), "must be a model file, and does not exist")
     if code is not None and not trust:
@@ -206,7 +208,14 @@ def predictions(
     from hpo.models.file import load
 
     predictor = load(model, trust=trust, code=None if code is None else expanded(code))
-    predicted = (_of_table if predictor.columns else _of_samples)(given, predictor)
+    if not predictor.task.has_one_output:
+        rule = "must be a model of one output, to say what it predicts"
+        remedy = "Load it with keras.saving.load_model, and call its predict."
+        raise HpoError(str(model), rule, got=f"outputs {', '.join(predictor.class_names)}", remedy=remedy)
+    if isinstance(given, Mapping) and not is_nested(predictor.dtype):
+        raise DataError("samples", "must be an array, as the model has one input", got=sorted(given))
+    read = _of_inputs if is_nested(predictor.dtype) else _of_samples
+    predicted = (_of_table if predictor.columns else read)(given, predictor)
     _check_outputs(str(model), predicted.outputs, predictor.task)
     return predicted
 
@@ -238,6 +247,41 @@ def _of_samples(given: Any, predictor: Predictor) -> Predictions:
         outputs=predictor.predict(samples.x),
         class_names=predictor.class_names,
         scale=predictor.scale,
+        task=predictor.task,
+    )
+
+
+def _of_inputs(given: Any, predictor: Predictor) -> Predictions:
+    """Of a model of several inputs: an .npz file, or a dict, that has each by its name."""
+    kinds, shapes = named(predictor.dtype, "x"), flat(predictor.sample_shape)
+    arrays, place = given, "samples"
+    if not isinstance(given, Mapping):
+        is_files = isinstance(given, list)
+        place = str(given[0]) if is_files else "samples"
+        if not is_files or not _is_archive(given[0]):
+            rule = f"cannot be taken, as the model has the inputs {', '.join(kinds)}"
+            raise DataError(place, rule, remedy="Give it an .npz file with an array for each, of its name.")
+        try:
+            arrays = read_arrays(given[0], [name for name in (*kinds, "y") if name in member_names(given[0])])
+        except DAMAGE as error:
+            raise DataError(place, "must be a whole .npz file", got=explain(error)) from None
+    x = dict[str, Array]()
+    for (name, kind), shape in zip(kinds.items(), shapes, strict=True):
+        if name not in arrays:
+            raise DataError(place, f"must hold an array {name}, an input of the model", got=sorted(arrays))
+        one = replace(predictor, sample_shape=shape, dtype=kind)
+        x[name] = _fitting(f"{place} {name}", np.asarray(arrays[name]), one)
+    lengths = {name: len(array) for name, array in x.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(place, "inputs must have the same length", got=lengths)
+    count = next(iter(lengths.values()))
+    taken = x if isinstance(predictor.dtype, Mapping) else tuple(x.values())
+    return Predictions(
+        sources=range(count),
+        x=None,
+        labels=_labels(f"{place} y", arrays, "y", count, predictor),
+        outputs=predictor.predict(taken),
+        class_names=predictor.class_names,
         task=predictor.task,
     )
 
@@ -309,6 +353,11 @@ def _fitting(place: str, x: Array, predictor: Predictor) -> Array:
     if x.dtype.kind not in "biuf":
         raise DataError(place, "must be an array of real numbers", got=str(x.dtype))
     # Not whatever can be cast: numbers of another type are mostly of another range.
+    is_whole = predictor.dtype is not None and predictor.dtype.startswith("int")
+    if is_whole and x.dtype.kind not in "iu":
+        raise DataError(place, f"must be {predictor.dtype}, as the model was trained on", got=str(x.dtype))
+    if is_whole:
+        return x.astype(predictor.dtype)
     if predictor.dtype is not None and (x.dtype == np.uint8) != (predictor.dtype == "uint8"):
         rule = f"must be {predictor.dtype}, as the model was trained on"
         remedy = f"If it has the same range, convert it with x.astype('{predictor.dtype}')."

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import optuna
 
-from hpo.data import Dataset, check_splits, splits_of
+from hpo.data import Dataset, check_class_weight, check_splits, flat, splits_of
 from hpo.errors import DataError, StudyError
 from hpo.registry.code import CODE_ATTRIBUTE, check_same, texts_of
 from hpo.registry.stored import (
@@ -38,12 +38,25 @@ def check_data(spec: StudySpec, dataset: Dataset) -> None:
     _check_objective(spec, dataset)
     if isinstance(spec, FinalSpec):  # which says everything, and declares nothing
         return
+    if (dataset.is_nested or not dataset.task.has_one_output) and not spec.vocabulary.table.takes_several:
+        what = f"{len(flat(dataset.x))} inputs" if dataset.is_nested else f"{dataset.classes} outputs"
+        rule = f"must be a function of your own for data of {what}"
+        remedy = 'Write model = { file = "my_model.py", function = "build" }.'
+        raise DataError("model", rule, got=str(spec.model), remedy=remedy)
+    for asked in spec.values_of("class_weight"):
+        if asked not in (None, "none", {}):
+            check_class_weight(dataset, asked)
     for name in ("scaling", *OF_COLUMNS):
         # Bytes are scaled to 0..1 already.
-        is_scaled = name == "scaling" and len(dataset.sample_shape) == 1 and dataset.scale == 1.0
+        is_row = (
+            not dataset.is_nested and len(dataset.sample_shape) == 1 and not dataset.dtype.startswith("int")
+        )
+        is_scaled = name == "scaling" and is_row and dataset.scale == 1.0
         if not dataset.columns and not is_scaled and spec.sets(name):
             raise DataError(name, f"has no effect on {dataset.name}, which is no table")
-    for table in spec.tables() if 0 not in dataset.sample_shape else ():
+    if dataset.is_nested or 0 in dataset.sample_shape:
+        return
+    for table in spec.tables():
         try:
             table.check_samples(dataset.sample_shape)
         except RuleError as broken:
@@ -169,7 +182,7 @@ def _extend(
     check_same(place_of(study.name), study.spec, spec, study.kept_code, same_data=same_data)
     found = changes(study.spec, spec)
     # The same data may come from another place.
-    moved = {"data.name"} if same_data else set()
+    moved = {"data.name", "data.file", "data.function", "data.digest"} if same_data else set()
     # And the same code, as often as its file is moved.
     moved |= {"model.file"} if spec.model == study.spec.model else set()
     refused = [change for change in found if not change.extends and change.key not in moved]

@@ -30,6 +30,7 @@ STOPPED_ATTRIBUTE = "stopped"
 ATTRIBUTES = frozenset({SPEC_ATTRIBUTE, DIGEST_ATTRIBUTE, CREATED_ATTRIBUTE})
 LOST = "its worker is lost; the next worker takes it up"
 OTHER_DATA = "Put that data back, or give the study a new name."
+OTHER_DRAWS = "If its function draws numbers, let it do so by a seed of its own."
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,7 @@ class StoredStudy:
         place, data = f"data {dataset.name}", self.spec.data
         if dataset.digest != self.data_digest:
             rule = "must be the data that the study began with, and has changed since"
-            raise DataError(place, rule, remedy=OTHER_DATA)
+            raise DataError(place, rule, remedy=OTHER_DATA if data.code is None else OTHER_DRAWS)
         if (
             self._has_older_split
             and data.validation is not None

@@ -30,6 +30,8 @@ WEIGHTED = ("roc", "precision_recall")
 
 def on_validation_samples(study: Study) -> list[Block]:
     """What the first trial made of its validation samples, by which it is the first; nothing without one."""
+    if not study.spec.learned.figures:
+        return []
     if not any(trial.state == "complete" and trial.value is not None for trial in study.all_trials):
         return []
     blocks: list[Block] = [Heading("On the validation samples")]

@@ -118,10 +118,12 @@ def _stored(final: Study, arm: FinalArm, test: Dataset) -> list[tuple[int, Array
 
 
 def _predictions(final: Study, arm: FinalArm, test: Dataset, *, is_shown: bool) -> list[Block]:
-    """Pictures of an arm over its seeds, and examples of its first seed if a sample has one class.
+    """Pictures of an arm over its seeds, and examples of its first seed if a sample is one, of one class.
 
     `is_shown`: Python and optuna-dashboard have the pictures too.
     """
+    if not test.task.figures:
+        return []
     found = _stored(final, arm, test)
     if not found:
         return [Paragraph(f"{arm.arm}: there are no predictions for this test set.")]
@@ -132,7 +134,7 @@ def _predictions(final: Study, arm: FinalArm, test: Dataset, *, is_shown: bool) 
     whose = f"{arm.arm} on the test set, {counted(len(found), 'seed')} together"
     keys = {task.figures[0]: f"hpo-{task.figures[0]}"} if is_shown else {}
     blocks = pictures(answers, whose, keys=keys, is_named=is_shown)
-    if (probabilities := task.probabilities(outputs)) is None:
+    if (probabilities := task.probabilities(outputs)) is None or test.is_nested:
         return blocks
     right, wrong = examples(test, probabilities)
     which = f"{arm.arm}, trial #{first} of {final.name}"

@@ -53,13 +53,13 @@ def suggest(trial: optuna.trial.Trial, spec: SearchSpec) -> None:
 
 
 def encode(value: Any) -> Any:
-    """A hyperparameter's value as Optuna stores choices: lists become their JSON."""
-    return json.dumps(value) if isinstance(value, tuple | list) else value
+    """A hyperparameter's value as Optuna stores choices: lists and tables become their JSON."""
+    return json.dumps(value) if isinstance(value, tuple | list | dict) else value
 
 
 def decode(value: Any) -> Any:
     """The value that `encode` was given."""
-    return json.loads(value) if isinstance(value, str) and value.startswith("[") else value
+    return json.loads(value) if isinstance(value, str) and value.startswith(("[", "{")) else value
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:

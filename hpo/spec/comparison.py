@@ -177,6 +177,9 @@ class ComparisonSpec(StudySpec):
         """The seeds that each arm is trained with."""
         return range(self.first_seed, self.first_seed + self.seeds)
 
+    def values_of(self, name: str) -> tuple[Any, ...]:
+        return (*super().values_of(name), *(arm.params[name] for arm in self.arms if name in arm.params))
+
     def sets(self, name: str) -> bool:
         return name in self.params or any(name in arm.params for arm in self.arms)
 

@@ -27,7 +27,7 @@ _LIST = re.compile(rf"\[\n((?: +{_ITEM},\n)+) *\]")
 FORMAT = 1
 FORMAT_KEY = "format"
 # Tables that may name a Python file.
-OWN_CODE = ("model",)
+OWN_CODE = ("model", "data")
 
 
 def load(
@@ -44,6 +44,8 @@ def load(
     table = _with_located_code(_table(_read(path), source=str(path)), path)
     table = with_model(table, model or {}, source=str(path))
     spec = parse(with_data(table, data, source=str(path)), source=str(path), kinds=WRITTEN)
+    if spec.data.file is not None:
+        return spec
     written = [key for key in ("name", "test") if key not in (data or {})]
     said = {key: value for key in written if isinstance(value := getattr(spec.data, key), str)}
     found = {key: _located(value, path, key=key) for key, value in said.items()}

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, either, nearest
+from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, either, nearest, plain
 
 MAX_COUNT = 2**31 - 1  # TensorFlow counts and indexes in 32 bits
 
@@ -30,6 +30,10 @@ Schedule = Annotated[Literal["constant", "inverse_time", "exponential", "cosine"
 Scaling = Annotated[Literal["standard", "robust", "quantile", "none"], OneOf()]
 Levels = Annotated[int, Field(strict=True, ge=0, le=1000), Must("an integer from 0 to 1000")]
 BatchSize = Annotated[Count | Literal["full"], Must(f'an integer from 1 to {MAX_COUNT}, or "full"')]
+ClassWeight = Annotated[
+    Literal["balanced", "none"] | Mapping[str, Strength],
+    Must('"balanced", "none" or a table of weights by class, each a number of at least 0'),
+]
 # These defaults follow another key.
 FOLLOWS = {"learning_rate": "optimizer", "decay_rate": "schedule", "decay_steps": "schedule"}
 DECAY_RATES = {"inverse_time": 0.01, "exponential": 0.96}
@@ -48,6 +52,8 @@ TAKES = {
 class TrainingTable(Model):
     """How any network is trained and its samples are prepared, each key checked by itself; unset: default."""
 
+    # Whether samples may have several inputs, and targets several outputs.
+    takes_several: ClassVar[bool] = False
     # The keys that rules tie together: checking each group's combinations checks every rule.
     coupled: ClassVar[tuple[tuple[str, ...], ...]] = (
         ("optimizer", "momentum", "nesterov"),
@@ -107,6 +113,12 @@ class TrainingTable(Model):
     batch_size: BatchSize = Field(
         default=32, description='Samples a step; "full" is batch gradient descent, one step an epoch.'
     )
+    class_weight: ClassWeight | None = Field(
+        default=None,
+        description="How much the training samples of each class count: balanced (every class as much as any "
+        "other), none, or a table of weights by the class's name or number, 1 for those that it does not "
+        "name. Default: none.",
+    )
     epochs: Count = Field(default=10, description="Passes over the training data, at most.")
     early_stopping_patience: Count | None = Field(
         default=None, description="Stop after this many epochs without a lower val_loss. Default: never."
@@ -122,7 +134,13 @@ class TrainingTable(Model):
 
     def spelt(self) -> dict[str, Any]:
         """JSON values of every key, one spelling for those that have several."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json") | {"class_weight": plain(self.weighted_classes)}
+
+    @property
+    def weighted_classes(self) -> Literal["balanced"] | Mapping[str, float] | None:
+        """How classes are weighted; None if they are not."""
+        given = self.class_weight
+        return None if given is None or given == "none" or not given else given
 
     def check_together(self) -> None:
         """Raises RuleError when effective values exclude each other."""
@@ -174,7 +192,8 @@ class Hyperparameters(TrainingTable):
     @property
     def canonical(self) -> Self:
         """The same training run in one spelling: equal for all that differ in how they are written."""
-        return self.model_copy(update={"nesterov": self.nesterov and self.momentum > 0})
+        spelt = {"nesterov": self.nesterov and self.momentum > 0, "class_weight": self.weighted_classes}
+        return self.model_copy(update=spelt)
 
     @property
     def network_key(self) -> Hashable:
@@ -193,7 +212,9 @@ class Hyperparameters(TrainingTable):
     @property
     def compile_key(self) -> Hashable:
         """What of them changes the shape of a compiled program: the network, and its batches."""
-        return self.network_key, self.batch_size
+        key = self.network_key, self.batch_size
+        # What it trains on has an array more.
+        return key if self.weighted_classes is None else (*key, "weighted")
 
     def steps_per_epoch(self, samples: int) -> int:
         """Optimizer steps in an epoch over so many samples, a short last batch included."""

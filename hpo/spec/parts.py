@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from hpo.spec.base import Model, Must, OneOf, RuleError
 from hpo.spec.hyperparameters import MAX_COUNT, Count, Seed
 from hpo.spec.metrics import METRICS, Direction
+from hpo.spec.own_code import SUFFIX, File, Identifier, OwnCode, read_function
 
 ObjectiveMetric = Annotated[str, OneOf(name for name, metric in METRICS.items() if metric.is_objective)]
 FinalMetric = Annotated[str, OneOf(name for name, metric in METRICS.items() if not metric.is_test)]
@@ -32,12 +35,32 @@ Pixels = Annotated[int, Field(strict=True, ge=1, le=4096), Must("an integer from
 
 
 class Data(Model):
-    """The data set, and how it is split into training and validation data."""
+    """The data set, and how it is split into training and validation data.
+
+    `name`: of data that a person's function gives its file, which need not be said twice.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra=lambda schema: schema.update(
+            anyOf=[{"required": ["name"]}, {"required": ["file"]}], required=[]
+        )
+    )
 
     name: Annotated[str, Field(strict=True, min_length=1), Must("a data set's name or a path")] = Field(
         description="A data set's name, openml:ID, or the path of a table (.csv .tsv .parquet, .gz too), of "
         "arrays (.npz .npy) or of a folder of images by class, relative to the study file; ~ and $VARIABLE "
         "are what a shell makes of them."
+    )
+    file: File | None = Field(
+        default=None,
+        description="A Python file whose function gives the data, in place of name; its path is relative to "
+        "the study file.",
+    )
+    function: Identifier | None = Field(
+        default=None, description="Of a Python file: the function that gives the data. Default: load."
+    )
+    digest: Annotated[str, Field(strict=True)] | None = Field(
+        default=None, description="SHA-256 of the Python file. Filled in; another file is refused."
     )
     target: Columns | None = Field(
         default=None, description="Of a table: the column to predict, or a list of several."
@@ -60,7 +83,8 @@ class Data(Model):
     )
     test: Share | Annotated[str, Field(strict=True, min_length=1)] | None = Field(
         default=None,
-        description="Of a table: the file of the test part, or the share of the rows to set aside for it.",
+        description="Of a table: the file of the test part, or the share of the rows to set aside for it. "
+        "Of a Python file: the share.",
     )
     image_size: tuple[Pixels, Pixels] | None = Field(
         default=None, description="Of a folder of images: height and width. Default: their own, if all alike."
@@ -89,6 +113,37 @@ class Data(Model):
     )
     seed: Seed = Field(default=0, description="Seed of the split.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, table: Any) -> Any:
+        """Fill in what a Python file says, unless that is known."""
+        if not isinstance(table, Mapping):
+            return table
+        if (file := table.get("file")) is None:
+            name = table.get("name")
+            for key in ("function", "digest"):
+                if table.get(key) is not None:
+                    rule = "needs the file that it is of"
+                    raise RuleError(rule, key, got=table[key], remedy="Set data.file.")
+            if isinstance(name, str) and name.endswith(SUFFIX):
+                rule = "must be named by file, with the function that gives data"
+                remedy = f'Write data = {{ file = "{name}", function = "load" }}.'
+                raise RuleError(rule, got=name, remedy=remedy if name.isprintable() else "")
+            return table
+        if not isinstance(file, str):
+            return {"name": SUFFIX, **table}
+        if table.get("name", file) != file:
+            remedy = "Remove one of them."
+            raise RuleError("cannot be set with file", "name", got=table["name"], remedy=remedy)
+        function = table.get("function", "load")
+        if table.get("digest") is None and isinstance(function, str):
+            read = read_function(Path(file), function)
+            if read.required:
+                rule, remedy = f"{function} must take no arguments", "Give them defaults."
+                raise RuleError(rule, "function", got=", ".join(read.required), remedy=remedy)
+            table = {**table, "digest": read.digest}
+        return {**table, "name": file, "function": function}
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for key, other in (("validation", "folds"), ("drop", "features")):
@@ -105,6 +160,13 @@ class Data(Model):
             remedy = 'Say split = "group" or split = "time".'
             raise RuleError("cannot be set with group, unless split says by which", "time", remedy=remedy)
         return self
+
+    @property
+    def code(self) -> OwnCode | None:
+        """The function that gives the data; None of data of any other kind."""
+        if self.file is None or self.function is None:
+            return None
+        return OwnCode(file=self.file, function=self.function, digest=self.digest)
 
     @property
     def split_by_column(self) -> Literal["group", "time"] | None:

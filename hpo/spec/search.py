@@ -143,6 +143,10 @@ class SearchSpec(StudySpec):
                 remedy=f"{broken.remedy} Every combination must be valid.".strip(),
             ) from None
 
+    def values_of(self, name: str) -> tuple[Any, ...]:
+        varied = self.space.get(name, ())
+        return (*super().values_of(name), *(varied if isinstance(varied, tuple) else ()))
+
     def sets(self, name: str) -> bool:
         return name in self.params or name in self.space
 

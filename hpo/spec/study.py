@@ -80,10 +80,12 @@ class StudySpec(Model):
         description="What is trained: mlp; cnn, for images; or { file, function }, a function that builds a "
         "Keras model.",
     )
-    task: Annotated[Literal["multi-class", "binary", "multi-label", "regression"], OneOf()] | None = Field(
+    task: (
+        Annotated[Literal["multi-class", "binary", "multi-label", "regression", "several"], OneOf()] | None
+    ) = Field(
         default=None,
-        description="What is learned: one class of several, one of two, any of several, or quantities. "
-        "Default: told from the targets.",
+        description="What is learned: one class of several, one of two, any of several, or quantities; "
+        "several outputs at once. Default: told from the targets.",
     )
     objective: Objective = Field(
         default=Objective(),
@@ -231,6 +233,10 @@ class StudySpec(Model):
     def tables(self) -> Iterator[TrainingTable]:
         """Hyperparameters that between them meet every rule that those of any trial meet."""
         raise NotImplementedError
+
+    def values_of(self, name: str) -> tuple[Any, ...]:
+        """The values that a hyperparameter may have in a trial, of those that are written out."""
+        return (self.params[name],) if name in self.params else ()
 
     @property
     def table_metrics(self) -> tuple[str, ...]:

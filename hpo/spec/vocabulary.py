@@ -142,6 +142,7 @@ def _own(required: tuple[str, ...], defaults: str, structure: tuple[str, ...] | 
     network = create_model("OwnNetwork", __base__=Model, **fields)
     table: Any = create_model("OwnTable", __base__=(OwnTable, network), __doc__=OwnTable.__doc__, **shared)
     table.arguments = tuple(fields)
+    table.takes_several = True
     table.ranged = {**dict.fromkeys(fields, OwnNumber), **TrainingTable.ranged}
     effective: Any = create_model(
         "OwnHyperparameters", __base__=(OwnHyperparameters, table), __doc__=OwnHyperparameters.__doc__

@@ -256,6 +256,9 @@ class Study(StoredStudy):
         if fault is not None:
             place = f"{place_of(self.name)} trial {chosen.number}"
             logger.warning("%s is trained again: the model that it kept %s", place, fault)
+        if self.spec.data.code is not None:
+            # A person's function may import it, and it takes its threads when it is imported.
+            prepare_tensorflow(chosen.threads or 1)
         dataset = self.load_data()
         prepare_tensorflow(chosen.threads or 1)
         from hpo.studies.export import export

@@ -34,6 +34,8 @@ class Task(ABC):
     scales_targets: ClassVar[bool] = False
     # Whether every output is the probability of a class or label, from 0 to 1.
     has_probabilities: ClassVar[bool] = True
+    # Whether targets and outputs are one array each, and a loss is known for them.
+    has_one_output: ClassVar[bool] = True
 
     @property
     def epoch_metrics(self) -> tuple[str, ...]:

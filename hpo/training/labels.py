@@ -103,6 +103,14 @@ def _embedded(model: keras.Model, x: Any) -> Iterator[tuple[tf.Tensor, keras.lay
         return
     given = _in_order(functional, x)
     for layer in functional.layers:
+        if isinstance(layer, keras.Model):
+            # One that takes all inputs as they are, with something before or behind it.
+            for node in layer._inbound_nodes:
+                taken = [
+                    tensor for tensor in node.input_tensors if any(tensor is known for known, _ in given)
+                ]
+                if len(taken) == len(given) == len(node.input_tensors):
+                    yield from _embedded(layer, x)
         if isinstance(layer, keras.layers.Embedding):
             for tensor in (tensor for node in layer._inbound_nodes for tensor in node.input_tensors):
                 for known, values in given:

@@ -31,12 +31,16 @@ def card_of(
         fold=replicate.fold,
         hyperparameters=hyperparameters.model_dump(mode="json"),
         # Of its weights, not of the run: the same whenever they are trained.
-        metrics={name: value for name, value in replicate.metrics.items() if not METRICS[name].is_of_run},
+        metrics={
+            name: value
+            for name, value in replicate.metrics.items()
+            if name not in METRICS or not METRICS[name].is_of_run
+        },
         data=dataset.name,
         data_digest=dataset.digest,
         class_names=dataset.names,
         sample_shape=dataset.sample_shape,
-        dtype=str(dataset.x.dtype),  # type: ignore[arg-type]
+        dtype=dataset.dtype,
         scale=dataset.scale,
         task=dataset.task_name,
         columns=dataset.columns,

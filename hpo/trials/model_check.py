@@ -15,6 +15,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hpo.data import mapped
 from hpo.errors import HpoError, ModelError, SpecError
 from hpo.spec import ComparisonSpec, Hyperparameters, OwnModel, SearchSpec, StudySpec, from_json
 from hpo.spec import space as dimensions
@@ -73,7 +74,14 @@ class _Check:
         self._spec, self._shapes, self.model = spec, shapes, spec.model
         self._task = TASKS[shapes.task]
         signature = Signature(
-            shapes.sample_shape, shapes.classes, shapes.scale, self._task, shapes.columns, shapes.weighted
+            shapes.sample_shape,
+            shapes.classes,
+            shapes.scale,
+            self._task,
+            shapes.columns,
+            shapes.weighted,
+            shapes.dtype,
+            shapes.units,
         )
         self._family = own_family(spec.model, signature)
         self._place = str(spec.model)
@@ -127,14 +135,20 @@ class _Check:
         from hpo.training.samples import Samples
 
         shapes = self._shapes
-        x = np.zeros((2, *shapes.sample_shape), shapes.dtype)
-        y = np.zeros((2, *shapes.target_shape), shapes.target_dtype)
+
+        def two(kind: str, shape: tuple[int, ...]) -> Any:
+            return np.zeros((2, *shape), kind)
+
+        x = mapped(two, shapes.dtype, shapes.sample_shape)
+        y = mapped(two, shapes.target_dtype, shapes.target_shape)
+        weight = mapped(lambda _: np.ones(2), y) if shapes.weighted else None
         try:
-            Trainer(built.whole, "graph").build(Samples.of(x, y, np.ones(2) if shapes.weighted else None))
+            Trainer(built.whole, "graph").build(Samples.of(x, y, weight))
             return list(built.whole.get_metrics_result())
         except Exception as error:
             said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            rule = f"must compile its model for targets of shape {(None, *shapes.target_shape)}"
+            targets = mapped(lambda _, shape: (None, *shape), shapes.target_dtype, shapes.target_shape)
+            rule = f"must compile its model for targets of shape {targets}"
             remedy = f"Compile it with {self._task.loss!r} and metrics of such targets, or leave it to hpo."
             raise ModelError(self._place, rule, got=said, remedy=remedy) from None
 

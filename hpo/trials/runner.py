@@ -10,13 +10,15 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
 import optuna
+import tensorflow as tf
 from optuna.trial import TrialState
 
-from hpo.data import Dataset, Statistics, fitted, splits_of
+from hpo.data import Dataset, Statistics, class_weights, fitted, flat, is_nested, mapped, splits_of
 from hpo.errors import ModelError
 from hpo.models.families import Fit, Network, Signature
 from hpo.models.file import model_bytes
@@ -24,6 +26,7 @@ from hpo.models.table import family_of
 from hpo.pictures import PICTURES, confusion_svg, curves_svg
 from hpo.spec import METRICS, Hyperparameters, Objective, StudySpec
 from hpo.training.choice import AUTO, by_work
+from hpo.training.labels import check_lookups
 from hpo.training.runs import Run
 from hpo.training.samples import Samples
 from hpo.trials.attachments import MODEL_FILE, VALIDATION_FILE, Validated, shown_places, validation_file
@@ -52,12 +55,13 @@ class TrialRunner:
 
     def __init__(self, spec: StudySpec, dataset: Dataset, *, test: Dataset | None = None) -> None:
         self.spec, self.dataset = spec, dataset
-        self._test_set, self._test = test, None if test is None else Samples.of(test.x, test.y, test.weight)
+        self._test_set, self._test = test, None if test is None else _on_device(test)
         self.splits = splits_of(dataset, spec.data)
         self._columns = prepared_columns(dataset, spec)
         self._family = family_of(spec.model, self._signature())
         self._statistics: dict[Hashable, Statistics] = {}
-        self._device = Samples.of(dataset.x, dataset.y, dataset.weight)
+        self._class_weights: dict[Hashable, Any] = {}
+        self._device = _on_device(dataset)
         self._networks: OrderedDict[Hashable, Network] = OrderedDict()
         self._begun: set[Hashable] = set()
 
@@ -190,10 +194,12 @@ class TrialRunner:
         title = f"{title}: validation samples"
         if counts and (confusion := confusion_svg(np.sum(counts, axis=0), self.dataset.names, title)):
             found["confusion.svg"] = confusion
-        validated = self._validated(replicates)
-        for name in filter(PICTURES.__contains__, self.dataset.task.figures):
-            found[f"{name}.svg"] = PICTURES[name](validated.y, validated.outputs, validated.names, title)
-        files = {VALIDATION_FILE: validation_file(validated)}
+        files = dict[str, bytes]()
+        if self.dataset.task.has_one_output:
+            validated = self._validated(replicates)
+            for name in filter(PICTURES.__contains__, self.dataset.task.figures):
+                found[f"{name}.svg"] = PICTURES[name](validated.y, validated.outputs, validated.names, title)
+            files[VALIDATION_FILE] = validation_file(validated)
         card = card_of(self.spec, self.dataset, trial.number, arm, hyperparameters, first)
         try:
             files[MODEL_FILE] = model_bytes(self.stock_model(first, hyperparameters), card)
@@ -234,6 +240,9 @@ class TrialRunner:
         if key not in self._networks:
             network = self._family.build(settled, loop)
             network.trainer.build(self._device)
+            if any(kind.startswith("int") for kind in flat(self.dataset.dtype)) or is_nested(self.dataset.y):
+                # What is outside of an embedding, or of an output, raises here: a program does not look.
+                check_lookups(network.trainer.model, self._device)
             self._networks[key] = network
             while len(self._networks) > 1 and self._kept_bytes() > KEPT_BYTES:
                 self._networks.popitem(last=False)
@@ -257,7 +266,7 @@ class TrialRunner:
         progress: TrialProgress | None = None,
     ) -> list[ReplicateRun]:
         h = hyperparameters
-        training = [self._samples(fold, 0) for _, fold in pairs]
+        training = [self._training_samples(h, fold) for _, fold in pairs]
         # All states first: they are made in the model that the runs then take turns on.
         states = [
             network.initial_state(
@@ -292,10 +301,28 @@ class TrialRunner:
     def _samples(self, fold: int | None, part: int) -> Samples:
         return Samples(self._device.x, self._device.y, self.splits[fold or 0][part], self._device.weight)
 
+    def _training_samples(self, h: Hyperparameters, fold: int | None) -> Samples:
+        """What a fold trains on, its classes weighted if they are to be."""
+        samples = self._samples(fold, 0)
+        if (asked := h.weighted_classes) is None:
+            return samples
+        key = fold, str(asked)
+        if key not in self._class_weights:
+            weight = class_weights(self.dataset, asked, samples.rows)
+            self._class_weights[key] = tf.convert_to_tensor(weight)
+        return Samples(samples.x, samples.y, samples.rows, self._class_weights[key])
+
     def _signature(self) -> Signature:
         data = self.dataset
         return Signature(
-            data.sample_shape, data.classes, data.scale, data.task, self._columns, data.weight is not None
+            data.sample_shape,
+            data.classes,
+            data.scale,
+            data.task,
+            self._columns,
+            data.weight is not None,
+            data.dtype,
+            data.units,
         )
 
     def _settled(self, h: Hyperparameters) -> Hyperparameters:
@@ -329,8 +356,8 @@ class TrialRunner:
         task = self.dataset.task
         for replicate in replicates:
             training, validation = self._samples(replicate.fold, 0), self._samples(replicate.fold, 1)
-            y, weight = self.dataset.y[validation.rows], self.dataset.weight
-            outputs = network.finished(replicate.run.predict(validation))
+            y, weight = mapped(lambda y, rows=validation.rows: y[rows], self.dataset.y), self.dataset.weight
+            outputs = self._outputs(network, replicate, validation)
             measured = {
                 **{f"val_{name}": value for name, value in replicate.run.evaluate(validation).items()},
                 **task.measured(y, outputs, None if weight is None else weight[validation.rows]),
@@ -338,20 +365,33 @@ class TrialRunner:
             }
             if self._test is not None:
                 assert self._test_set is not None
-                predicted = network.finished(replicate.run.predict(self._test))
+                predicted = self._outputs(network, replicate, self._test)
                 replicate.test_outputs = predicted
                 of_test = replicate.run.evaluate(self._test)
                 of_test |= task.measured(self._test_set.y, predicted, self._test_set.weight)
                 measured |= {f"test_{name}": value for name, value in of_test.items()}
-            replicate.confusion = task.confusion(y, outputs)
-            places = shown_places(len(y), replicates=len(replicates))
-            replicate.validation_rows = validation.rows[places]
-            replicate.validation_outputs = outputs[places].astype(np.float32)
+            if outputs is not None:
+                replicate.confusion = task.confusion(y, outputs)
+                places = shown_places(len(y), replicates=len(replicates))
+                replicate.validation_rows = validation.rows[places]
+                replicate.validation_outputs = outputs[places].astype(np.float32)
             replicate.metrics = {name: value for name, value in measured.items() if math.isfinite(value)}
             for name, value in measured.items():
                 if not math.isfinite(value):
                     return f"{name} is {value} after epoch {replicate.run.epoch}"
         return None
+
+    def _outputs(self, network: Network, replicate: ReplicateRun, samples: Samples) -> Any:
+        """What a run's model makes of samples; None of several outputs, of which nothing is measured."""
+        if not self.dataset.task.has_one_output:
+            return None
+        return network.finished(replicate.run.predict(samples))
+
+
+def _on_device(dataset: Dataset) -> Samples:
+    """All samples; how much one counts, it does for each of several outputs."""
+    weight = None if dataset.weight is None else mapped(lambda _: dataset.weight, dataset.y)
+    return Samples.of(dataset.x, dataset.y, weight)
 
 
 def _check_time(training: Lockstep, limit: float | None) -> None:

@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from hpo.data import Column, Dataset, splits_of
+from hpo.data import Column, Dataset, mapped, splits_of
 from hpo.spec import StudySpec
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """Shapes and types of a study's data. `samples`: of the first training part."""
+    """Shapes and types of a study's data, nested as they are. `samples`: of the first training part."""
 
-    sample_shape: tuple[int, ...]
-    dtype: str
-    target_shape: tuple[int, ...]
-    target_dtype: str
+    sample_shape: Any
+    dtype: Any
+    target_shape: Any
+    target_dtype: Any
+    units: Any
     classes: int
     scale: float
     task: str
@@ -30,9 +31,10 @@ class Shapes:
         """Those of a data set as a study trains on it."""
         return cls(
             sample_shape=dataset.sample_shape,
-            dtype=str(dataset.x.dtype),
-            target_shape=dataset.y.shape[1:],
-            target_dtype=str(dataset.y.dtype),
+            dtype=dataset.dtype,
+            target_shape=mapped(lambda y: y.shape[1:], dataset.y),
+            target_dtype=mapped(lambda y: str(y.dtype), dataset.y),
+            units=dataset.units,
             classes=dataset.classes,
             scale=dataset.scale,
             task=dataset.task_name,
@@ -49,13 +51,20 @@ class Shapes:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The shapes of these JSON values."""
         columns = [Column(**column | {"levels": tuple(column["levels"])}) for column in values["columns"]]
-        shapes = {name: tuple(values[name]) for name in ("sample_shape", "target_shape")}
-        return cls(**{**values, **shapes, "columns": tuple(columns)})
+        found = {**values, "columns": tuple(columns)}
+        for shape, kind in (("sample_shape", "dtype"), ("target_shape", "target_dtype")):
+            # JSON has lists for tuples: of a nest, and of a shape.
+            held = values[kind]
+            found[kind] = tuple(held) if isinstance(held, list) else held
+            found[shape] = mapped(lambda _, one: tuple(one), found[kind], values[shape])
+        if isinstance(values["units"], list):
+            found["units"] = tuple(values["units"])
+        return cls(**found)
 
 
 def prepared_columns(dataset: Dataset, spec: StudySpec) -> tuple[Column, ...]:
     """The columns that are prepared: a table's or, of rows of numbers, those to be scaled."""
-    if dataset.columns or not spec.sets("scaling"):
+    if dataset.columns or dataset.is_nested or not spec.sets("scaling"):
         return dataset.columns
     (count,) = dataset.sample_shape
     return tuple(Column(str(index), "number") for index in range(count))
