@@ -15,7 +15,7 @@ import keras
 from hpo.data import Column, Statistics
 from hpo.models.layers import TargetUnits
 from hpo.models.preparation import Preparation
-from hpo.spec import Hyperparameters
+from hpo.spec import Compile, Hyperparameters
 from hpo.tasks import TASKS, Task
 from hpo.training.runs import Trainer
 from hpo.training.samples import Array
@@ -29,7 +29,8 @@ class Signature:
     """What goes into a model and comes out of it.
 
     Raw samples of `sample_shape` go in, multiplied by `scale`, or the prepared `columns` of a table; what the
-    `task` predicts of `classes` comes out. `weighted`: samples count differently.
+    `task` predicts of `classes` comes out. `weighted`: samples count differently. `named`: the loss and the
+    metrics that a study names.
     """
 
     sample_shape: tuple[int, ...]
@@ -38,6 +39,7 @@ class Signature:
     task: Task = TASKS["multi-class"]
     columns: tuple[Column, ...] = ()
     weighted: bool = False
+    named: Compile | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,10 @@ from hpo.spec.final import FinalSpec
 from hpo.spec.formats import from_json, json_schema, load, loads, to_json, to_table, to_toml, with_data
 from hpo.spec.hyperparameters import Hyperparameters, without_idle
 from hpo.spec.kinds import parse
-from hpo.spec.metrics import METRICS, Metric
+from hpo.spec.metrics import METRICS, Metric, is_own, metric_of, metrics_in, reported_name
 from hpo.spec.networks import MlpHyperparameters
-from hpo.spec.own_code import OwnModel
-from hpo.spec.parts import Data, Objective, Pruner, Sampler
+from hpo.spec.own_code import OwnCallbacks, OwnModel
+from hpo.spec.parts import Compile, Data, Objective, Pruner, Sampler
 from hpo.spec.search import SearchSpec
 from hpo.spec.space import Dimension, Range
 from hpo.spec.study import StudySpec
@@ -21,6 +21,7 @@ __all__ = [
     "Arm",
     "Change",
     "ComparisonSpec",
+    "Compile",
     "Data",
     "Dimension",
     "FinalSpec",
@@ -28,6 +29,7 @@ __all__ = [
     "Metric",
     "MlpHyperparameters",
     "Objective",
+    "OwnCallbacks",
     "OwnModel",
     "Pruner",
     "Range",
@@ -39,10 +41,14 @@ __all__ = [
     "example",
     "example_comparison",
     "from_json",
+    "is_own",
     "json_schema",
     "load",
     "loads",
+    "metric_of",
+    "metrics_in",
     "parse",
+    "reported_name",
     "to_json",
     "to_table",
     "to_toml",

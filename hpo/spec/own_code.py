@@ -19,6 +19,8 @@ from hpo.spec.base import ABSENT, Model, Must, RuleError, suggest
 
 # What a study gives to a function that builds a model, and no hyperparameter.
 GIVEN = ("input_shape", "outputs")
+# What a function that gives callbacks may ask for, of the training run that they are for.
+OF_RUN = ("study", "trial", "seed", "fold", "folder", "hyperparameters")
 SUFFIX = ".py"
 
 Identifier = Annotated[
@@ -83,6 +85,33 @@ class OwnModel(OwnCode):
     def takes(self) -> tuple[str, ...]:
         """The hyperparameters that the function takes."""
         return (*self.required, *self.defaults)
+
+    def __str__(self) -> str:
+        return f"{Path(self.file).name}: {self.function}"
+
+
+class OwnCallbacks(OwnCode):
+    """A function that gives Keras callbacks for a training run. `takes`: what of the run it asks for."""
+
+    function: Identifier = Field(default="callbacks", description="The function in it that gives callbacks.")
+    takes: tuple[str, ...] = Field(default=(), description="What of a run it asks for. Filled in.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, table: Any) -> Any:
+        """Fill in what the file says, unless that is known."""
+        if not isinstance(table, Mapping) or "digest" in table or not isinstance(table.get("file"), str):
+            return table
+        function = table.get("function", "callbacks")
+        if not isinstance(function, str):
+            return table
+        read = read_function(Path(table["file"]), function)
+        for name in read.required:
+            if name not in OF_RUN:
+                remedy = suggest(name, OF_RUN, otherwise=f"It may take {', '.join(OF_RUN)}.")
+                raise RuleError(f"{function} takes what no run has", "function", got=name, remedy=remedy)
+        takes = [name for name in OF_RUN if name in (*read.required, *read.defaults)]
+        return {**table, "digest": read.digest, "takes": takes}
 
     def __str__(self) -> str:
         return f"{Path(self.file).name}: {self.function}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpo.data import Dataset
 from hpo.models.file import FORMAT, Card
-from hpo.spec import METRICS, Hyperparameters, StudySpec
+from hpo.spec import Hyperparameters, StudySpec
 from hpo.trials.outcome import Replicate
 from hpo.versions import versions
 
@@ -27,7 +27,7 @@ def card_of(
         fold=replicate.fold,
         hyperparameters=hyperparameters.model_dump(mode="json"),
         # Of its weights, not of the run: the same whenever they are trained.
-        metrics={name: value for name, value in replicate.metrics.items() if not METRICS[name].is_of_run},
+        metrics={name: value for name, value in replicate.metrics.items() if not spec.metric(name).is_of_run},
         data=dataset.name,
         data_digest=dataset.digest,
         class_names=dataset.names,

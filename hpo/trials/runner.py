@@ -9,6 +9,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,19 +19,22 @@ from optuna.trial import TrialState
 from hpo.data import Column, Dataset, Statistics, fitted, splits_of
 from hpo.models.families import Fit, Network, Signature
 from hpo.models.file import model_bytes
+from hpo.models.named import check_named
 from hpo.models.table import family_of
 from hpo.pictures import PICTURES, confusion_svg, curves_svg
-from hpo.spec import METRICS, Hyperparameters, Objective, StudySpec
+from hpo.spec import Hyperparameters, StudySpec
 from hpo.training.choice import AUTO, by_work
 from hpo.training.runs import Run
 from hpo.training.samples import Samples
 from hpo.trials.attachments import MODEL_FILE, VALIDATION_FILE, Validated, shown_places, validation_file
 from hpo.trials.card import card_of
 from hpo.trials.checkpoints import Checkpoints
+from hpo.trials.final_metrics import mean_metrics, not_finite, of_test, part_of
 from hpo.trials.lockstep import Lockstep, ReplicateRun, loop_of_checkpoint
 from hpo.trials.outcome import Outcome, StoppedError
+from hpo.trials.own_callbacks import OwnCallbacks, RunOf
 from hpo.trials.planned_steps import planned_steps
-from hpo.trials.progress import EarlyStopping, PruningCallback, TrialProgress
+from hpo.trials.progress import PruningCallback, TrialProgress, early_stopping, scalars
 from hpo.trials.record import COMPILED_ATTRIBUTE
 
 # XLA keeps what it has compiled (about 20 MiB a program) for the life of the process, and finds it again. So
@@ -42,15 +46,26 @@ GRAPH_BYTES = 12 * 1024**2
 class TrialRunner:
     """Trains the trials of one study on its data, keeping compiled networks from trial to trial.
 
-    With a `test` set the final models are evaluated on it too.
+    With a `test` set the final models are evaluated on it too. `folder` is where callbacks of a person's own
+    may write, in a folder for each trial.
     """
 
-    def __init__(self, spec: StudySpec, dataset: Dataset, *, test: Dataset | None = None) -> None:
+    def __init__(
+        self,
+        spec: StudySpec,
+        dataset: Dataset,
+        *,
+        test: Dataset | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self.spec, self.dataset = spec, dataset
         self._test_set, self._test = test, None if test is None else Samples.of(test.x, test.y, test.weight)
         self.splits = splits_of(dataset, spec.data)
         self._columns = columns_of(dataset, spec)
+        self._own_callbacks = OwnCallbacks(spec, folder)
         self._family = family_of(spec.model, self._signature())
+        # After the files of the study, which may register them.
+        check_named(spec.compile)
         self._statistics: dict[Hashable, Statistics] = {}
         self._device = Samples.of(dataset.x, dataset.y, dataset.weight)
         self._networks: OrderedDict[Hashable, Network] = OrderedDict()
@@ -73,6 +88,21 @@ class TrialRunner:
         Raises:
             StoppedError: `should_stop()` was true before an epoch; a checkpoint has been saved.
         """
+        self._own_callbacks.begin()
+        with self._own_callbacks.telling():
+            return self._trained(
+                trial, hyperparameters, should_stop=should_stop, checkpoints=checkpoints, timeout=timeout
+            )
+
+    def _trained(
+        self,
+        trial: optuna.trial.Trial,
+        hyperparameters: Hyperparameters,
+        *,
+        should_stop: Callable[[], bool],
+        checkpoints: Checkpoints | None,
+        timeout: Callable[[], float | None] | None,
+    ) -> Outcome:
         saved = None if checkpoints is None else checkpoints.load()
         loop = self.loop_of(hyperparameters) if saved is None else loop_of_checkpoint(saved)
         if (key := (hyperparameters.compile_key, loop)) not in self._begun:
@@ -82,6 +112,8 @@ class TrialRunner:
         if saved is not None and not training.restore(saved, number=trial.number):
             # A part of it may have been taken over.
             training = self._begin(trial, hyperparameters, self.loop_of(hyperparameters))
+        elif saved is not None:
+            self._own_callbacks.say_what_begins_anew(trial.number)
         progress, replicates = training.progress, training.replicates
         while not training.finished:
             stopping = should_stop()
@@ -97,7 +129,7 @@ class TrialRunner:
         if not progress.ended:
             training.go_back()
             progress.failure = self._measure(replicates, self._network(hyperparameters, training.loop))
-        metrics = _mean_metrics(replicates, progress.best_epoch)
+        metrics = mean_metrics(self.spec, replicates, progress.best_epoch)
         metrics["compile_seconds"] = training.clock.compile_seconds
         keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
         return self._outcome(training, metrics, keepsakes)
@@ -123,20 +155,23 @@ class TrialRunner:
         hyperparameters: Hyperparameters,
         loop: str,
         *,
+        number: int = 0,
         seed: int | None = None,
         epochs: int | None = None,
     ) -> ReplicateRun:
-        """Train the first replicate of a trial by a loop and measure it, with no trial to report to.
+        """Train the first replicate of trial `number` by a loop and measure it, with no trial to report to.
 
         `seed` is that of a comparison's trial; `epochs` is after which to end, by default after the last.
         With as many threads on the same kind of machine the weights are those that the trial had, bit for
         bit; the run's model holds them.
         """
         network = self._network(hyperparameters, loop)
-        # All replicates are made: they share the strengths, which the last one sets.
-        first, *_ = self._replicates(network, hyperparameters, self._pairs(seed))
-        while not first.run.finished and first.run.epoch != epochs:
-            first.curve.append(first.run.advance())
+        self._own_callbacks.begin()
+        with self._own_callbacks.telling():
+            # All replicates are made: they share the strengths, which the last one sets.
+            first, *_ = self._replicates(network, hyperparameters, self._pairs(seed), number=number)
+            while not first.run.finished and first.run.epoch != epochs:
+                first.curve.append(scalars(first.run.advance()))
         self._measure([first], network)
         return first
 
@@ -146,7 +181,7 @@ class TrialRunner:
         progress = TrialProgress(trial, objective, replicates=len(pairs), epochs=hyperparameters.epochs)
         return Lockstep(
             hyperparameters,
-            self._replicates(network, hyperparameters, pairs, progress),
+            self._replicates(network, hyperparameters, pairs, progress=progress, number=trial.number),
             progress,
             network.trainer,
             keeps_best=objective.at == "best",
@@ -236,6 +271,8 @@ class TrialRunner:
         network: Network,
         hyperparameters: Hyperparameters,
         pairs: list[tuple[int, int | None]],
+        *,
+        number: int,
         progress: TrialProgress | None = None,
     ) -> list[ReplicateRun]:
         h = hyperparameters
@@ -261,7 +298,8 @@ class TrialRunner:
                     batch_size=h.batch_size,
                     epochs=h.epochs,
                     callbacks=[
-                        *_early_stopping(h, self.spec.objective),
+                        *early_stopping(h, self.spec.objective),
+                        *self._own_callbacks.of(RunOf(number, seed, fold, h)),
                         *([PruningCallback(progress, index)] if progress else []),
                     ],
                     seed=seed,
@@ -277,7 +315,13 @@ class TrialRunner:
     def _signature(self) -> Signature:
         data = self.dataset
         return Signature(
-            data.sample_shape, data.classes, data.scale, data.task, self._columns, data.weight is not None
+            data.sample_shape,
+            data.classes,
+            data.scale,
+            data.task,
+            self._columns,
+            data.weight is not None,
+            self.spec.compile,
         )
 
     def _settled(self, h: Hyperparameters) -> Hyperparameters:
@@ -308,31 +352,29 @@ class TrialRunner:
 
         Returns what is not finite, if anything is.
         """
-        task = self.dataset.task
+        task, objective = self.dataset.task, self.spec.objective.metric
         for replicate in replicates:
             training, validation = self._samples(replicate.fold, 0), self._samples(replicate.fold, 1)
             y, weight = self.dataset.y[validation.rows], self.dataset.weight
             outputs = network.finished(replicate.run.predict(validation))
             measured = {
-                **{f"val_{name}": value for name, value in replicate.run.evaluate(validation).items()},
+                **part_of("val", replicate.run.evaluate(validation)),
                 **task.measured(y, outputs, None if weight is None else weight[validation.rows]),
-                **{f"train_{name}": value for name, value in replicate.run.evaluate(training).items()},
+                **part_of("train", replicate.run.evaluate(training)),
             }
             if self._test is not None:
                 assert self._test_set is not None
                 predicted = network.finished(replicate.run.predict(self._test))
                 replicate.test_outputs = predicted
-                of_test = replicate.run.evaluate(self._test)
-                of_test |= task.measured(self._test_set.y, predicted, self._test_set.weight)
-                measured |= {f"test_{name}": value for name, value in of_test.items()}
+                of_task = task.measured(self._test_set.y, predicted, self._test_set.weight)
+                measured |= of_test(replicate.run.evaluate(self._test), of_task, objective)
             replicate.confusion = task.confusion(y, outputs)
             places = shown_places(len(y), replicates=len(replicates))
             replicate.validation_rows = validation.rows[places]
             replicate.validation_outputs = outputs[places].astype(np.float32)
             replicate.metrics = {name: value for name, value in measured.items() if math.isfinite(value)}
-            for name, value in measured.items():
-                if not math.isfinite(value):
-                    return f"{name} is {value} after epoch {replicate.run.epoch}"
+            if (name := not_finite(measured, objective)) is not None:
+                return f"{name} is {measured[name]} after epoch {replicate.run.epoch}"
         return None
 
 
@@ -349,38 +391,3 @@ def _check_time(training: Lockstep, limit: float | None) -> None:
     if limit is not None and not progress.ended and training.clock.training_seconds > limit:
         epoch = len(progress.reported)
         progress.failure = f"took longer than trial_timeout, {limit:g} s without compiling, by epoch {epoch}"
-
-
-def _early_stopping(hyperparameters: Hyperparameters, objective: Objective) -> list[keras.callbacks.Callback]:
-    if hyperparameters.early_stopping_patience is None:
-        return []
-    return [
-        EarlyStopping(
-            monitor="val_loss",
-            mode="min",
-            patience=hyperparameters.early_stopping_patience,
-            min_delta=hyperparameters.early_stopping_min_delta,
-            # The best epoch by the objective goes before the best by val_loss.
-            restore_best_weights=hyperparameters.restore_best and objective.at == "last",
-        )
-    ]
-
-
-def _mean_metrics(replicates: list[ReplicateRun], best_epoch: int) -> dict[str, float]:
-    """Means over the replicates of what all have; adds what is known of their curves."""
-    for replicate in replicates:
-        replicate.metrics |= {
-            "train_seconds": replicate.run.train_seconds,
-            "epochs_run": float(replicate.run.epoch),
-        }
-        if best_epoch:
-            reported = {name: METRICS[name] for name in replicate.curve[0] if name in METRICS}
-            replicate.metrics |= {
-                f"best_{name}": (max if metric.direction == "maximize" else min)(
-                    logs[name] for logs in replicate.curve
-                )
-                for name, metric in reported.items()
-            }
-            replicate.metrics["best_epoch"] = float(best_epoch)
-    shared = [name for name in replicates[0].metrics if all(name in r.metrics for r in replicates)]
-    return {name: float(np.mean([replicate.metrics[name] for replicate in replicates])) for name in shared}
