@@ -1,8 +1,8 @@
 """The metrics of a training run: which way is better, what difference matters, when they are measured.
 
 Those that hpo measures are `METRICS`. A model may report others: an *own metric* `score` is `val_score` of
-the validation samples, `train_score`, `test_score` and, of any epoch, `best_val_score`. Which way is better of it
-only a study can say, whose objective it is. `metric_of` answers for all of them.
+the validation samples, `train_score`, `test_score` and, of any epoch, `best_val_score`. Which way is better
+of it only a study can say, whose objective it is. `metric_of` answers for all of them.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import keras
 
 from hpo.errors import HpoError, ModelError
 from hpo.own import own_function, told
-from hpo.spec import Hyperparameters, StudySpec
+from hpo.spec import Hyperparameters, OwnModel, StudySpec
 from hpo.spec.base import plain
 from hpo.training.callbacks import begins_anew, flat_callbacks
 
@@ -45,6 +45,10 @@ class OwnCallbacks:
     def __init__(self, spec: StudySpec, folder: Path | None = None) -> None:
         self._study, self._code, self._folder = spec.name, spec.callbacks, folder
         self._function = None if self._code is None else own_function(self._code)
+        model = spec.model
+        self._is_of_model = (
+            isinstance(model, OwnModel) and self._code is not None and model.file == self._code.file
+        )
         self._made: list[keras.callbacks.Callback] = []
         self._said: set[str] = set()
         self._passing: list[tempfile.TemporaryDirectory[str]] = []
@@ -92,12 +96,11 @@ class OwnCallbacks:
         except HpoError:
             raise
         except Exception as error:
-            culprit = _raised_in(error.__traceback__, self._made)
+            culprit = None if self._code is None else self._raised_in(error.__traceback__)
             if culprit is None or self._code is None:
                 raise
-            place = f"{self._code}: {type(culprit).__name__}"
             said = told(error, Path(self._code.file))
-            raise ModelError(place, "must run without an error", got=said) from error
+            raise ModelError(f"{self._code}{culprit}", "must run without an error", got=said) from error
 
     def say_what_begins_anew(self, number: int) -> None:
         """Trial `number` goes on from a checkpoint: say once of which callbacks nothing was kept."""
@@ -111,6 +114,22 @@ class OwnCallbacks:
                 ", ".join(sorted(kinds)),
             )
 
+    def _raised_in(self, trace: TracebackType | None) -> str | None:
+        """Which callback an error arose in, as a line says it; None if it arose elsewhere."""
+        assert self._code is not None
+        # A model of the same file may be at fault as well.
+        file = None if self._is_of_model else self._code.file
+        found = None
+        while trace is not None:
+            acting = trace.tb_frame.f_locals.get("self")
+            for callback in self._made:
+                if callback is acting:
+                    return f": {type(callback).__name__}"
+            if trace.tb_frame.f_code.co_filename == file:
+                found = ""  # a function that a callback of Keras's calls
+            trace = trace.tb_next
+        return found
+
     def _folder_of(self, trial: int) -> Path:
         if self._folder is None:
             self._passing.append(tempfile.TemporaryDirectory(prefix="hpo-callbacks-"))
@@ -118,16 +137,3 @@ class OwnCallbacks:
         folder = (self._folder / str(trial)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         return folder
-
-
-def _raised_in(
-    trace: TracebackType | None, made: list[keras.callbacks.Callback]
-) -> keras.callbacks.Callback | None:
-    """The callback in one of whose methods an error arose."""
-    while trace is not None:
-        acting = trace.tb_frame.f_locals.get("self")
-        for callback in made:
-            if callback is acting:
-                return callback
-        trace = trace.tb_next
-    return None

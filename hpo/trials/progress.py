@@ -57,7 +57,7 @@ class TrialProgress:
     def record(self, replicate: int, epoch: int, logs: Logs, *, stopping: bool) -> None:
         """Take one replicate's epoch, its last if `stopping`; the last one of an epoch makes the report."""
         reported = self._objective.reported
-        self._check(logs)
+        self.check(logs)
         for name, value in logs.items():
             # What the model reports beside may not be defined for every epoch.
             if not math.isfinite(value) and (name == reported or not _is_beside(name)):
@@ -73,14 +73,14 @@ class TrialProgress:
         ending = epoch >= self._epochs or (stopping and self._training == {replicate})
         self.pruned = not ending and epoch >= self._begun and self._trial.should_prune()
 
-    def _check(self, logs: Logs) -> None:
+    def check(self, logs: Logs) -> None:
         """Raises ModelError unless the model reports what its study needs, and nothing that is taken."""
         metric, reported = self._objective.metric, self._objective.reported
         if reported not in logs:
             which = (
                 "objective.metric" if reported == metric else f"objective.metric {metric!r}, by {reported}"
             )
-            reports = f"It reports {', '.join(logs)}."
+            reports = f"It reports {', '.join(name for name in logs if name.startswith('val_'))}."
             rule = "must be one number that the model reports of validation samples"
             raise ModelError(which, rule, got=reported, remedy=reports)
         if taken := [name for name in TAKEN if name in logs]:
