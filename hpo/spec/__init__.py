@@ -13,7 +13,7 @@ from hpo.spec.own_code import OwnCallbacks, OwnModel
 from hpo.spec.parts import Compile, Data, Objective, Pruner, Sampler
 from hpo.spec.search import SearchSpec
 from hpo.spec.space import Dimension, Range
-from hpo.spec.study import StudySpec
+from hpo.spec.study import StudySpec, of_training
 from hpo.spec.vocabulary import Vocabulary, vocabulary_of
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "loads",
     "metric_of",
     "metrics_in",
+    "of_training",
     "parse",
     "reported_name",
     "to_json",

@@ -245,15 +245,6 @@ class StudySpec(Model):
         """What is known of one of its final metrics, of hpo's or of the model's own."""
         return metric_of(name, self.objective)
 
-    @property
-    def of_training(self) -> dict[str, Any]:
-        """The keys that say what is trained, beside data and hyperparameters, as far as they say anything.
-
-        A study that is made of this one has them too.
-        """
-        keys = ("model", "task", "compile", "callbacks")
-        return {key: getattr(self, key) for key in keys if getattr(self, key) != _default(key)}
-
     def hyperparameters_for(self, values: Mapping[str, Any]) -> Hyperparameters:
         """[params] with `values` of an arm or a trial on top. Raises SpecError."""
         return self.vocabulary.effective(**{**self.params, **values})
@@ -263,5 +254,12 @@ class StudySpec(Model):
         return self.model_dump(mode="json")
 
 
-def _default(key: str) -> Any:
-    return StudySpec.model_fields[key].default
+def of_training(spec: StudySpec) -> dict[str, Any]:
+    """The keys that say what is trained, beside data and hyperparameters, as far as they say anything.
+
+    A study that is made of this one has them too.
+    """
+    keys = ("model", "task", "compile", "callbacks")
+    return {
+        key: value for key in keys if (value := getattr(spec, key)) != StudySpec.model_fields[key].default
+    }

@@ -12,7 +12,7 @@ from hpo.analysis.verdicts import mean_interval
 from hpo.data import load_test
 from hpo.errors import SpecError, StudyError
 from hpo.registry import place_of, sources_of
-from hpo.spec import METRICS, ComparisonSpec, FinalSpec, parse
+from hpo.spec import METRICS, ComparisonSpec, FinalSpec, of_training, parse
 from hpo.storage import Storage
 from hpo.studies import Study, create_study, open_study
 from hpo.studies.candidates import Candidate, candidates, candidates_of
@@ -158,7 +158,7 @@ def _spec(studies: Sequence[Study], chosen: Sequence[Candidate], *, seeds: int, 
             "kind": "final",
             "description": f"The best of {', '.join(names)} on the test set.",
             "data": data,
-            **first.of_training,
+            **of_training(first),
             "objective": first.objective,
             "metrics": first.metrics,
             "seeds": seeds,
