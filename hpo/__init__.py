@@ -12,6 +12,7 @@
 
     hpo.open_study(name)      hpo.list_studies()      hpo.compare_studies([study, other])
     hpo.fit(model, x, y)                    # any compiled Keras model, each epoch one program
+    keys, build = hpo.from_keras_tuner(hypermodel)     # and keys = hpo.from_optuna(study)
 
 Specifications: StudySpec SearchSpec ComparisonSpec. What is returned: Study StudySummary Trial Comparison.
 Errors: HpoError, of which SpecError DataError StorageError StudyError are kinds; WorkerError.
@@ -29,6 +30,7 @@ from hpo.versions import __version__ as __version__
 if TYPE_CHECKING:
     from hpo.analysis import Comparison
     from hpo.errors import DataError, HpoError, SpecError, StorageError, StudyError, WorkerError
+    from hpo.own import from_keras_tuner, from_optuna
     from hpo.prediction import predict
     from hpo.report.figures import plot
     from hpo.spec import ComparisonSpec, SearchSpec, StudySpec
@@ -54,6 +56,8 @@ _HOMES = {
     "compare_studies": "studies",
     "create_study": "studies",
     "fit": "training.fit",
+    "from_keras_tuner": "own",
+    "from_optuna": "own",
     "list_studies": "studies",
     "open_study": "studies",
     "plot": "report.figures",
@@ -77,6 +81,8 @@ __all__ = [
     "compare_studies",
     "create_study",
     "fit",
+    "from_keras_tuner",
+    "from_optuna",
     "list_studies",
     "open_study",
     "plot",

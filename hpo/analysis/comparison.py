@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.analysis.arms import ArmSummary
 from hpo.analysis.verdicts import ONE_SEED, Verdict
-from hpo.spec import METRICS
+from hpo.spec import metric_of
 from hpo.tables import html
 from hpo.tables.numbers import counted, with_spread
 
@@ -146,7 +146,7 @@ class Comparison:
             "baseline_study": self.baseline_study,
             "alpha": self.alpha,
             "min_effect": self.min_effect,
-            "ratios": [metric for metric in self.metrics if METRICS[metric].is_ratio],
+            "ratios": [metric for metric in self.metrics if metric_of(metric, self).is_ratio],
             "arms": [_arm_json(arm) for arm in self.arms],
             "notes": list(self.notes),
         }

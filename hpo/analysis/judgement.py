@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from hpo.analysis.arms import ArmRuns
 from hpo.analysis.verdicts import ONE_SEED, Decision, Design, Verdict, detectable, judge, needed_seeds
-from hpo.spec import METRICS, ComparisonSpec, StudySpec
+from hpo.spec import ComparisonSpec, StudySpec
 
 # Standard deviations: seeds that find only larger differences than this find hardly any.
 HARDLY_DETECTABLE = 3.0
@@ -19,14 +19,15 @@ def judged(
     metric: str, baseline: ArmRuns, others: Sequence[ArmRuns], *, alpha: float, margin: float
 ) -> dict[tuple[str, str], Verdict]:
     """The verdicts on one metric, by study and arm."""
-    scale: Callable[[float], float] = math.log if METRICS[metric].is_ratio else float
-    unscale: Callable[[float], float] = math.exp if METRICS[metric].is_ratio else float
+    is_ratio = baseline.spec.metric(metric).is_ratio
+    scale: Callable[[float], float] = math.log if is_ratio else float
+    unscale: Callable[[float], float] = math.exp if is_ratio else float
     reference = baseline.values(metric)
     differences = [
         [
             scale(value) - scale(reference[key])
             for key, value in arm.values(metric).items()
-            if key in reference and (not METRICS[metric].is_ratio or min(value, reference[key]) > 0)
+            if key in reference and (not is_ratio or min(value, reference[key]) > 0)
         ]
         for arm in others
     ]
@@ -37,8 +38,8 @@ def judged(
         baseline.spec,
         metric,
         alpha=alpha,
-        margin=math.log1p(margin) if METRICS[metric].is_ratio else margin,
-        resolution=0.0 if METRICS[metric].is_ratio else resolution,
+        margin=math.log1p(margin) if is_ratio else margin,
+        resolution=0.0 if is_ratio else resolution,
     )
     verdicts = {}
     for arm, effect, sample in zip(others, judge(differences, design), differences, strict=True):
@@ -50,7 +51,7 @@ def judged(
         estimates = (effect.mean, effect.low, effect.high)
         mean, low, high = (None if value is None else unscale(value) for value in estimates)
         verdicts[arm.spec.name, arm.name] = Verdict(
-            decision, effect.pairs, METRICS[metric].is_ratio, mean, low, high, effect.p, needed, because
+            decision, effect.pairs, is_ratio, mean, low, high, effect.p, needed, because
         )
     return verdicts
 
@@ -106,7 +107,7 @@ def _design(spec: StudySpec, metric: str, *, alpha: float, margin: float, resolu
     return Design(
         margin=margin,
         alpha=alpha,
-        maximize=METRICS[metric].direction == "maximize",
+        maximize=spec.metric(metric).direction == "maximize",
         overlap=1 / (folds - 1) if folds else 0.0,
         runs_per_seed=spec.data.splits or 1,
         resolution=resolution,

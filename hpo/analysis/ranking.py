@@ -13,7 +13,7 @@ from hpo.analysis.comparison import Comparison
 from hpo.analysis.judgement import judged
 from hpo.analysis.verdicts import Verdict, mean_interval
 from hpo.errors import StudyError
-from hpo.spec import METRICS, ComparisonSpec, StudySpec
+from hpo.spec import ComparisonSpec, Metric, StudySpec
 from hpo.trials.record import Trial
 
 DEFAULT_ALPHA = 0.05
@@ -38,7 +38,9 @@ def compare(*studies: tuple[StudySpec, Sequence[Trial]]) -> Comparison:
     if isinstance(first, ComparisonSpec):
         alpha = first.alpha
         baseline = next((arm for arm in arms if arm.spec is first and arm.name == first.baseline), None)
-    min_effect = {metric: first.smallest_effect(metric) for metric in metrics if METRICS[metric].is_judged}
+    min_effect = {
+        metric: first.smallest_effect(metric) for metric in metrics if first.metric(metric).is_judged
+    }
     copies = [arm for arm in arms if baseline is not None and arm.is_copy_of(baseline)]
     verdicts: dict[str, dict[tuple[str, str], Verdict]] = {}
     if baseline is not None:
@@ -64,7 +66,11 @@ def compare(*studies: tuple[StudySpec, Sequence[Trial]]) -> Comparison:
         alpha,
         min_effect,
         tuple(summaries),
-        (*_notes(arms, list(verdicts)), *_of_copies(copies, baseline), *_moments([s for s, _ in studies])),
+        (
+            *_notes(arms, {name: first.metric(name) for name in verdicts}),
+            *_of_copies(copies, baseline),
+            *_moments([s for s, _ in studies]),
+        ),
     )
     if not (found.has_other_values and objective.at == "best"):
         return found
@@ -141,7 +147,7 @@ def _summarise(
     )
 
 
-def _notes(arms: Sequence[ArmRuns], judged_by: Sequence[str]) -> tuple[str, ...]:
+def _notes(arms: Sequence[ArmRuns], judged_by: Mapping[str, Metric]) -> tuple[str, ...]:
     """What a reader must know beside the figures and the verdicts."""
     notes = []
     for arm in arms:
@@ -151,7 +157,7 @@ def _notes(arms: Sequence[ArmRuns], judged_by: Sequence[str]) -> tuple[str, ...]
             said = f"{arm.name}: {arm.failed} of {len(arm.trials)} trials failed{why}"
             notes.append(f"{said.removesuffix('.')}.")
     most = _side_by_side([trial for arm in arms for trial in arm.trials])
-    if most > 1 and any(METRICS[metric].is_ratio for metric in judged_by):
+    if most > 1 and any(metric.is_ratio for metric in judged_by.values()):
         notes.append(
             f"Up to {most} trials were trained side by side on one machine, which makes each slower: "
             "their seconds are not those of a trial alone."

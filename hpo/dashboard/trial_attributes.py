@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpo.spec import METRICS
+from hpo.spec import METRICS, metrics_in
 from hpo.storage import BulkReadingStorage
 from hpo.trials import COMPILED_ATTRIBUTE
 
@@ -42,5 +42,5 @@ def in_order(attributes: dict[str, Any]) -> dict[str, Any]:
         for name, value in hyperparameters.items()
         if value is not None
     }
-    found |= {name: rest.pop(name) for name in METRICS if name in rest}
+    found |= {name: rest.pop(name) for name in metrics_in(rest)}
     return found | rest

@@ -15,9 +15,9 @@ from hpo.data import is_nested
 from hpo.errors import ModelError
 from hpo.models.families import Signature
 from hpo.models.layers import TargetUnits
+from hpo.models.named import loss_of, metrics_of, of_keras_alone
 from hpo.models.optimizers import optimizer_of
 from hpo.models.preparation import Form, Preparation, array_input, raw_inputs
-from hpo.models.stock import metrics_of
 from hpo.spec import Hyperparameters
 
 # What a model with training of its own overrides.
@@ -51,6 +51,9 @@ def assembled(body: object, signature: Signature, h: Hyperparameters, *, place: 
     if not isinstance(body, keras.Model):
         raise ModelError(place, "must return a Keras model", got=type(body).__name__)
     is_named, has_own_step = not body.compiled, bool(own_steps(body))
+    if signature.named is not None and not is_named:
+        rule = "must return a model that is not compiled, as the study has the key compile"
+        raise ModelError(place, rule, remedy="Leave the one or the other out.")
     preparation = _preparation(signature, h, has_own_step=has_own_step, place=place)
     task = signature.task
     if is_named and not task.has_one_output:
@@ -71,11 +74,12 @@ def assembled(body: object, signature: Signature, h: Hyperparameters, *, place: 
         outputs = body(samples if front is None else front(samples))
         whole = keras.Model(samples, outputs if end is None else end(outputs), name="whole")
     if is_named:
+        loss = loss_of(signature.named) or task.loss
         whole.compile(
             optimizer_of(h, steps=1),
-            loss=task.loss if units is None else units.scaled_error,
+            loss=loss if units is None else units.scaled(loss),
             jit_compile=False,
-            **metrics_of(task, weighted=signature.weighted),
+            **metrics_of(task, signature.named, weighted=signature.weighted),
         )
     elif whole is not body:
         whole.compile(**compile_options(body))
@@ -94,7 +98,7 @@ def stock_of(fresh: Assembled, trained: Assembled, signature: Signature, *, by_c
     if not is_compiled:
         # Keras would save what it cannot read.
         fresh.whole.compiled = fresh.body.compiled = False
-    if trained.whole is trained.body and not trained.has_logits:
+    if trained.whole is trained.body and not trained.has_logits and signature.named is None:
         return fresh.whole
     if trained.preparation is not None:
         form, fitted = trained.preparation.form, trained.preparation.fitted
@@ -114,7 +118,14 @@ def stock_of(fresh: Assembled, trained: Assembled, signature: Signature, *, by_c
     whole = keras.Model(given, outputs, name=fresh.body.name)
     if is_compiled:
         options = compile_options(fresh.whole)
-        options |= {} if trained.units is None else {"loss": signature.task.loss}
+        if trained.is_named and (trained.units is not None or signature.named is not None):
+            named = of_keras_alone(signature.named)
+            options |= {
+                "loss": loss_of(named) or signature.task.loss,
+                "metrics": None,
+                "weighted_metrics": None,
+            }
+            options |= metrics_of(signature.task, named, weighted=signature.weighted)
         whole.compile(**options)
         whole.optimizer.build(whole.trainable_variables)
     return whole

@@ -17,7 +17,7 @@ import numpy as np
 from hpo.data import Column, Statistics, flat, is_nested, mapped, named
 from hpo.models.layers import TargetUnits
 from hpo.models.preparation import Preparation
-from hpo.spec import Hyperparameters
+from hpo.spec import Compile, Hyperparameters
 from hpo.tasks import TASKS, Task
 from hpo.training.runs import Trainer
 from hpo.training.samples import Array
@@ -33,6 +33,7 @@ class Signature:
     Raw samples of `sample_shape` go in, multiplied by `scale`, or the prepared `columns` of a table; what the
     `task` predicts of `classes` comes out. `weighted`: samples count differently. `dtype` is that of the
     samples. Several inputs have shapes and types that are nested as they are, several outputs `units`.
+    `named`: the loss and the metrics that a study names.
     """
 
     sample_shape: Any
@@ -43,6 +44,7 @@ class Signature:
     weighted: bool = False
     dtype: Any = "float32"
     units: Any = None
+    named: Compile | None = None
 
     @property
     def outputs(self) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from hpo.models.named import unreduced
 from hpo.training.randomness import uniform
 
 # Below this width XLA computes a layer's weight gradient as fast whole as in pieces; from here on, pieces
@@ -114,6 +116,17 @@ class TargetUnits(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return inputs * self.spread + self.centre
+
+    def scaled(self, loss: Any) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """A loss, of Keras or its name, of targets and outputs with a mean of 0 and a spread of 1."""
+        if loss == "mean_squared_error":
+            return self.scaled_error
+        of = unreduced(loss)
+
+        def scaled_loss(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+            return of((targets - self.centre) / self.spread, (outputs - self.centre) / self.spread)
+
+        return scaled_loss
 
     def scaled_error(self, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """The mean squared error over the targets, each in its spread: (samples,)."""

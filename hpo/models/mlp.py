@@ -26,9 +26,10 @@ from hpo.models.layers import (
     TargetUnits,
     WideDense,
 )
+from hpo.models.named import loss_of, metrics_of
 from hpo.models.preparation import Form, Preparation
-from hpo.models.stock import metrics_of, stock_model
-from hpo.spec import Hyperparameters, MlpHyperparameters
+from hpo.models.stock import stock_model
+from hpo.spec import Compile, Hyperparameters, MlpHyperparameters
 from hpo.tasks import Task
 from hpo.training.runs import Trainer, variables_of
 from hpo.training.samples import Array
@@ -44,6 +45,7 @@ class MlpNetwork(Network):
     preparation: Preparation | None
     units: TargetUnits | None
     task: Task
+    named: Compile | None
     blank: list[Array]
 
     @property
@@ -73,7 +75,12 @@ class MlpNetwork(Network):
     def exported(self, hyperparameters: Hyperparameters, *, by_column: bool = False) -> keras.Model:
         """See `Network`."""
         return stock_model(
-            self.trainer.model, _of_mlp(hyperparameters), self.task, self.preparation, by_column=by_column
+            self.trainer.model,
+            _of_mlp(hyperparameters),
+            self.task,
+            self.preparation,
+            named=self.named,
+            by_column=by_column,
         )
 
     def _set_strengths(self, h: MlpHyperparameters, steps: int) -> None:
@@ -156,15 +163,17 @@ def build(hyperparameters: MlpHyperparameters, signature: Signature, *, loop: st
     else:
         layers.append(keras.layers.Activation(task.activation, name="probabilities"))
     model = keras.Sequential(layers, name="mlp")
+    loss = loss_of(signature.named) or task.loss
     model.compile(
         optimizer=_optimizer(h),
-        loss=task.loss if target_units is None else target_units.scaled_error,
+        loss=loss if target_units is None else target_units.scaled(loss),
         jit_compile=False,
-        **metrics_of(task, weighted=signature.weighted),
+        **metrics_of(task, signature.named, weighted=signature.weighted),
     )
     model.optimizer.build(model.trainable_variables)
     blank = [np.array(variable.numpy()) for variable in variables_of(model)]
-    return MlpNetwork(Trainer(model, loop), dropouts, penalties, preparation, target_units, task, blank)
+    trainer, named = Trainer(model, loop), signature.named
+    return MlpNetwork(trainer, dropouts, penalties, preparation, target_units, task, named, blank)
 
 
 def _dense(width: int, units: int, **options: Any) -> keras.layers.Dense:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 from hpo.models.layers import Dropout, Schedule, TargetUnits
+from hpo.models.named import loss_of, metrics_of, of_keras_alone
 from hpo.models.optimizers import optimizer_of
 from hpo.models.preparation import Preparation, array_input, raw_inputs
-from hpo.spec import MlpHyperparameters
+from hpo.spec import Compile, MlpHyperparameters
 from hpo.tasks import Task
 
 
@@ -19,12 +18,13 @@ def stock_model(
     task: Task,
     preparation: Preparation | None = None,
     *,
+    named: Compile | None = None,
     by_column: bool = False,
 ) -> keras.Model:
     """A compiled model of Keras's own layers with the weights that an MLP has now.
 
     `by_column`: it takes a table's raw columns by name, and not an array of samples. The optimizer begins
-    anew: its slots are not copied.
+    anew: its slots are not copied. Of the losses and metrics that are `named` it has Keras's own alone.
     """
     rates = iter([rate for rate in h.per_layer("dropout") if rate > 0])
     strengths = iter([*h.per_layer("l2"), 0.0])  # the output layer has none
@@ -50,17 +50,14 @@ def stock_model(
     for ours, theirs in zip(layers, originals, strict=True):
         if not isinstance(theirs, Dropout | TargetUnits):
             ours.set_weights(theirs.get_weights())
+    named = of_keras_alone(named)
     model.compile(
-        optimizer=optimizer_of(h, steps=_planned_steps(trained)), loss=task.loss, **metrics_of(task)
+        optimizer=optimizer_of(h, steps=_planned_steps(trained)),
+        loss=loss_of(named) or task.loss,
+        **metrics_of(task, named),
     )
     model.optimizer.build(model.trainable_variables)
     return model
-
-
-def metrics_of(task: Task, *, weighted: bool = False) -> dict[str, Any]:
-    """The metrics that a model of this task is compiled with."""
-    metrics = [getattr(keras.metrics, kind)(name=name) for name, kind in task.epoch.items()]
-    return {"weighted_metrics" if weighted else "metrics": metrics}
 
 
 def _joined(

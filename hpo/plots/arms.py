@@ -34,7 +34,7 @@ from hpo.plots.frame import (
     titled,
 )
 from hpo.plots.ranges import cut, decimal, log_axis
-from hpo.spec import METRICS
+from hpo.spec import metric_of
 
 CURVES = {
     "loss": "training loss",
@@ -105,7 +105,7 @@ def differences(comparison: Comparison, looks: Mapping[str, Style], *, most: int
         title = {} if panel % 2 else titled("arm")
         figure.update_layout({axis("y", panel): {**ticks, **ground, **title}})
         figure.update_layout({axis("x", panel): _difference_axis(metric, comparison, [v for *_, v in drawn])})
-        _shade(figure, panel, metric, comparison.min_effect[metric])
+        _shade(figure, panel, metric, comparison)
         for row, name, verdict in drawn:
             _add_difference(figure, verdict, name, looks[name], row, panel)
     return figure
@@ -250,12 +250,13 @@ def _add_points(
 
 def _difference_axis(metric: str, comparison: Comparison, verdicts: Sequence[Verdict]) -> Layout:
     """The axis of differences in a metric: all intervals, and what is too small to matter."""
-    ratio, better = METRICS[metric].is_ratio, METRICS[metric].direction == "maximize"
+    known = metric_of(metric, comparison)
+    ratio, better = known.is_ratio, known.direction == "maximize"
     what = "ratio" if ratio else "difference"
     title = f"{what} of {escaped(metric)} to {brief(comparison.baseline or '')}"
     side = f"({'higher' if better else 'lower'} is better)"
     named = {"title": {"text": f"{title}<br>{side}"}, "zeroline": False}
-    low, _, high = _middle(metric, comparison.min_effect[metric])
+    low, _, high = _middle(metric, comparison)
     found = [end for v in verdicts for end in (v.low, v.high, v.difference) if end is not None]
     low, high = min([*found, low]), max([*found, high])
     if ratio and 0 < low < high < math.inf:
@@ -264,14 +265,15 @@ def _difference_axis(metric: str, comparison: Comparison, verdicts: Sequence[Ver
     return {"range": [low - pad, high + pad], **named}
 
 
-def _middle(metric: str, margin: float) -> tuple[float, float, float]:
+def _middle(metric: str, comparison: Comparison) -> tuple[float, float, float]:
     """From where to where a difference is too small to matter, and between them, where there is none."""
-    return (1 / (1 + margin), 1.0, 1 + margin) if METRICS[metric].is_ratio else (-margin, 0.0, margin)
+    margin, is_ratio = comparison.min_effect[metric], metric_of(metric, comparison).is_ratio
+    return (1 / (1 + margin), 1.0, 1 + margin) if is_ratio else (-margin, 0.0, margin)
 
 
-def _shade(figure: go.Figure, panel: int, metric: str, margin: float) -> None:
+def _shade(figure: go.Figure, panel: int, metric: str, comparison: Comparison) -> None:
     """Grey where a difference is too small to matter, and a line, with its name, where there is none."""
-    low, none, high = _middle(metric, margin)
+    low, none, high = _middle(metric, comparison)
     of = axes(panel)
     place = {"xref": of["xaxis"], "yref": f"{of['yaxis']} domain", "layer": "below", "y0": 0, "y1": 1}
     figure.add_shape(type="rect", x0=low, x1=high, fillcolor=FAINT, line={"width": 0}, **place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -310,6 +311,8 @@ class StoredStudy:
             rule = f"cannot be deleted while workers train it (trials in training: {busy})"
             raise StudyError(place_of(self.name), rule, remedy="Stop them first.")
         self.storage.delete_study(self.id)
+        # What callbacks of its own have written; its name is that of a folder.
+        shutil.rmtree(self.storage.artifacts.of_callbacks(self.name), ignore_errors=True)
 
 
 def is_ours(attributes: Mapping[str, Any]) -> bool:

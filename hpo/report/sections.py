@@ -18,7 +18,7 @@ from hpo.analysis.tables import arms_table, verdicts_table
 from hpo.registry import shown
 from hpo.report.document import Block, Bullets, Code, Heading, Paragraph, Picture, tables
 from hpo.report.sentences import conclusions, margin
-from hpo.spec import METRICS, ComparisonSpec, StudySpec
+from hpo.spec import ComparisonSpec, StudySpec, metric_of
 from hpo.studies import Study
 from hpo.tables import Column, Table
 from hpo.tables.kinds import PROSE
@@ -130,7 +130,8 @@ def comparison_pictures(subject: Subject) -> list[Block]:
         figure = plots.differences(comparison, subject.looks)
         small = plots.differences(comparison, subject.looks, most=SMALL_METRICS)
         blocks.append(Picture(figure, caption, "hpo-differences", small, name="differences"))
-    metric = comparison.metric if not METRICS[comparison.metric].is_of_run else spec.learned.objective
+    is_of_run = spec.metric(comparison.metric).is_of_run
+    metric = comparison.metric if not is_of_run else spec.learned.objective
     if found := _results(subject.trials, metric):
         caption = f"Seconds of training against {metric}: a point a run, a diamond the mean of an arm."
         figure = plots.times(found, metric, subject.looks)
@@ -212,7 +213,8 @@ def code_of(study: Study) -> list[Block]:
 
 def _tests(comparison: Comparison) -> str:
     metrics = [m for m in comparison.metrics if m in comparison.min_effect]
-    effects = ", ".join(f"{m} {margin(m, comparison, is_ratio=METRICS[m].is_ratio)}" for m in metrics)
+    ratios = {m for m in metrics if metric_of(m, comparison).is_ratio}
+    effects = ", ".join(f"{m} {margin(m, comparison, is_ratio=m in ratios)}" for m in metrics)
     return (
         f"Verdicts at alpha = {comparison.alpha:g}: runs of one seed and split are paired; paired t-tests for"
         " a difference, two one-sided tests for equivalence, p adjusted over the arms by Holm's method;"

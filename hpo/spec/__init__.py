@@ -8,13 +8,13 @@ from hpo.spec.formats import from_json, load, loads, reread, to_json, to_table, 
 from hpo.spec.hyperparameters import Hyperparameters, without_idle
 from hpo.spec.json_schema import json_schema
 from hpo.spec.kinds import parse
-from hpo.spec.metrics import METRICS, Metric
+from hpo.spec.metrics import METRICS, Metric, is_own, metric_of, metrics_in, reported_name
 from hpo.spec.networks import CnnHyperparameters, MlpHyperparameters
-from hpo.spec.own_code import OwnCode, OwnModel
-from hpo.spec.parts import Data, Objective, Pruner, Sampler
+from hpo.spec.own_code import OwnCallbacks, OwnCode, OwnModel
+from hpo.spec.parts import Compile, Data, Objective, Pruner, Sampler
 from hpo.spec.search import SearchSpec
 from hpo.spec.space import Dimension, Range
-from hpo.spec.study import StudySpec
+from hpo.spec.study import StudySpec, of_training
 from hpo.spec.vocabulary import Vocabulary, vocabulary_of
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Change",
     "CnnHyperparameters",
     "ComparisonSpec",
+    "Compile",
     "Data",
     "Dimension",
     "FinalSpec",
@@ -30,6 +31,7 @@ __all__ = [
     "Metric",
     "MlpHyperparameters",
     "Objective",
+    "OwnCallbacks",
     "OwnCode",
     "OwnModel",
     "Pruner",
@@ -42,10 +44,15 @@ __all__ = [
     "example",
     "example_comparison",
     "from_json",
+    "is_own",
     "json_schema",
     "load",
     "loads",
+    "metric_of",
+    "metrics_in",
+    "of_training",
     "parse",
+    "reported_name",
     "reread",
     "to_json",
     "to_table",

@@ -31,6 +31,7 @@ from hpo.spec.hyperparameters import (
     fixed_values,
     given,
 )
+from hpo.spec.metrics import OWN_EFFECT, is_own
 from hpo.spec.parts import FinalMetric, Text
 from hpo.spec.study import StudySpec
 from hpo.spec.vocabulary import vocabulary_beside
@@ -132,7 +133,8 @@ class ComparisonSpec(StudySpec):
     min_effect: Mapping[FinalMetric, Positive] = Field(
         default={},
         description="For a metric, the smallest difference that matters: val_accuracy = 0.005 by default,"
-        " val_loss = 0.01, train_seconds = 0.1, which is a tenth of it, and so on.",
+        " val_loss = 0.01, train_seconds = 0.1, which is a tenth of it, and so on; of an objective that"
+        f" is the model's own {OWN_EFFECT}.",
     )
     alpha: Alpha = Field(default=0.05, description="The level of the tests.")
 
@@ -150,6 +152,12 @@ class ComparisonSpec(StudySpec):
         if self.baseline not in names:
             remedy = suggest(self.baseline, names, otherwise=_listed(names))
             raise RuleError("must name an arm", "baseline", got=self.baseline, remedy=remedy)
+        for name in self.min_effect:
+            if is_own(name) and not self.metric(name).is_judged:
+                remedy = "Verdicts are passed on the objective's and on those that hpo knows."
+                raise RuleError(
+                    "must be of a metric whose direction is known", "min_effect", name, remedy=remedy
+                )
         self._check_hyperparameters()
         return self
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, PlainSerializer
 from hpo.spec.base import Must
 from hpo.spec.comparison import Arm, ComparisonSpec, checked_arms, printable, written_arms
 from hpo.spec.hyperparameters import Count, Seed
-from hpo.spec.metrics import METRICS
+from hpo.spec.metrics import METRICS, is_own
 from hpo.spec.parts import Text
 
 # By where it comes from: `study: arm`, so of any length.
@@ -40,7 +40,7 @@ class FinalSpec(ComparisonSpec):
         # The others are shown of a study that is ranked by their like on validation data.
         own = f"test_{self.objective.metric.removeprefix('val_')}"
         always = [f"test_{name}" for name in (*self.learned.epoch, "loss")]
-        tested = dict.fromkeys([*always, *([own] if own in METRICS else [])])
+        tested = dict.fromkeys([*always, *([own] if own in METRICS or is_own(own) else [])])
         return (*tested, *super().table_metrics)
 
     def _check_declared(self, values: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ _LIST = re.compile(rf"\[\n((?: +{_ITEM},\n)+) *\]")
 FORMAT = 1
 FORMAT_KEY = "format"
 # Tables that may name a Python file.
-OWN_CODE = ("model", "data")
+OWN_CODE = ("model", "data", "callbacks")
 
 
 def load(

@@ -1,11 +1,34 @@
-"""The metrics of a training run: which way is better, what difference matters, when they are measured."""
+"""The metrics of a training run: which way is better, what difference matters, when they are measured.
+
+Those that hpo measures are `METRICS`. A model may report others: an *own metric* `score` is `val_score` of
+the validation samples, `train_score`, `test_score` and, of any epoch, `best_val_score`. Which way is better
+of it only a study can say, whose objective it is. `metric_of` answers for all of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 Direction = Literal["maximize", "minimize"]
+# Of the name of an own metric, what stands before the name that the model has for it.
+OWN_PARTS = ("best_val_", "val_", "train_", "test_")
+LONGEST_OWN = 100
+# The smallest difference of an own metric that matters, in its own units, unless a comparison says otherwise.
+OWN_EFFECT = 0.01
+
+
+class Ranked(Protocol):
+    """What ranks trials: an objective, or a comparison by one."""
+
+    @property
+    def metric(self) -> str:
+        """The final metric."""
+
+    @property
+    def direction(self) -> str:
+        """maximize or minimize."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +40,11 @@ class Metric:
     tenth is a factor of 1.1). `is_judged`: verdicts are passed on it. `is_epoch`: every epoch reports it too.
     `is_objective`: trials may be ranked by it. `is_test`: measured in a final evaluation alone. `is_of_run`:
     of the run as a whole, and not of the weights that it ends with. `reported`: the epoch metric that stands
-    for it while a trial is trained, itself if it is one. Which task measures which: `hpo.tasks`.
+    for it while a trial is trained, itself if it is one. Which task measures which: `hpo.tasks`. `direction`
+    is None of an own metric that nothing is ranked by.
     """
 
-    direction: Direction
+    direction: Direction | None
     min_effect: float
     is_ratio: bool = False
     is_judged: bool = True
@@ -80,3 +104,59 @@ METRICS |= {
     for name, metric in METRICS.items()
     if not metric.is_of_run and not name.startswith("train_")
 }
+
+
+def metric_of(name: str, ranked: Ranked) -> Metric:
+    """What is known of a final metric, of hpo's or an own one, where trials are ranked like this.
+
+    Raises:
+        KeyError: it is no metric's name.
+
+    >>> from hpo.spec import Objective
+    >>> objective = Objective(metric="val_score", direction="maximize")
+    >>> metric_of("test_score", objective).direction, metric_of("val_other", objective).is_judged
+    ('maximize', False)
+    """
+    if name in METRICS:
+        return METRICS[name]
+    if (own := reported_name(name)) is None:
+        raise KeyError(name)
+    # An objective's direction is of its metric's like on other samples too.
+    is_ranked = ranked.metric not in METRICS and own == reported_name(ranked.metric)
+    direction: Any = ranked.direction if is_ranked else None
+    return Metric(
+        direction,
+        OWN_EFFECT,
+        is_judged=is_ranked,
+        is_epoch=name.startswith("val_"),
+        is_objective=name.startswith("val_"),
+        is_test=name.startswith("test_"),
+        is_of_run=name.startswith("best_val_"),
+        reported=f"val_{own}",
+    )
+
+
+def reported_name(name: str) -> str | None:
+    """The name under which a model reports a metric; None if it is the name of no such metric.
+
+    >>> reported_name("val_score"), reported_name("best_val_score"), reported_name("score")
+    ('score', 'score', None)
+    """
+    part = next((part for part in OWN_PARTS if name.startswith(part)), None)
+    return None if part is None or name == part else name.removeprefix(part)
+
+
+def is_own(name: object) -> bool:
+    """Whether it could be the name of a metric that hpo does not know, and a model reports."""
+    if not isinstance(name, str) or name in METRICS or len(name) > LONGEST_OWN:
+        return False
+    return reported_name(name) is not None and name.isprintable() and " " not in name
+
+
+def metrics_in(attributes: Mapping[str, Any]) -> list[str]:
+    """The names of metrics among other names: hpo's in their order, then own ones in theirs.
+
+    >>> metrics_in({"worker": "w", "val_score": 0.5, "train_seconds": 1.0, "val_loss": 0.2})
+    ['val_loss', 'train_seconds', 'val_score']
+    """
+    return [*(name for name in METRICS if name in attributes), *filter(is_own, attributes)]

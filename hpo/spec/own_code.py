@@ -20,6 +20,8 @@ from hpo.spec.hyperparameters import OF_OPTIMIZER, TrainingTable
 
 # What a study gives to a function that builds a model, and no hyperparameter.
 GIVEN = ("input_shape", "outputs")
+# What a function that gives callbacks may ask for, of the training run that they are for.
+OF_RUN = ("study", "trial", "seed", "fold", "folder", "hyperparameters")
 SUFFIX = ".py"
 # In the place of a file: of a function that only a Python session has, a notebook's or a lambda.
 SESSION = "<session>"
@@ -181,6 +183,35 @@ def without(table: Any, key: str, names: Collection[str]) -> Any:
     if isinstance(table, Mapping):
         return {**table, first: without(table[first], rest, names)} if first in table else table
     return [without(item, rest, names) if str(at) == first else item for at, item in enumerate(table)]
+
+
+class OwnCallbacks(OwnCode):
+    """A function that gives Keras callbacks for a training run. `takes`: what of the run it asks for."""
+
+    filled: ClassVar[frozenset[str]] = frozenset({"digest", "takes"})
+    function: Identifier = Field(default="callbacks", description="The function in it that gives callbacks.")
+    takes: tuple[str, ...] = Field(default=(), description="What of a run it asks for. Filled in.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, table: Any) -> Any:
+        """Fill in what the file says, unless that is known."""
+        if not isinstance(table, Mapping) or "takes" in table or not isinstance(table.get("file"), str):
+            return table
+        function = table.get("function", "callbacks")
+        if not isinstance(function, str):
+            return table
+        path = Path(table["file"]).absolute()
+        read = read_function(path, function)
+        for name in read.required:
+            if name not in OF_RUN:
+                remedy = suggest(name, OF_RUN, otherwise=f"It may take {', '.join(OF_RUN)}.")
+                raise RuleError(f"{function} takes what no run has", "function", got=name, remedy=remedy)
+        takes = [name for name in OF_RUN if name in (*read.required, *read.defaults)]
+        return {"digest": read.digest, **table, "file": str(path), "takes": takes}
+
+    def __str__(self) -> str:
+        return f"{Path(self.file).name}: {self.function}"
 
 
 def read_function(path: Path, function: str) -> Function:

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, WrapValidator, model_validator
 
-from hpo.spec.base import Model, Must, OneOf, RuleError
+from hpo.spec.base import Model, Must, OneOf, RuleError, suggest
 from hpo.spec.hyperparameters import MAX_COUNT, Count, Seed
-from hpo.spec.metrics import METRICS, Direction
+from hpo.spec.metrics import LONGEST_OWN, METRICS, Direction, is_own, metric_of
 from hpo.spec.own_code import SUFFIX, File, Identifier, OwnCode, read_function
 
-ObjectiveMetric = Annotated[str, OneOf(name for name, metric in METRICS.items() if metric.is_objective)]
-FinalMetric = Annotated[str, OneOf(name for name, metric in METRICS.items() if not metric.is_test)]
+OBJECTIVES = tuple(name for name, metric in METRICS.items() if metric.is_objective)
+FINAL_METRICS = tuple(name for name, metric in METRICS.items() if not metric.is_test)
 EPOCH_OBJECTIVES = tuple(name for name, metric in METRICS.items() if metric.is_epoch)
+
+
+def _metric(names: tuple[str, ...], *own: str) -> Any:
+    """One of these metrics, or an own one that begins with one of `own`; its study says if it is any."""
+
+    def checked(name: Any, known: Callable[[Any], str]) -> str:
+        return name if is_own(name) and name.startswith(own) else known(name)
+
+    pattern = rf"^({'|'.join(own)})\S{{1,{LONGEST_OWN}}}$"
+    schema: Any = Literal[names] | Annotated[str, Field(pattern=pattern)]
+    return Annotated[str, OneOf(names), WrapValidator(checked, json_schema_input_type=schema)]
+
+
+if TYPE_CHECKING:
+    ObjectiveMetric = str
+    FinalMetric = str
+else:
+    ObjectiveMetric = _metric(OBJECTIVES, "val_")
+    FinalMetric = _metric(FINAL_METRICS, "val_", "train_", "best_val_")
 
 Text = Annotated[str, Field(strict=True), Must("text")]
 AtLeastTwo = Annotated[int, Field(strict=True, ge=2, le=MAX_COUNT), Must(f"an integer from 2 to {MAX_COUNT}")]
@@ -181,15 +200,48 @@ class Data(Model):
         return self.folds and self.folds * self.repeats
 
 
+def _direction(metric: str) -> Any:
+    """The direction of a metric that hpo knows; None of others, which is refused later."""
+    return METRICS[metric].direction if metric in METRICS else None
+
+
+KerasName = Annotated[
+    str,
+    Field(strict=True, pattern=r"^([A-Za-z0-9_.]+>)?[A-Za-z_][A-Za-z0-9_]{0,80}$"),
+    Must("the name of a loss or metric of Keras's, or of one that is registered with it"),
+]
+
+
+class Compile(Model):
+    """What a model is compiled with in place of its task's loss, and beside its task's metrics, by name.
+
+    A name is one of Keras's, or of what a file of the study registers by
+    `@keras.saving.register_keras_serializable()`.
+    """
+
+    loss: KerasName | None = Field(
+        default=None, description="A loss, e.g. huber. Default: the task's, as mean_squared_error."
+    )
+    metrics: tuple[KerasName, ...] = Field(
+        default=(), description="Metrics beside the task's, each reported by its name: mae is val_mae."
+    )
+
+    @property
+    def reported(self) -> tuple[str, ...]:
+        """The names that the metrics are reported by: without the package that they are registered in."""
+        return tuple(name.rpartition(">")[2] for name in self.metrics)
+
+
 class Objective(Model):
     """What a trial's value is."""
 
     metric: ObjectiveMetric = Field(
-        default="val_accuracy", description="The final metric that trials are judged by."
+        default="val_accuracy",
+        description="The final metric that trials are judged by; val_score of a metric of the model's own.",
     )
     direction: Annotated[Direction, OneOf()] = Field(
-        default_factory=lambda given: METRICS[given["metric"]].direction,
-        description="Follows from the metric; may be stated, not chosen.",
+        default_factory=lambda given: _direction(given["metric"]),
+        description="Follows from the metric, and must be stated of a metric of the model's own.",
     )
     at: Annotated[Literal["last", "best"], OneOf()] = Field(
         default="last",
@@ -201,8 +253,12 @@ class Objective(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        direction = METRICS[self.metric].direction
-        if self.direction != direction:
+        if self.metric not in METRICS:
+            if self.direction is None:
+                rule = f"must be stated for {self.metric}, which is no metric that hpo knows"
+                stated = 'Set direction = "maximize" or "minimize".'
+                raise RuleError(rule, "direction", remedy=suggest(self.metric, OBJECTIVES, otherwise=stated))
+        elif self.direction != (direction := METRICS[self.metric].direction):
             raise RuleError(f"must be {direction!r} for {self.metric}", "direction", got=self.direction)
         if self.at == "best":
             self.check_epoch_metric("at = 'best'")
@@ -211,11 +267,12 @@ class Objective(Model):
     @property
     def reported(self) -> str:
         """The epoch metric that trials report as they train: the objective's, or what stands for it."""
-        return self.metric if self.metric in EPOCH_OBJECTIVES else METRICS[self.metric].reported
+        known = metric_of(self.metric, self)
+        return self.metric if known.is_epoch else known.reported
 
     def check_epoch_metric(self, reason: str) -> None:
         """Raises RuleError unless every epoch reports the metric."""
-        if self.metric not in EPOCH_OBJECTIVES:
+        if not metric_of(self.metric, self).is_epoch:
             rule = f"must be reported by every epoch with {reason}"
             remedy = f"Judge by {self.reported}, and show {self.metric} beside it: add it to metrics."
             raise RuleError(rule, "metric", got=self.metric, remedy=remedy)

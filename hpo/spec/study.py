@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, model_validator
 
-from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, plain, within
+from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, either, plain, suggest, within
 from hpo.spec.hyperparameters import Count, Hyperparameters, Positive, TrainingTable
-from hpo.spec.metrics import METRICS
-from hpo.spec.own_code import OwnCode, OwnModel, own_code_in
-from hpo.spec.parts import Data, FinalMetric, Objective, Text
+from hpo.spec.metrics import METRICS, Metric, is_own, metric_of, reported_name
+from hpo.spec.own_code import OwnCallbacks, OwnCode, OwnModel, own_code_in
+from hpo.spec.parts import FINAL_METRICS, OBJECTIVES, Compile, Data, FinalMetric, Objective, Text
 from hpo.spec.vocabulary import VOCABULARIES, ModelChoice, Vocabulary, vocabulary_beside, vocabulary_of
 from hpo.tasks import TASKS, Task
 
@@ -62,9 +62,9 @@ class StudySpec(Model):
     >>> type(comparison).__name__, comparison.planned
     ('ComparisonSpec', 10)
 
-    Keys of both kinds: name kind description data model task objective metrics seeds max_retries
-    trial_timeout loop params. Of a search: space trials sampler pruner. Of a comparison: first_seed arms
-    baseline min_effect alpha.
+    Keys of both kinds: name kind description data model task compile callbacks objective metrics seeds
+    max_retries trial_timeout loop params. Of a search: space trials sampler pruner. Of a comparison:
+    first_seed arms baseline min_effect alpha.
     `hpo init` writes an example with comments, `hpo schema` says what each key takes.
 
     Raises:
@@ -86,6 +86,13 @@ class StudySpec(Model):
         default=None,
         description="What is learned: one class of several, one of two, any of several, or quantities; "
         "several outputs at once. Default: told from the targets.",
+    )
+    compile: Compile | None = Field(
+        default=None, description="Loss and metrics by name, of a model that its function does not compile."
+    )
+    callbacks: OwnCallbacks | None = Field(
+        default=None,
+        description="{ file, function }: a function that gives Keras callbacks for each training run.",
     )
     objective: Objective = Field(
         default=Objective(),
@@ -159,6 +166,22 @@ class StudySpec(Model):
                 raise RuleError(rule, *place, got=name, remedy=remedy)
         return self
 
+    @model_validator(mode="after")
+    def _check_own_metrics(self) -> Self:
+        """What is no metric of hpo's is one that the model may report."""
+        if isinstance(self.model, OwnModel):
+            return self
+        reported = () if self.compile is None else self.compile.reported
+        named: dict[tuple[str | int, ...], tuple[str, tuple[str, ...]]]
+        named = {("objective", "metric"): (self.objective.metric, OBJECTIVES)}
+        named |= {("metrics", index): (name, FINAL_METRICS) for index, name in enumerate(self.metrics)}
+        for place, (name, known) in named.items():
+            if is_own(name) and reported_name(name) not in reported:
+                possible = [*known, *(f"val_{own}" for own in reported)]
+                remedy = suggest(name, possible)
+                raise RuleError(f"must be {either(possible)}", *place, got=name, remedy=remedy)
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _check_misplaced(cls, study: Any) -> Any:
@@ -210,7 +233,8 @@ class StudySpec(Model):
     def reported(self) -> str:
         """The epoch metric that trials report as they train: what stands for the objective's, if need be."""
         reported = self.objective.reported
-        return reported if reported in self.learned.epoch_metrics else "val_loss"
+        has_it = is_own(reported) or reported in self.learned.epoch_metrics
+        return reported if has_it else "val_loss"
 
     @property
     def own_code(self) -> dict[str, OwnCode]:
@@ -246,7 +270,11 @@ class StudySpec(Model):
 
     def smallest_effect(self, metric: str) -> float:
         """The smallest difference of a final metric that matters; of seconds, a share of them."""
-        return METRICS[metric].min_effect
+        return self.metric(metric).min_effect
+
+    def metric(self, name: str) -> Metric:
+        """What is known of one of its final metrics, of hpo's or of the model's own."""
+        return metric_of(name, self.objective)
 
     def hyperparameters_for(self, values: Mapping[str, Any]) -> Hyperparameters:
         """[params] with `values` of an arm or a trial on top. Raises SpecError."""
@@ -256,3 +284,14 @@ class StudySpec(Model):
         """The study as JSON values, defaults filled in: equal for files that ask for the same."""
         content = self.model_dump(mode="json")
         return content if isinstance(self.model, str) else content | {"model": self.model.identity}
+
+
+def of_training(spec: StudySpec) -> dict[str, Any]:
+    """The keys that say what is trained, beside data and hyperparameters, as far as they say anything.
+
+    A study that is made of this one has them too.
+    """
+    keys = ("model", "task", "compile", "callbacks")
+    return {
+        key: value for key in keys if (value := getattr(spec, key)) != StudySpec.model_fields[key].default
+    }

@@ -56,6 +56,10 @@ class ArtifactFolder:
         """The folder of the data that people have given in Python, each file named by its digest."""
         return data_path(self.path)
 
+    def of_callbacks(self, study: str) -> Path:
+        """The folder where callbacks of people's own write for a study, which may not be there."""
+        return self.path / "callbacks" / f"{study}-{self._identity()[:8]}"
+
     def attach(self, filename: str, content: bytes) -> Attachment:
         """Keep a file. It is on the disk when this returns, so a row written after it never dangles."""
         artifact_id = f"{hashlib.sha256(content).hexdigest()}-{self._own_name()}"

@@ -33,7 +33,7 @@ def export(spec: StudySpec, trial: Trial, dataset: Dataset, path: Path, *, force
     # Version 0.1 had one loop, and named none.
     loop = trial.loop or "xla"
     runner = TrialRunner(spec, dataset)
-    training = runner.train(hyperparameters, loop, seed=trial.seed, epochs=epochs)
+    training = runner.train(hyperparameters, loop, number=trial.number, seed=trial.seed, epochs=epochs)
     _compare(_recorded(spec, trial), training.metrics, f"study {spec.name!r} trial {trial.number}")
     card = card_of(spec, dataset, trial.number, trial.arm, hyperparameters, training)
     with new_file(path, force=force) as draft:

@@ -12,7 +12,7 @@ from hpo.analysis.verdicts import mean_interval
 from hpo.data import load_test
 from hpo.errors import SpecError, StudyError
 from hpo.registry import place_of, sources_of
-from hpo.spec import METRICS, ComparisonSpec, FinalSpec, parse
+from hpo.spec import METRICS, ComparisonSpec, FinalSpec, of_training, parse
 from hpo.storage import Storage
 from hpo.studies import Study, create_study, open_study
 from hpo.studies.candidates import Candidate, candidates, candidates_of
@@ -161,8 +161,7 @@ def _spec(studies: Sequence[Study], chosen: Sequence[Candidate], *, seeds: int, 
             "kind": "final",
             "description": f"The best of {', '.join(names)} on the test set.",
             "data": data,
-            **({} if first.model == "mlp" else {"model": first.model}),
-            **({} if first.task is None else {"task": first.task}),
+            **of_training(first),
             "objective": first.objective,
             "metrics": first.metrics,
             "seeds": seeds,
@@ -212,7 +211,9 @@ def _arm(
     # The objective's goes first; what is not measured on the test set has no pair.
     own = spec.objective.metric.removeprefix("val_")
     for metric in dict.fromkeys((own, *spec.learned.epoch, "loss")):
-        validation = f"val_{metric}" if f"val_{metric}" in METRICS else metric
+        validation = f"val_{metric}"
+        if validation not in METRICS and validation != spec.objective.metric:
+            validation = metric
         test = f"test_{metric}"
         differences = [run[validation] - run[test] for run in runs if validation in run and test in run]
         if differences:

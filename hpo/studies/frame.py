@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo.spec import METRICS, ComparisonSpec, SearchSpec, StudySpec
+from hpo.spec import METRICS, ComparisonSpec, SearchSpec, StudySpec, metrics_in
 from hpo.trials import Trial
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def trials_frame(spec: StudySpec, trials: Sequence[Trial]) -> pd.DataFrame:
     declared = [_column(name) for name in _declared(spec)]
     is_set = {name for values in settings for name, value in values.items() if value is not None}
     others = [name for name in dict.fromkeys((*spec.vocabulary.names, *sorted(is_set))) if name in is_set]
-    metrics = [name for name in METRICS if any(name in trial.metrics for trial in trials)]
+    metrics = metrics_in(dict.fromkeys(name for trial in trials for name in trial.metrics))
     columns = dict.fromkeys((*FIRST, *of_arms, *declared, *metrics, *LAST, *others))
     rows = [
         {name: getattr(trial, name) for name in (*FIRST, *of_arms, *LAST)} | trial.metrics | values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpo.errors import StudyError
 from hpo.registry import place_of
-from hpo.spec import ComparisonSpec, SearchSpec, parse, without_idle
+from hpo.spec import ComparisonSpec, SearchSpec, of_training, parse, without_idle
 from hpo.studies.candidates import candidates
 from hpo.studies.names import promoted_name
 from hpo.studies.study import Study
@@ -40,8 +40,7 @@ def promoted(study: Study, *, top: int = TOP, seeds: int = SEEDS) -> ComparisonS
             "description": f"The best of {study.name} on seeds that it has not used.",
             "data": spec.data,
             "objective": spec.objective,
-            **({} if spec.model == "mlp" else {"model": spec.model}),
-            **({} if spec.task is None else {"task": spec.task}),
+            **of_training(spec),
             "metrics": list(dict.fromkeys((spec.objective.metric, *spec.learned.shown))),
             "seeds": seeds,
             "first_seed": spec.seeds,

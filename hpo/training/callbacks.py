@@ -52,6 +52,55 @@ def _acts(callback: keras.callbacks.Callback, hook: str) -> bool:
     return idle is None or not idle(callback)
 
 
+# What of Keras's own a checkpoint keeps, whose state is a few numbers, strings and arrays.
+KEPT: dict[type, tuple[str, ...]] = {
+    callbacks.EarlyStopping: ("wait", "best", "best_epoch", "best_weights", "stopped_epoch"),
+    callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
+    callbacks.ModelCheckpoint: ("best", "_current_epoch"),
+}
+# These have none: what they do follows from the epoch.
+STATELESS = (
+    callbacks.History,
+    callbacks.LearningRateScheduler,
+    callbacks.ProgbarLogger,
+    callbacks.TerminateOnNaN,
+)
+
+
+def keeps_state(callback: keras.callbacks.Callback) -> bool:
+    """Whether a checkpoint can keep the state of a callback."""
+    return _says_state(callback) or isinstance(callback, tuple(KEPT))
+
+
+def begins_anew(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback may have state, which no checkpoint can keep."""
+    return not keeps_state(callback) and type(callback) not in STATELESS
+
+
+def state_of(callback: Any) -> Any:
+    """What `set_state_of` needs for a callback that `keeps_state` to go on from here."""
+    if _says_state(callback):
+        return callback.get_state()
+    return {name: getattr(callback, name, None) for name in _kept_of(callback)}
+
+
+def set_state_of(callback: Any, state: Any) -> None:
+    """Let a callback go on from there."""
+    if _says_state(callback):
+        callback.set_state(state)
+        return
+    for name in _kept_of(callback):
+        setattr(callback, name, state[name])
+
+
+def _says_state(callback: Any) -> bool:
+    return hasattr(callback, "get_state") and hasattr(callback, "set_state")
+
+
+def _kept_of(callback: Any) -> tuple[str, ...]:
+    return next(names for kind, names in KEPT.items() if isinstance(callback, kind))
+
+
 def flat_callbacks(given: Any) -> list[keras.callbacks.Callback]:
     """What `model.fit` takes as callbacks, as a list.
 

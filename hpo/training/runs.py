@@ -15,7 +15,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from hpo.training.callbacks import TEST_HOOKS, TRAIN_HOOKS, TestWatch, TrainWatch, need_batches
+from hpo.training.callbacks import (
+    TEST_HOOKS,
+    TRAIN_HOOKS,
+    TestWatch,
+    TrainWatch,
+    keeps_state,
+    need_batches,
+    set_state_of,
+    state_of,
+)
 from hpo.training.loops import LOOPS, BatchWatch, CompilationError, Loop
 from hpo.training.loops.contract import EVALUATION_BATCH
 from hpo.training.samples import Array, Logs, Samples, over_arrays
@@ -285,7 +294,7 @@ class Run:
     def snapshot(self) -> dict[str, Any]:
         """What `restore` needs to go on from here: a tree of numbers, strings and arrays.
 
-        Of the callbacks, those that have `get_state` and `set_state` are kept.
+        Of the callbacks, those that have `get_state` and `set_state` are kept, and some of Keras's.
         """
         self._enter()
         return {
@@ -296,7 +305,7 @@ class Run:
             "kept": self.kept,
             "logs": self._logs,
             "history": self.history.history,
-            "callbacks": [callback.get_state() for callback in self._resumable],
+            "callbacks": [state_of(callback) for callback in self._resumable],
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -311,11 +320,11 @@ class Run:
         self.history.history = snapshot["history"]
         self.history.epoch = list(range(self.epoch))
         for callback, state in zip(self._resumable, snapshot["callbacks"], strict=True):
-            callback.set_state(state)
+            set_state_of(callback, state)
 
     @property
     def _resumable(self) -> list[Any]:
-        return [callback for callback in self._callbacks.callbacks if hasattr(callback, "get_state")]
+        return [callback for callback in self._callbacks.callbacks if keeps_state(callback)]
 
     @property
     def model(self) -> keras.Model:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpo.data import Dataset
 from hpo.models.file import FORMAT, Card, Code
-from hpo.spec import METRICS, Hyperparameters, OwnModel, StudySpec
+from hpo.spec import Hyperparameters, OwnModel, StudySpec
 from hpo.trials.outcome import Replicate
 from hpo.versions import versions
 
@@ -31,11 +31,7 @@ def card_of(
         fold=replicate.fold,
         hyperparameters=hyperparameters.model_dump(mode="json"),
         # Of its weights, not of the run: the same whenever they are trained.
-        metrics={
-            name: value
-            for name, value in replicate.metrics.items()
-            if name not in METRICS or not METRICS[name].is_of_run
-        },
+        metrics={name: value for name, value in replicate.metrics.items() if not spec.metric(name).is_of_run},
         data=dataset.name,
         data_digest=dataset.digest,
         class_names=dataset.names,

@@ -11,7 +11,7 @@ from hpo.spec import Hyperparameters
 from hpo.training.loops import LOOPS
 from hpo.training.runs import Run, Trainer
 from hpo.trials.outcome import Replicate
-from hpo.trials.progress import TrialProgress
+from hpo.trials.progress import TrialProgress, scalars
 from hpo.versions import versions
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,10 @@ class Lockstep:
         """Train one epoch of every replicate that goes on."""
         for replicate in self.replicates:
             if not replicate.run.finished and self.progress.failure is None:
-                replicate.curve.append(replicate.run.advance())
+                logs = scalars(replicate.run.advance())
+                # Without what callbacks have put in, which is not measured of the final weights.
+                self.progress.check(logs)
+                replicate.curve.append(logs)
         if self._keeps_best and self.progress.failure is None and self.progress.is_best:
             for replicate in self.replicates:
                 replicate.run.keep()

@@ -9,24 +9,31 @@ import keras
 import numpy as np
 import optuna
 
-from hpo.spec import METRICS
+from hpo.errors import ModelError
+from hpo.spec import METRICS, Hyperparameters, Objective, metric_of
 from hpo.storage import last_step
 from hpo.training.samples import Logs
+
+# Columns of a trial's curves, and what a trial has of its own beside `train_`.
+TAKEN = ("seed", "fold", "epoch", "seconds")
 
 
 class TrialProgress:
     """What the replicates of one trial, trained in lockstep, have reported together.
 
-    Each epoch's mean of `metric` over the replicates goes to Optuna as the step of that epoch,
-    counted from 1; a replicate that has stopped early stands with its last epoch. What a worker that lost the
-    trial has reported stays, and the epochs that it went beyond are not judged again.
+    Each epoch's mean of `metric`, the objective's or what stands for it, over the replicates goes to Optuna
+    as the step of that epoch, counted from 1; a replicate that has stopped early stands with its last epoch.
+    What a worker that lost the trial has reported stays, and the epochs that it went beyond are not judged
+    again.
     """
 
-    def __init__(self, trial: optuna.trial.Trial, metric: str, *, replicates: int, epochs: int) -> None:
+    def __init__(
+        self, trial: optuna.trial.Trial, objective: Objective, metric: str, *, replicates: int, epochs: int
+    ) -> None:
         self.reported: list[float] = []
         self.pruned = False
         self.failure: str | None = None
-        self._trial, self._metric, self._epochs = trial, metric, epochs
+        self._trial, self._objective, self._reported, self._epochs = trial, objective, metric, epochs
         self._latest = [math.nan] * replicates
         self._training = set(range(replicates))
         self._begun = last_step(trial)
@@ -39,7 +46,8 @@ class TrialProgress:
     @property
     def best_epoch(self) -> int:
         """The epoch, from 1, of the best report, the first one of equals; 0 without any."""
-        best = max if METRICS[self._metric].direction == "maximize" else min
+        direction = metric_of(self._reported, self._objective).direction
+        best = max if direction == "maximize" else min
         return self.reported.index(best(self.reported)) + 1 if self.reported else 0
 
     @property
@@ -49,11 +57,14 @@ class TrialProgress:
 
     def record(self, replicate: int, epoch: int, logs: Logs, *, stopping: bool) -> None:
         """Take one replicate's epoch, its last if `stopping`; the last one of an epoch makes the report."""
+        reported = self._reported
+        self.check(logs)
         for name, value in logs.items():
-            if not math.isfinite(value):
+            # What the model reports beside may not be defined for every epoch.
+            if not math.isfinite(value) and (name == reported or not _is_beside(name)):
                 self.failure = f"{name} is {value} at epoch {epoch}"
                 return
-        self._latest[replicate] = logs[self._metric]
+        self._latest[replicate] = logs[self._reported]
         if replicate != max(self._training):
             return
         self.reported.append(float(np.mean(self._latest)))
@@ -62,6 +73,19 @@ class TrialProgress:
         # A trial whose replicates all end here is complete: there is nothing left to save.
         ending = epoch >= self._epochs or (stopping and self._training == {replicate})
         self.pruned = not ending and epoch >= self._begun and self._trial.should_prune()
+
+    def check(self, logs: Logs) -> None:
+        """Raises ModelError unless the model reports what its study needs, and nothing that is taken."""
+        metric, reported = self._objective.metric, self._reported
+        if reported not in logs:
+            which = (
+                "objective.metric" if reported == metric else f"objective.metric {metric!r}, by {reported}"
+            )
+            reports = f"It reports {', '.join(name for name in logs if name.startswith('val_'))}."
+            rule = "must be one number that the model reports of validation samples"
+            raise ModelError(which, rule, got=reported, remedy=reports)
+        if taken := [name for name in TAKEN if name in logs]:
+            raise ModelError("model", f"must report no metric named {taken[0]!r}, which is taken")
 
     def leave(self, replicate: int) -> None:
         """A replicate has finished training."""
@@ -77,6 +101,17 @@ class TrialProgress:
         self._training = set(state["training"])
 
 
+def scalars(logs: Logs) -> Logs:
+    """The metrics that are one number each; one of several values, as F1 of each class, is none."""
+    return {name: value for name, value in logs.items() if np.ndim(value) == 0}
+
+
+def _is_beside(name: str) -> bool:
+    """Whether an epoch's metric, of training or validation samples, is none of hpo's."""
+    own = name.removeprefix("val_")
+    return own != "loss" and f"val_{own}" not in METRICS
+
+
 class PruningCallback(keras.callbacks.Callback):
     """Reports one replicate's epochs and stops its training once the trial is pruned or has diverged.
 
@@ -89,7 +124,8 @@ class PruningCallback(keras.callbacks.Callback):
         self._progress, self._replicate = progress, replicate
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._progress.record(self._replicate, epoch + 1, logs or {}, stopping=self.model.stop_training)
+        reported = scalars(logs or {})
+        self._progress.record(self._replicate, epoch + 1, reported, stopping=self.model.stop_training)
         if self._progress.ended:
             self.model.stop_training = True
 
@@ -97,16 +133,17 @@ class PruningCallback(keras.callbacks.Callback):
         self._progress.leave(self._replicate)
 
 
-class EarlyStopping(keras.callbacks.EarlyStopping):
-    """Keras's, whose state a checkpoint can keep."""
-
-    KEPT = ("wait", "best", "best_epoch", "best_weights", "stopped_epoch")
-
-    def get_state(self) -> dict[str, Any]:
-        """What `set_state` needs to go on from here."""
-        return {name: getattr(self, name) for name in self.KEPT}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
-        for name in self.KEPT:
-            setattr(self, name, state[name])
+def early_stopping(hyperparameters: Hyperparameters, objective: Objective) -> list[keras.callbacks.Callback]:
+    """What stops a run early, if its hyperparameters say so."""
+    if hyperparameters.early_stopping_patience is None:
+        return []
+    return [
+        keras.callbacks.EarlyStopping(
+            monitor="val_loss",
+            mode="min",
+            patience=hyperparameters.early_stopping_patience,
+            min_delta=hyperparameters.early_stopping_min_delta,
+            # The best epoch by the objective goes before the best by val_loss.
+            restore_best_weights=hyperparameters.restore_best and objective.at == "last",
+        )
+    ]

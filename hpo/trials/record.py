@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import SpecError
 from hpo.search import decode, hyperparameters_of
-from hpo.spec import METRICS, Objective, SearchSpec, StudySpec
+from hpo.spec import Objective, SearchSpec, StudySpec, metrics_in
 from hpo.tables import Column, Table, html
 from hpo.tables.kinds import LENGTH, MOMENT, NUMBER, VALUE
 from hpo.tables.numbers import counted, duration, number, settings
@@ -70,7 +70,7 @@ class Trial:
     def of(cls, spec: StudySpec, frozen: FrozenTrial) -> Trial:
         """The record of an Optuna trial of a study with this specification."""
         attributes = frozen.user_attrs
-        metrics = {name: attributes[name] for name in METRICS if name in attributes}
+        metrics = {name: attributes[name] for name in metrics_in(attributes)}
         return cls(
             number=frozen.number,
             state=STATES[frozen.state],

@@ -10,21 +10,22 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import optuna
-import tensorflow as tf
 from optuna.trial import TrialState
 
-from hpo.data import Dataset, Statistics, class_weights, fitted, flat, is_nested, mapped, splits_of
+from hpo.data import Dataset, flat, is_nested, mapped
 from hpo.errors import ModelError
-from hpo.models.families import Fit, Network, Signature
+from hpo.models.families import Network
 from hpo.models.file import model_bytes
+from hpo.models.named import check_named
 from hpo.models.table import family_of
 from hpo.pictures import PICTURES, confusion_svg, curves_svg
-from hpo.spec import METRICS, Hyperparameters, Objective, StudySpec
+from hpo.spec import Hyperparameters, StudySpec
 from hpo.training.choice import AUTO, by_work
 from hpo.training.labels import check_lookups
 from hpo.training.runs import Run
@@ -32,12 +33,14 @@ from hpo.training.samples import Samples
 from hpo.trials.attachments import MODEL_FILE, VALIDATION_FILE, Validated, shown_places, validation_file
 from hpo.trials.card import card_of
 from hpo.trials.checkpoints import Checkpoints
+from hpo.trials.final_metrics import mean_metrics, not_finite, of_test, part_of
 from hpo.trials.lockstep import Lockstep, ReplicateRun, loop_of_checkpoint
 from hpo.trials.outcome import Outcome, StoppedError
+from hpo.trials.own_callbacks import OwnCallbacks, RunOf
 from hpo.trials.planned_steps import planned_steps
-from hpo.trials.progress import EarlyStopping, PruningCallback, TrialProgress
+from hpo.trials.progress import PruningCallback, TrialProgress, early_stopping, scalars
 from hpo.trials.record import COMPILED_ATTRIBUTE
-from hpo.trials.shapes import prepared_columns
+from hpo.trials.study_data import StudyData, on_device
 
 logger = logging.getLogger(__name__)
 
@@ -50,18 +53,25 @@ GRAPH_BYTES = 12 * 1024**2
 class TrialRunner:
     """Trains the trials of one study on its data, keeping compiled networks from trial to trial.
 
-    With a `test` set the final models are evaluated on it too.
+    With a `test` set the final models are evaluated on it too. `folder` is where callbacks of a person's own
+    may write, in a folder for each trial.
     """
 
-    def __init__(self, spec: StudySpec, dataset: Dataset, *, test: Dataset | None = None) -> None:
+    def __init__(
+        self,
+        spec: StudySpec,
+        dataset: Dataset,
+        *,
+        test: Dataset | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self.spec, self.dataset = spec, dataset
-        self._test_set, self._test = test, None if test is None else _on_device(test)
-        self.splits = splits_of(dataset, spec.data)
-        self._columns = prepared_columns(dataset, spec)
-        self._family = family_of(spec.model, self._signature())
-        self._statistics: dict[Hashable, Statistics] = {}
-        self._class_weights: dict[Hashable, Any] = {}
-        self._device = _on_device(dataset)
+        self._test_set, self._test = test, None if test is None else on_device(test)
+        self.data = StudyData(spec, dataset)
+        self._own_callbacks = OwnCallbacks(spec, folder)
+        self._family = family_of(spec.model, self.data.signature)
+        # After the files of the study, which may register them.
+        check_named(spec.compile)
         self._networks: OrderedDict[Hashable, Network] = OrderedDict()
         self._begun: set[Hashable] = set()
 
@@ -82,9 +92,24 @@ class TrialRunner:
         Raises:
             StoppedError: `should_stop()` was true before an epoch; a checkpoint has been saved.
         """
+        self._own_callbacks.begin()
+        with self._own_callbacks.telling():
+            return self._trained(
+                trial, hyperparameters, should_stop=should_stop, checkpoints=checkpoints, timeout=timeout
+            )
+
+    def _trained(
+        self,
+        trial: optuna.trial.Trial,
+        hyperparameters: Hyperparameters,
+        *,
+        should_stop: Callable[[], bool],
+        checkpoints: Checkpoints | None,
+        timeout: Callable[[], float | None] | None,
+    ) -> Outcome:
         saved = None if checkpoints is None else checkpoints.load()
         loop = self.loop_of(hyperparameters) if saved is None else loop_of_checkpoint(saved)
-        family_key = self._family.key(self._settled(hyperparameters))
+        family_key = self._family.key(self.data.settled(hyperparameters))
         if (key := (family_key, hyperparameters.batch_size, loop)) not in self._begun:
             self._begun.add(key)
             trial.set_user_attr(COMPILED_ATTRIBUTE, True)
@@ -92,6 +117,8 @@ class TrialRunner:
         if saved is not None and not training.restore(saved, number=trial.number):
             # A part of it may have been taken over.
             training = self._begin(trial, hyperparameters, self.loop_of(hyperparameters))
+        elif saved is not None:
+            self._own_callbacks.say_what_begins_anew(trial.number)
         progress, replicates = training.progress, training.replicates
         while not training.finished:
             stopping = should_stop()
@@ -107,7 +134,7 @@ class TrialRunner:
         if not progress.ended:
             training.go_back()
             progress.failure = self._measure(replicates, self._network_of(replicates[0]))
-        metrics = _mean_metrics(replicates, progress.best_epoch)
+        metrics = mean_metrics(self.spec, replicates, progress.best_epoch)
         metrics["compile_seconds"] = training.clock.compile_seconds
         keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
         return self._outcome(training, metrics, keepsakes)
@@ -124,29 +151,32 @@ class TrialRunner:
         """The loop that trains a trial: the specification's, or the one that its planned work pays for."""
         if self.spec.loop != AUTO:
             return self.spec.loop
-        samples = len(self.splits[0][0])
+        samples = len(self.data.splits[0][0])
         steps = planned_steps(self.spec, hyperparameters, samples=samples)
-        return by_work(steps, self._family.layers(self._settled(hyperparameters)))
+        return by_work(steps, self._family.layers(self.data.settled(hyperparameters)))
 
     def train(
         self,
         hyperparameters: Hyperparameters,
         loop: str,
         *,
+        number: int = 0,
         seed: int | None = None,
         epochs: int | None = None,
     ) -> ReplicateRun:
-        """Train the first replicate of a trial by a loop and measure it, with no trial to report to.
+        """Train the first replicate of trial `number` by a loop and measure it, with no trial to report to.
 
         `seed` is that of a comparison's trial; `epochs` is after which to end, by default after the last.
         With as many threads on the same kind of machine the weights are those that the trial had, bit for
         bit; the run's model holds them.
         """
         network = self._network(hyperparameters, loop)
-        # All replicates are made: they share the strengths, which the last one sets.
-        first, *_ = self._replicates(network, hyperparameters, self._pairs(seed))
-        while not first.run.finished and first.run.epoch != epochs:
-            first.curve.append(first.run.advance())
+        self._own_callbacks.begin()
+        with self._own_callbacks.telling():
+            # All replicates are made: they share the strengths, which the last one sets.
+            first, *_ = self._replicates(network, hyperparameters, self._pairs(seed), number=number)
+            while not first.run.finished and first.run.epoch != epochs:
+                first.curve.append(scalars(first.run.advance()))
         self._measure([first], network)
         return first
 
@@ -154,11 +184,11 @@ class TrialRunner:
         network, pairs = self._network(hyperparameters, loop), self._pairs(trial.user_attrs.get("seed"))
         objective = self.spec.objective
         progress = TrialProgress(
-            trial, self.spec.reported, replicates=len(pairs), epochs=hyperparameters.epochs
+            trial, objective, self.spec.reported, replicates=len(pairs), epochs=hyperparameters.epochs
         )
         return Lockstep(
             hyperparameters,
-            self._replicates(network, hyperparameters, pairs, progress),
+            self._replicates(network, hyperparameters, pairs, progress=progress, number=trial.number),
             progress,
             network.trainer,
             keeps_best=objective.at == "best",
@@ -219,7 +249,7 @@ class TrialRunner:
             fold=np.repeat([-1 if r.fold is None else r.fold for r in replicates], sizes),
             row=whole,
             names=self.dataset.names,
-            total=sum(len(self._samples(r.fold, 1)) for r in replicates),
+            total=sum(len(self.data.samples(r.fold, 1)) for r in replicates),
             weight=None if self.dataset.weight is None else self.dataset.weight[whole],
         )
 
@@ -235,14 +265,14 @@ class TrialRunner:
         return next(network for network in self._networks.values() if network.trainer is trainer)
 
     def _network(self, hyperparameters: Hyperparameters, loop: str) -> Network:
-        settled = self._settled(hyperparameters)
+        settled = self.data.settled(hyperparameters)
         key = self._family.key(settled), loop
         if key not in self._networks:
             network = self._family.build(settled, loop)
-            network.trainer.build(self._device)
+            network.trainer.build(self.data.device)
             if any(kind.startswith("int") for kind in flat(self.dataset.dtype)) or is_nested(self.dataset.y):
                 # What is outside of an embedding, or of an output, raises here: a program does not look.
-                check_lookups(network.trainer.model, self._device)
+                check_lookups(network.trainer.model, self.data.device)
             self._networks[key] = network
             while len(self._networks) > 1 and self._kept_bytes() > KEPT_BYTES:
                 self._networks.popitem(last=False)
@@ -255,7 +285,7 @@ class TrialRunner:
     def _pairs(self, seed: int | None) -> list[tuple[int, int | None]]:
         """Seed and fold of each replicate; a comparison's trial comes with its seed."""
         seeds = range(self.spec.seeds) if seed is None else [seed]
-        folds = range(len(self.splits)) if self.spec.data.splits else [None]
+        folds = range(len(self.data.splits)) if self.spec.data.splits else [None]
         return [(seed, fold) for seed in seeds for fold in folds]
 
     def _replicates(
@@ -263,17 +293,19 @@ class TrialRunner:
         network: Network,
         hyperparameters: Hyperparameters,
         pairs: list[tuple[int, int | None]],
+        *,
+        number: int,
         progress: TrialProgress | None = None,
     ) -> list[ReplicateRun]:
         h = hyperparameters
-        training = [self._training_samples(h, fold) for _, fold in pairs]
+        training = [self.data.training_samples(h, fold) for _, fold in pairs]
         # All states first: they are made in the model that the runs then take turns on.
         states = [
             network.initial_state(
-                self._settled(h),
+                self.data.settled(h),
                 seed=seed,
                 steps=h.epochs * h.steps_per_epoch(len(samples)),
-                fit=self._fit(h, fold),
+                fit=self.data.fit(h, fold),
             )
             for (seed, fold), samples in zip(pairs, training, strict=True)
         ]
@@ -284,11 +316,12 @@ class TrialRunner:
                 run=Run(
                     network.trainer,
                     samples,
-                    validation=self._samples(fold, 1),
+                    validation=self.data.samples(fold, 1),
                     batch_size=h.batch_size,
                     epochs=h.epochs,
                     callbacks=[
-                        *_early_stopping(h, self.spec.objective),
+                        *early_stopping(h, self.spec.objective),
+                        *self._own_callbacks.of(RunOf(number, seed, fold, h)),
                         *([PruningCallback(progress, index)] if progress else []),
                     ],
                     seed=seed,
@@ -298,87 +331,38 @@ class TrialRunner:
             for index, ((seed, fold), samples, state) in enumerate(zip(pairs, training, states, strict=True))
         ]
 
-    def _samples(self, fold: int | None, part: int) -> Samples:
-        return Samples(self._device.x, self._device.y, self.splits[fold or 0][part], self._device.weight)
-
-    def _training_samples(self, h: Hyperparameters, fold: int | None) -> Samples:
-        """What a fold trains on, its classes weighted if they are to be."""
-        samples = self._samples(fold, 0)
-        if (asked := h.weighted_classes) is None:
-            return samples
-        key = fold, str(asked)
-        if key not in self._class_weights:
-            weight = class_weights(self.dataset, asked, samples.rows)
-            self._class_weights[key] = tf.convert_to_tensor(weight)
-        return Samples(samples.x, samples.y, samples.rows, self._class_weights[key])
-
-    def _signature(self) -> Signature:
-        data = self.dataset
-        return Signature(
-            data.sample_shape,
-            data.classes,
-            data.scale,
-            data.task,
-            self._columns,
-            data.weight is not None,
-            data.dtype,
-            data.units,
-        )
-
-    def _settled(self, h: Hyperparameters) -> Hyperparameters:
-        """With what the data say where the hyperparameters say nothing."""
-        return h.model_copy(update={"scaling": self._scaling(h)})
-
-    def _scaling(self, h: Hyperparameters) -> str:
-        return h.scaling or ("standard" if self.dataset.columns else "none")
-
-    def _fit(self, h: Hyperparameters, fold: int | None) -> Fit:
-        """What the training samples of a fold say."""
-        rows, statistics = self.splits[fold or 0][0], None
-        if self._columns:
-            scaling, least = self._scaling(h), h.min_level_count
-            if (key := (fold, scaling, least)) not in self._statistics:
-                self._statistics[key] = fitted(
-                    self.dataset.x[rows], self._columns, scaling=scaling, min_level_count=least
-                )
-            statistics = self._statistics[key]
-        if not self.dataset.task.scales_targets:
-            return Fit(statistics, np.zeros(1), np.ones(1))
-        y = self.dataset.y[rows].astype(np.float64)
-        spread = y.std(axis=0)
-        return Fit(statistics, y.mean(axis=0), np.where(spread > 0, spread, 1.0))
-
     def _measure(self, replicates: list[ReplicateRun], network: Network) -> str | None:
         """The final metrics of every replicate, by the weights that its training ended with.
 
         Returns what is not finite, if anything is.
         """
-        task = self.dataset.task
+        task, objective = self.dataset.task, self.spec.objective.metric
         for replicate in replicates:
-            training, validation = self._samples(replicate.fold, 0), self._samples(replicate.fold, 1)
+            training, validation = (
+                self.data.samples(replicate.fold, 0),
+                self.data.samples(replicate.fold, 1),
+            )
             y, weight = mapped(lambda y, rows=validation.rows: y[rows], self.dataset.y), self.dataset.weight
             outputs = self._outputs(network, replicate, validation)
             measured = {
-                **{f"val_{name}": value for name, value in replicate.run.evaluate(validation).items()},
+                **part_of("val", replicate.run.evaluate(validation)),
                 **task.measured(y, outputs, None if weight is None else weight[validation.rows]),
-                **{f"train_{name}": value for name, value in replicate.run.evaluate(training).items()},
+                **part_of("train", replicate.run.evaluate(training)),
             }
             if self._test is not None:
                 assert self._test_set is not None
                 predicted = self._outputs(network, replicate, self._test)
                 replicate.test_outputs = predicted
-                of_test = replicate.run.evaluate(self._test)
-                of_test |= task.measured(self._test_set.y, predicted, self._test_set.weight)
-                measured |= {f"test_{name}": value for name, value in of_test.items()}
+                of_task = task.measured(self._test_set.y, predicted, self._test_set.weight)
+                measured |= of_test(replicate.run.evaluate(self._test), of_task, objective)
             if outputs is not None:
                 replicate.confusion = task.confusion(y, outputs)
                 places = shown_places(len(y), replicates=len(replicates))
                 replicate.validation_rows = validation.rows[places]
                 replicate.validation_outputs = outputs[places].astype(np.float32)
             replicate.metrics = {name: value for name, value in measured.items() if math.isfinite(value)}
-            for name, value in measured.items():
-                if not math.isfinite(value):
-                    return f"{name} is {value} after epoch {replicate.run.epoch}"
+            if (name := not_finite(measured, objective)) is not None:
+                return f"{name} is {measured[name]} after epoch {replicate.run.epoch}"
         return None
 
     def _outputs(self, network: Network, replicate: ReplicateRun, samples: Samples) -> Any:
@@ -388,49 +372,8 @@ class TrialRunner:
         return network.finished(replicate.run.predict(samples))
 
 
-def _on_device(dataset: Dataset) -> Samples:
-    """All samples; how much one counts, it does for each of several outputs."""
-    weight = None if dataset.weight is None else mapped(lambda _: dataset.weight, dataset.y)
-    return Samples.of(dataset.x, dataset.y, weight)
-
-
 def _check_time(training: Lockstep, limit: float | None) -> None:
     progress = training.progress
     if limit is not None and not progress.ended and training.clock.training_seconds > limit:
         epoch = len(progress.reported)
         progress.failure = f"took longer than trial_timeout, {limit:g} s without compiling, by epoch {epoch}"
-
-
-def _early_stopping(hyperparameters: Hyperparameters, objective: Objective) -> list[keras.callbacks.Callback]:
-    if hyperparameters.early_stopping_patience is None:
-        return []
-    return [
-        EarlyStopping(
-            monitor="val_loss",
-            mode="min",
-            patience=hyperparameters.early_stopping_patience,
-            min_delta=hyperparameters.early_stopping_min_delta,
-            # The best epoch by the objective goes before the best by val_loss.
-            restore_best_weights=hyperparameters.restore_best and objective.at == "last",
-        )
-    ]
-
-
-def _mean_metrics(replicates: list[ReplicateRun], best_epoch: int) -> dict[str, float]:
-    """Means over the replicates of what all have; adds what is known of their curves."""
-    for replicate in replicates:
-        replicate.metrics |= {
-            "train_seconds": replicate.run.train_seconds,
-            "epochs_run": float(replicate.run.epoch),
-        }
-        if best_epoch:
-            reported = {name: METRICS[name] for name in replicate.curve[0] if name in METRICS}
-            replicate.metrics |= {
-                f"best_{name}": (max if metric.direction == "maximize" else min)(
-                    logs[name] for logs in replicate.curve
-                )
-                for name, metric in reported.items()
-            }
-            replicate.metrics["best_epoch"] = float(best_epoch)
-    shared = [name for name in replicates[0].metrics if all(name in r.metrics for r in replicates)]
-    return {name: float(np.mean([replicate.metrics[name] for replicate in replicates])) for name in shared}

@@ -24,7 +24,7 @@ from optuna.trial import TrialState
 from hpo.errors import StorageError, WorkerError
 from hpo.registry import StoredStudy
 from hpo.search import hyperparameters_of, may_prune, suggest
-from hpo.spec import METRICS, Hyperparameters, SearchSpec
+from hpo.spec import Hyperparameters, SearchSpec, metrics_in
 from hpo.storage import (
     OWNER_LENGTH,
     Attachment,
@@ -349,7 +349,8 @@ class Worker:
         prepare_tensorflow(self._threads, gpu_memory=self._gpu_memory)
         from hpo.trials.runner import TrialRunner
 
-        return TrialRunner(study.spec, data, test=test)
+        folder = self._storage.artifacts.of_callbacks(study.name)
+        return TrialRunner(study.spec, data, test=test, folder=folder)
 
     def _keepsakes(self, study: StoredStudy, outcome: Outcome) -> list[Attachment]:
         """What is kept of a trial that is better than all that have ended; without it, the result stands.
@@ -372,9 +373,7 @@ class Worker:
 
     def _record(self, study: StoredStudy, claim: Claim, trial: LeasedTrial, outcome: Outcome) -> bool:
         """Write how a trial ended; False if another worker has it now."""
-        attributes: dict[str, Any] = {
-            name: outcome.metrics[name] for name in METRICS if name in outcome.metrics
-        }
+        attributes: dict[str, Any] = {name: outcome.metrics[name] for name in metrics_in(outcome.metrics)}
         attributes["replicates"] = [{"seed": r.seed, "fold": r.fold, **r.metrics} for r in outcome.replicates]
         if outcome.loop is not None:
             attributes["loop"] = outcome.loop

@@ -449,7 +449,7 @@ def test_an_exported_model_predicts_the_same_in_plain_keras(
     np.testing.assert_allclose(model.predict(digits.x, verbose=0), wanted, atol=1e-6)
     schedule = model.optimizer._learning_rate if model.compiled else None
     if isinstance(schedule, keras.optimizers.schedules.CosineDecay):
-        assert schedule.decay_steps == h.epochs * h.steps_per_epoch(len(runner.splits[0][0]))
+        assert schedule.decay_steps == h.epochs * h.steps_per_epoch(len(runner.data.splits[0][0]))
     if not cases[name].is_plain:
         return
     model.save(tmp_path / "model.keras")

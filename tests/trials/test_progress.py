@@ -9,6 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from hpo.spec import Objective
 from hpo.trials.progress import TrialProgress
 
 METRIC = "val_accuracy"
@@ -21,7 +22,7 @@ def study() -> optuna.Study:
 
 
 def progress_of(trial: optuna.trial.Trial, *, replicates: int = 1, epochs: int = 5) -> TrialProgress:
-    return TrialProgress(trial, METRIC, replicates=replicates, epochs=epochs)
+    return TrialProgress(trial, Objective(metric=METRIC), METRIC, replicates=replicates, epochs=epochs)
 
 
 def record(progress: TrialProgress, epoch: int, *values: float, replicates: range | None = None) -> None:

@@ -310,7 +310,7 @@ def test_the_test_part_is_never_touched(tmp_path: Path) -> None:
     objective = TrialRunner(spec_of(data={"name": str(path)}), data)
     outcome, _ = run(objective, hyperparameters(hidden_units=[], epochs=1, batch_size="full"))
     assert outcome.state == TrialState.COMPLETE
-    train, validation = (set(rows) for rows in objective.splits[0])
+    train, validation = (set(rows) for rows in objective.data.splits[0])
     assert train | validation == set(range(250))
     assert not train & validation
 

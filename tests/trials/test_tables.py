@@ -98,7 +98,7 @@ def test_a_quantity_is_measured_in_its_own_units(path: str) -> None:
     runner = runner_of(path, "regression")
     outcome = run(runner, epochs=40)
     (replicate,) = outcome.replicates
-    validation = runner.splits[0][1]
+    validation = runner.data.splits[0][1]
     y = runner.dataset.y[validation]
     predicted = replicate.run.predict(replicate.run.validation)
     assert outcome.metrics["val_rmse"] == pytest.approx(
@@ -145,7 +145,7 @@ def test_rows_that_count_more_count_more_everywhere(path: str, tmp_path: Path) -
     runner = runner_of(path, "binary", weight="count")
     outcome = run(runner)
     (replicate,) = outcome.replicates
-    validation = runner.splits[0][1]
+    validation = runner.data.splits[0][1]
     y, weight = runner.dataset.y[validation], runner.dataset.weight[validation]
     predicted = replicate.run.predict(replicate.run.validation)[:, 0] > 0.5
     expected = accuracy_score(y, predicted, sample_weight=weight)
