@@ -167,11 +167,14 @@ class TrainingTable(Model):
 
 
 def of_another_model(table: type[Model], key: object) -> RuleError | None:
-    """The error for a key that a table does not have, if it is a hyperparameter of another model."""
+    """The error for a key that a table of a built model has not, if it is a hyperparameter of another one."""
     from hpo.spec.vocabulary import VOCABULARIES
 
-    models = [model for model, vocabulary in VOCABULARIES.items() if key in vocabulary.names]
-    if not models or nearest(key, table.model_fields) is not None:
+    names = {model: set(vocabulary.names) for model, vocabulary in VOCABULARIES.items()}
+    models = [model for model in names if key in names[model]]
+    # A space has all of them but the epochs, an arm its name too.
+    is_built = any(known - {"epochs"} <= table.model_fields.keys() for known in names.values())
+    if not models or not is_built or nearest(key, table.model_fields) is not None:
         return None
     return UnknownKeyError(key, remedy=f"It is one of model {either(models)}.")
 
