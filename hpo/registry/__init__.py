@@ -1,8 +1,9 @@
 """What a storage holds of studies: registered, extended, found, planned, stopped.
 
 The life of a study: `register` stores its specification, `StoredStudy.plan` adds the trials that it still
-lacks, workers train them, `stop` and `go_on` say whether they may. Imports storage, search and trials; trains
-nothing and draws no conclusion.
+lacks, workers train them, `stop` and `go_on` say whether they may. Of people's own code the text is kept with
+the study, to be shown; before anything is trained by it, its files must still be the same. Imports storage,
+search and trials; trains nothing and draws no conclusion.
 """
 
 from hpo.registry.code import CODE_ATTRIBUTE, check_code, has_same_code, shown, state_of
