@@ -58,6 +58,7 @@ TENSORFLOW = {
     "hpo.models.stock",
     "hpo.trials.progress",
     "hpo.trials.runner",
+    "hpo.trials.split_data",
     "hpo.trials.card",
     "hpo.trials.lockstep",
     "hpo.studies.export",

@@ -14,17 +14,15 @@ from typing import Any
 import keras
 import numpy as np
 import optuna
-import tensorflow as tf
 from optuna.trial import TrialState
 
-from hpo.data import Column, Dataset, Statistics, class_weights, fitted, flat, is_nested, mapped, splits_of
-from hpo.models.families import Fit, Network, Signature
+from hpo.data import Dataset, mapped
+from hpo.models.families import Network
 from hpo.models.file import model_bytes
 from hpo.models.table import family_of
 from hpo.pictures import PICTURES, confusion_svg, curves_svg
 from hpo.spec import METRICS, Hyperparameters, Objective, StudySpec
 from hpo.training.choice import AUTO, by_work
-from hpo.training.labels import check_lookups
 from hpo.training.runs import Run
 from hpo.training.samples import Samples
 from hpo.trials.attachments import MODEL_FILE, VALIDATION_FILE, Validated, shown_places, validation_file
@@ -35,6 +33,7 @@ from hpo.trials.outcome import Outcome, StoppedError
 from hpo.trials.planned_steps import planned_steps
 from hpo.trials.progress import EarlyStopping, PruningCallback, TrialProgress
 from hpo.trials.record import COMPILED_ATTRIBUTE
+from hpo.trials.split_data import SplitData, on_device
 
 # XLA keeps what it has compiled (about 20 MiB a program) for the life of the process, and finds it again. So
 # forgetting a network frees its state and graphs, and costs their tracing, 0.3 s, if its key comes back.
@@ -50,13 +49,10 @@ class TrialRunner:
 
     def __init__(self, spec: StudySpec, dataset: Dataset, *, test: Dataset | None = None) -> None:
         self.spec, self.dataset = spec, dataset
-        self._test_set, self._test = test, None if test is None else _on_device(test)
-        self.splits = splits_of(dataset, spec.data)
-        self._columns = columns_of(dataset, spec)
-        self._family = family_of(spec.model, self._signature())
-        self._statistics: dict[Hashable, Statistics] = {}
-        self._class_weights: dict[Hashable, Any] = {}
-        self._device = _on_device(dataset)
+        self._test_set, self._test = test, None if test is None else on_device(test)
+        self._data = SplitData(dataset, spec)
+        self.splits = self._data.splits
+        self._family = family_of(spec.model, self._data.signature)
         self._networks: OrderedDict[Hashable, Network] = OrderedDict()
         self._begun: set[Hashable] = set()
 
@@ -208,7 +204,7 @@ class TrialRunner:
             fold=np.repeat([-1 if r.fold is None else r.fold for r in replicates], sizes),
             row=whole,
             names=self.dataset.names,
-            total=sum(len(self._samples(r.fold, 1)) for r in replicates),
+            total=sum(len(self._data.samples(r.fold, 1)) for r in replicates),
         )
 
     def stock_model(self, replicate: ReplicateRun, hyperparameters: Hyperparameters) -> keras.Model:
@@ -218,14 +214,12 @@ class TrialRunner:
         return network.exported(hyperparameters, by_column=bool(self.dataset.columns))
 
     def _network(self, hyperparameters: Hyperparameters, loop: str) -> Network:
-        settled = self._settled(hyperparameters)
+        settled = self._data.settled(hyperparameters)
         key = self._family.key(settled), loop
         if key not in self._networks:
             network = self._family.build(settled, loop)
-            network.trainer.build(self._device)
-            if any(kind.startswith("int") for kind in flat(self.dataset.dtype)) or is_nested(self.dataset.y):
-                # What is outside of an embedding, or of an output, raises here: a program does not look.
-                check_lookups(network.trainer.model, self._device)
+            network.trainer.build(self._data.on_device)
+            self._data.check_lookups(network.trainer.model)
             self._networks[key] = network
             while len(self._networks) > 1 and self._kept_bytes() > KEPT_BYTES:
                 self._networks.popitem(last=False)
@@ -249,14 +243,14 @@ class TrialRunner:
         progress: TrialProgress | None = None,
     ) -> list[ReplicateRun]:
         h = hyperparameters
-        training = [self._training_samples(h, fold) for _, fold in pairs]
+        training = [self._data.training_samples(h, fold) for _, fold in pairs]
         # All states first: they are made in the model that the runs then take turns on.
         states = [
             network.initial_state(
-                self._settled(h),
+                self._data.settled(h),
                 seed=seed,
                 steps=h.epochs * h.steps_per_epoch(len(samples)),
-                fit=self._fit(h, fold),
+                fit=self._data.fit(h, fold),
             )
             for (seed, fold), samples in zip(pairs, training, strict=True)
         ]
@@ -267,7 +261,7 @@ class TrialRunner:
                 run=Run(
                     network.trainer,
                     samples,
-                    validation=self._samples(fold, 1),
+                    validation=self._data.samples(fold, 1),
                     batch_size=h.batch_size,
                     epochs=h.epochs,
                     callbacks=[
@@ -281,56 +275,6 @@ class TrialRunner:
             for index, ((seed, fold), samples, state) in enumerate(zip(pairs, training, states, strict=True))
         ]
 
-    def _samples(self, fold: int | None, part: int) -> Samples:
-        return Samples(self._device.x, self._device.y, self.splits[fold or 0][part], self._device.weight)
-
-    def _training_samples(self, h: Hyperparameters, fold: int | None) -> Samples:
-        """What a fold trains on, its classes weighted if they are to be."""
-        samples = self._samples(fold, 0)
-        if (asked := h.weighted_classes) is None:
-            return samples
-        key = fold, str(asked)
-        if key not in self._class_weights:
-            weight = class_weights(self.dataset, asked, samples.rows)
-            self._class_weights[key] = tf.convert_to_tensor(weight)
-        return Samples(samples.x, samples.y, samples.rows, self._class_weights[key])
-
-    def _signature(self) -> Signature:
-        data = self.dataset
-        return Signature(
-            data.sample_shape,
-            data.classes,
-            data.scale,
-            data.task,
-            self._columns,
-            data.weight is not None,
-            data.dtype,
-            data.units,
-        )
-
-    def _settled(self, h: Hyperparameters) -> Hyperparameters:
-        """With what the data say where the hyperparameters say nothing."""
-        return h.model_copy(update={"scaling": self._scaling(h)})
-
-    def _scaling(self, h: Hyperparameters) -> str:
-        return h.scaling or ("standard" if self.dataset.columns else "none")
-
-    def _fit(self, h: Hyperparameters, fold: int | None) -> Fit:
-        """What the training samples of a fold say."""
-        rows, statistics = self.splits[fold or 0][0], None
-        if self._columns:
-            scaling, least = self._scaling(h), h.min_level_count
-            if (key := (fold, scaling, least)) not in self._statistics:
-                self._statistics[key] = fitted(
-                    self.dataset.x[rows], self._columns, scaling=scaling, min_level_count=least
-                )
-            statistics = self._statistics[key]
-        if not self.dataset.task.scales_targets:
-            return Fit(statistics, np.zeros(1), np.ones(1))
-        y = self.dataset.y[rows].astype(np.float64)
-        spread = y.std(axis=0)
-        return Fit(statistics, y.mean(axis=0), np.where(spread > 0, spread, 1.0))
-
     def _measure(self, replicates: list[ReplicateRun], network: Network) -> str | None:
         """The final metrics of every replicate, by the weights that its training ended with.
 
@@ -338,7 +282,10 @@ class TrialRunner:
         """
         task = self.dataset.task
         for replicate in replicates:
-            training, validation = self._samples(replicate.fold, 0), self._samples(replicate.fold, 1)
+            training, validation = (
+                self._data.samples(replicate.fold, 0),
+                self._data.samples(replicate.fold, 1),
+            )
             y, weight = mapped(lambda y, rows=validation.rows: y[rows], self.dataset.y), self.dataset.weight
             outputs = self._outputs(network, replicate, validation)
             measured = {
@@ -369,20 +316,6 @@ class TrialRunner:
         if not self.dataset.task.has_one_output:
             return None
         return network.finished(replicate.run.predict(samples))
-
-
-def columns_of(dataset: Dataset, spec: StudySpec) -> tuple[Column, ...]:
-    """The columns that are prepared: a table's or, of rows of numbers, those to be scaled."""
-    if dataset.columns or dataset.is_nested or not spec.sets("scaling"):
-        return dataset.columns
-    (count,) = dataset.sample_shape
-    return tuple(Column(str(index), "number") for index in range(count))
-
-
-def _on_device(dataset: Dataset) -> Samples:
-    """All samples; how much one counts, it does for each of several outputs."""
-    weight = None if dataset.weight is None else mapped(lambda _: dataset.weight, dataset.y)
-    return Samples.of(dataset.x, dataset.y, weight)
 
 
 def _check_time(training: Lockstep, limit: float | None) -> None:
