@@ -62,6 +62,7 @@ TENSORFLOW = {
     "hpo.trials.own_callbacks",
     "hpo.trials.progress",
     "hpo.trials.runner",
+    "hpo.trials.study_data",
     "hpo.trials.card",
     "hpo.trials.lockstep",
     "hpo.studies.export",

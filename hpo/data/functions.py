@@ -9,19 +9,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 
 from hpo.data.columns import Array
-from hpo.data.labels import REMEDIES, RULE, check_form
+from hpo.data.dataset import Dataset, make_dataset
+from hpo.data.labels import REMEDIES, RULE, check_form, learn, learn_like
 from hpo.data.naming import keys_of
 from hpo.data.nests import flat, is_nested, mapped, named
 from hpo.data.own_files import as_stored, check_samples
+from hpo.data.targets import SEVERAL
 from hpo.errors import DataError, HpoError
 from hpo.own import own_function, told
 from hpo.spec.own_code import OwnCode
+
+if TYPE_CHECKING:
+    from hpo.spec.parts import Data
 
 GIVES = (
     "must return (x, y), ((x, y), (x_test, y_test)), a dict of x_train, y_train, x_test and y_test, or a"
@@ -65,6 +70,54 @@ def given_by(code: OwnCode) -> Mapping[str, Given]:
     if "test" in parts:
         _check_alike(place, parts["train"], parts["test"])
     return parts
+
+
+def given_for(data: Data) -> Mapping[str, Given]:
+    """What the function of a study's data gives, by part. Raises DataError."""
+    assert data.code is not None
+    parts, place = given_by(data.code), place_of(data.code)
+    if isinstance(data.test, str):
+        raise DataError("data.test", f"must be a share of what {place} gives", got=data.test)
+    if data.test is not None and "test" in parts:
+        rule, remedy = f"has no effect, as {place} gives a test part", "Leave it out."
+        raise DataError("data.test", rule, got=data.test, remedy=remedy)
+    return parts
+
+
+def own_dataset(data: Data, given: Given, task: str | None, *, test: Given | None = None) -> Dataset:
+    """The training part, or the test part with the training part's classes."""
+    assert data.code is not None
+    place, shown = place_of(data.code), given if test is None else test
+    if task is not None and is_nested(given.y) != (task == SEVERAL):
+        rule = f"must be {SEVERAL!r} for several outputs, and for nothing else"
+        raise DataError(f"{place}: task", rule, got=task)
+    x, one = shown.x, flat(shown.x)[0]
+    scale = 1 / 255 if not is_nested(x) and one.dtype == np.uint8 else 1.0
+    if is_nested(given.y):
+        names = tuple(named(given.y, "y"))
+        return make_dataset(
+            data.name,
+            x,
+            shown.y,
+            classes=len(names),
+            scale=scale,
+            class_names=names,
+            task=SEVERAL,
+            weight=shown.weight,
+        )
+    learned = learn(given.y, task=task, place=place, key="y")
+    y = learned.targets.y if test is None else learn_like(test.y, learned, place=place, key="y_test")
+    return make_dataset(
+        data.name,
+        x,
+        y,
+        classes=len(learned.targets.names),
+        scale=scale,
+        class_names=learned.class_names,
+        task=learned.targets.task,
+        said=learned.targets.said,
+        weight=shown.weight,
+    )
 
 
 def _parts(returned: Any, place: str) -> dict[str, tuple[Any, Any, Any]]:

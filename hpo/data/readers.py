@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,17 +17,14 @@ from hpo.data.bundled import BUNDLED, read_bundled, targets_of_bundled
 from hpo.data.catalog import ENTRIES
 from hpo.data.columns import Array
 from hpo.data.dataset import Dataset, make_dataset
-from hpo.data.functions import Given, given_by, place_of
+from hpo.data.functions import given_for, own_dataset, place_of
 from hpo.data.image_folders import image_folder
 from hpo.data.known_sets import data_dir, read_known
-from hpo.data.labels import learn, learn_like
-from hpo.data.nests import flat, is_nested, named
 from hpo.data.openml import check_openml, is_openml, read_openml
 from hpo.data.own_files import read_labels, read_own
 from hpo.data.splits import held_out
 from hpo.data.table_sets import Part, TableSet
 from hpo.data.tables import TableFile, is_table, read_table
-from hpo.data.targets import SEVERAL
 from hpo.errors import DataError
 from hpo.files import expanded
 from hpo.spec.own_code import SUFFIX
@@ -290,67 +287,23 @@ class OwnFunction(Reader):
         _check_file(name, "Python file")
 
     def load(self, data: Data, part: Part, *, task: str | None, folder: Path | None = None) -> Dataset:
-        parts, place = self._parts(data)
+        parts = given_for(data)
         if part == "test" and "test" in parts:
-            return self._made(data, parts["train"], task, test=parts["test"])
-        whole = self._made(data, parts["train"], task)
+            return own_dataset(data, parts["train"], task, test=parts["test"])
+        whole = own_dataset(data, parts["train"], task)
         if data.test is None:
             if part == "test":
-                raise DataError(place, "must return a test part too", remedy="Or set data.test to a share.")
+                assert data.code is not None
+                raise DataError(
+                    place_of(data.code), "must return a test part too", remedy="Or set data.test to a share."
+                )
             return whole
         assert isinstance(data.test, float)
         kept, aside = held_out(whole, data, fraction=data.test)
         return whole.part(kept if part == "train" else aside)
 
     def has_test(self, data: Data) -> bool:
-        return data.test is not None or "test" in self._parts(data)[0]
-
-    @staticmethod
-    def _parts(data: Data) -> tuple[Mapping[str, Given], str]:
-        assert data.code is not None
-        parts, place = given_by(data.code), place_of(data.code)
-        if isinstance(data.test, str):
-            raise DataError("data.test", f"must be a share of what {place} gives", got=data.test)
-        if data.test is not None and "test" in parts:
-            rule, remedy = f"has no effect, as {place} gives a test part", "Leave it out."
-            raise DataError("data.test", rule, got=data.test, remedy=remedy)
-        return parts, place
-
-    @staticmethod
-    def _made(data: Data, given: Given, task: str | None, *, test: Given | None = None) -> Dataset:
-        """The training part, or the test part with the training part's classes."""
-        assert data.code is not None
-        place, shown = place_of(data.code), given if test is None else test
-        if task is not None and is_nested(given.y) != (task == SEVERAL):
-            rule = f"must be {SEVERAL!r} for several outputs, and for nothing else"
-            raise DataError(f"{place}: task", rule, got=task)
-        x, one = shown.x, flat(shown.x)[0]
-        scale = 1 / 255 if not is_nested(x) and one.dtype == np.uint8 else 1.0
-        if is_nested(given.y):
-            names = tuple(named(given.y, "y"))
-            return make_dataset(
-                data.name,
-                x,
-                shown.y,
-                classes=len(names),
-                scale=scale,
-                class_names=names,
-                task=SEVERAL,
-                weight=shown.weight,
-            )
-        learned = learn(given.y, task=task, place=place, key="y")
-        y = learned.targets.y if test is None else learn_like(test.y, learned, place=place, key="y_test")
-        return make_dataset(
-            data.name,
-            x,
-            y,
-            classes=len(learned.targets.names),
-            scale=scale,
-            class_names=learned.class_names,
-            task=learned.targets.task,
-            said=learned.targets.said,
-            weight=shown.weight,
-        )
+        return data.test is not None or "test" in given_for(data)
 
 
 READERS: tuple[Reader, ...] = (

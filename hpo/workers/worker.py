@@ -341,9 +341,8 @@ class Worker:
         return self._runner[1]
 
     def _network_runner(self, study: StoredStudy) -> Runner:
-        # First, without TensorFlow: it may be missing.
+        # First, without TensorFlow, which may be missing, unless a person's function may import it.
         if study.spec.data.code is not None:
-            # But a person's function may import it, and it takes its threads when it is imported.
             prepare_tensorflow(self._threads, gpu_memory=self._gpu_memory)
         data, test = study.load_data(), study.load_test_data()
         prepare_tensorflow(self._threads, gpu_memory=self._gpu_memory)
