@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hpo import DataError, HpoError, SpecError
-from hpo.data import doubts_about, load_test, load_train, splits_of, training_labels
+from hpo.data import doubts_about, load_labels, load_test, load_train, splits_of
 from hpo.data.library import digest_of_test
 from hpo.spec import Data, StudySpec, from_json, load, to_json
 from tests.command import quick
@@ -134,7 +134,7 @@ def test_several_outputs_are_a_task_of_their_own(tmp_path: Path) -> None:
     loaded = load_train(several)
     assert (loaded.task_name, loaded.names, loaded.class_counts) == ("several", ("class", "amount"), [])
     assert loaded.units == {"class": 3, "amount": 1}
-    assert training_labels(several).digest == loaded.digest
+    assert load_labels(several)[0].digest == loaded.digest
     assert len(splits_of(loaded, several)[0][1]) == 4
     with pytest.raises(DataError, match="task: must be 'several' for several outputs"):
         load_train(several, task="binary")
@@ -172,7 +172,9 @@ def test_samples_may_have_weights(tmp_path: Path) -> None:
 def test_what_it_gives_is_told_in_one_line(tmp_path: Path, returned: str, line: str) -> None:
     more = "import tensorflow as tf\n" if returned.startswith("tf") else "\n"
     with pytest.raises(HpoError) as told:
-        load_train(data(tmp_path, returned, before=X + more))
+        asked = data(tmp_path, returned, before=X + more)
+        load_train(asked)
+        load_test(asked)
     assert line in str(told.value)
     assert "\n" not in str(told.value)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +188,8 @@ class Case:
 
     def spec(self, **more: Any) -> SearchSpec:
         base = {"name": "s", "kind": "search", "data": {"name": "digits"}, "trials": 1, "model": self.model}
-        params = {"epochs": EPOCHS, "batch_size": 32}
+        given = {name: value for name, value in self.values.items() if name != "learning_rate"}
+        params = {"epochs": EPOCHS, "batch_size": 32, **given}
         spec = parse({**base, "space": {"learning_rate": [0.01, 0.1]}, "params": params, **more})
         assert isinstance(spec, SearchSpec)
         return spec
@@ -383,9 +384,10 @@ def test_a_program_serves_every_strength_and_no_other_structure(
 def test_a_model_with_parts_that_say_nothing_of_themselves_or_a_step_of_its_own_is_trained_and_kept(
     function: str, loop: str, cases: dict[str, Case], digits: Dataset
 ) -> None:
-    case = own(Path(cases["plain"].model["file"]), function)
+    values = {"units": 6, "rate": 0.3, "learning_rate": 0.1}
+    case = replace(own(Path(cases["plain"].model["file"]), function), values=values)
     runner = TrialRunner(case.spec(), digits)
-    h = case.spec().hyperparameters_for({"units": 6, "rate": 0.3, "learning_rate": 0.1})
+    h = case.effective()
     outcome = runner(optuna.create_study(direction="maximize").ask(), h)
     assert (outcome.state.name, outcome.loop) == ("COMPLETE", loop)
     assert outcome.keepsakes()["model.keras"]
