@@ -1,6 +1,7 @@
 """Declarative, restartable hyperparameter studies for Keras models on Optuna.
 
     study = hpo.create_study("study.toml")  # or a dict of the same keys, or hpo.StudySpec(...)
+                                            # also with model=build, a function, and data=(x, y)
     study.run(workers=2)                    # trains what is left; study.stop() from another process
     study                                   # how far it is, in a notebook as a table
     study.best                              # hpo.Trial: value, params, metrics, curve ...
@@ -14,7 +15,7 @@
     hpo.fit(model, x, y)                    # any compiled Keras model, each epoch one program
 
 Specifications: StudySpec SearchSpec ComparisonSpec. What is returned: Study StudySummary Trial Comparison.
-Errors: HpoError, of which SpecError DataError StorageError StudyError are kinds; WorkerError.
+Errors: HpoError, of which SpecError DataError ModelError StorageError StudyError are kinds; WorkerError.
 More of each by help(hpo.Study), help(hpo.StudySpec) and so on, and of the commands by: hpo --help
 """
 
@@ -28,7 +29,7 @@ from hpo.versions import __version__ as __version__
 
 if TYPE_CHECKING:
     from hpo.analysis import Comparison
-    from hpo.errors import DataError, HpoError, SpecError, StorageError, StudyError, WorkerError
+    from hpo.errors import DataError, HpoError, ModelError, SpecError, StorageError, StudyError, WorkerError
     from hpo.prediction import predict
     from hpo.report.figures import plot
     from hpo.spec import ComparisonSpec, SearchSpec, StudySpec
@@ -42,6 +43,7 @@ _HOMES = {
     "ComparisonSpec": "spec",
     "DataError": "errors",
     "HpoError": "errors",
+    "ModelError": "errors",
     "SearchSpec": "spec",
     "SpecError": "errors",
     "StorageError": "errors",
@@ -65,6 +67,7 @@ __all__ = [
     "ComparisonSpec",
     "DataError",
     "HpoError",
+    "ModelError",
     "SearchSpec",
     "SpecError",
     "StorageError",
