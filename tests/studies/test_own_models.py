@@ -43,8 +43,10 @@ def network(units: int, shape: Any, outputs: int, end: str | None = None, rate: 
     return keras.Sequential([keras.Input(shape), *parts])
 
 
-def compiled(units: int, shape: Any, outputs: int, loss: Any, metrics: Any = ("accuracy",)) -> Any:
-    model = network(units, shape, outputs, "softmax")
+def compiled(
+    units: int, shape: Any, outputs: int, loss: Any, metrics: Any = ("accuracy",), end: Any = "softmax"
+) -> Any:
+    model = network(units, shape, outputs, end)
     model.compile("adam", loss, metrics=list(metrics))
     return model
 
@@ -85,6 +87,10 @@ WRONG: dict[str, tuple[Build, str]] = {
         lambda units, input_shape, outputs: compiled(units, input_shape, outputs, "categorical_crossentropy"),
         "must compile its model with a loss of class indices, which the targets are, but got"
         f" 'categorical_crossentropy'. Compile it with '{SPARSE}', or leave compiling to hpo.",
+    ),
+    "logits for probabilities": (
+        lambda units, input_shape, outputs: compiled(units, input_shape, outputs, SPARSE, end=None),
+        "must end in softmax, or be compiled with a loss that has from_logits=True.",
     ),
     "a loss of quantities": (
         lambda units, input_shape, outputs: compiled(
