@@ -1,6 +1,7 @@
 """Declarative, restartable hyperparameter studies for Keras models on Optuna.
 
     study = hpo.create_study("study.toml")  # or a dict of the same keys, or hpo.StudySpec(...)
+                                            # also with model=build, a function, and data=(x, y)
     study.run(workers=2)                    # trains what is left; study.stop() from another process
     study                                   # how far it is, in a notebook as a table
     study.best                              # hpo.Trial: value, params, metrics, curve ...
@@ -15,7 +16,7 @@
     keys, build = hpo.from_keras_tuner(hypermodel)     # and keys = hpo.from_optuna(study)
 
 Specifications: StudySpec SearchSpec ComparisonSpec. What is returned: Study StudySummary Trial Comparison.
-Errors: HpoError, of which SpecError DataError StorageError StudyError are kinds; WorkerError.
+Errors: HpoError, of which SpecError DataError ModelError StorageError StudyError are kinds; WorkerError.
 More of each by help(hpo.Study), help(hpo.StudySpec) and so on, and of the commands by: hpo --help
 """
 
@@ -29,7 +30,7 @@ from hpo.versions import __version__ as __version__
 
 if TYPE_CHECKING:
     from hpo.analysis import Comparison
-    from hpo.errors import DataError, HpoError, SpecError, StorageError, StudyError, WorkerError
+    from hpo.errors import DataError, HpoError, ModelError, SpecError, StorageError, StudyError, WorkerError
     from hpo.own import from_keras_tuner, from_optuna
     from hpo.prediction import predict
     from hpo.report.figures import plot
@@ -44,6 +45,7 @@ _HOMES = {
     "ComparisonSpec": "spec",
     "DataError": "errors",
     "HpoError": "errors",
+    "ModelError": "errors",
     "SearchSpec": "spec",
     "SpecError": "errors",
     "StorageError": "errors",
@@ -69,6 +71,7 @@ __all__ = [
     "ComparisonSpec",
     "DataError",
     "HpoError",
+    "ModelError",
     "SearchSpec",
     "SpecError",
     "StorageError",

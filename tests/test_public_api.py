@@ -16,8 +16,8 @@ import pytest
 import hpo
 
 PUBLIC = [
-    *("Comparison", "ComparisonSpec", "DataError", "HpoError", "SearchSpec", "SpecError", "StorageError"),
-    *("Study", "StudyError", "StudySpec", "StudySummary", "Trial", "WorkerError"),
+    *("Comparison", "ComparisonSpec", "DataError", "HpoError", "ModelError", "SearchSpec", "SpecError"),
+    *("StorageError", "Study", "StudyError", "StudySpec", "StudySummary", "Trial", "WorkerError"),
     *("compare_studies", "create_study", "fit", "list_studies", "open_study", "plot", "predict"),
 ]
 

@@ -72,7 +72,7 @@ class _Check:
 
         assert isinstance(spec.model, OwnModel)
         self._spec, self._shapes, self.model = spec, shapes, spec.model
-        self._task = TASKS[shapes.task]
+        self._task, self._one_output = TASKS[shapes.task], TASKS["binary"]
         signature = Signature(
             shapes.sample_shape,
             shapes.classes,
@@ -162,7 +162,14 @@ class _Check:
         if loss is not None and not self._task.takes_loss(loss):
             rule = f"must compile its model with a loss of {self._task.targets}, which the targets are"
             remedy = f"Compile it with {self._task.loss!r}, or leave compiling to hpo."
+            if self._shapes.classes == 2 and self._one_output.takes_loss(loss):
+                remedy += f' With one output for two classes: task = "{self._one_output.name}".'
             raise ModelError(self._place, rule, got=loss, remedy=remedy)
+        if loss is not None and self._task.has_probabilities and not built.has_logits and _is_linear(body):
+            rule = (
+                f"must end in {self._task.activation}, or be compiled with a loss that has from_logits=True"
+            )
+            raise ModelError(self._place, rule, remedy="Or leave compiling to hpo.")
 
     def _check_reported(self, names: list[str]) -> None:
         objective = self._spec.objective
@@ -206,6 +213,18 @@ def _keras_loss(model: Any) -> str | None:
     if name is None or not getattr(kind, "__module__", "").startswith("keras."):
         return None
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+def _is_linear(model: Any) -> bool:
+    """Whether it ends in a dense layer without activation."""
+    import keras
+
+    from hpo.models.assembly import gives_logits
+
+    last = model
+    while isinstance(last, keras.Model) and last.outputs:
+        last = last.outputs[0]._keras_history.operation
+    return isinstance(last, keras.layers.Dense) and gives_logits(model)
 
 
 def _configurations(spec: StudySpec) -> list[Configuration]:

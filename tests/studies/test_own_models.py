@@ -43,8 +43,10 @@ def network(units: int, shape: Any, outputs: int, end: str | None = None, rate: 
     return keras.Sequential([keras.Input(shape), *parts])
 
 
-def compiled(units: int, shape: Any, outputs: int, loss: Any, metrics: Any = ("accuracy",)) -> Any:
-    model = network(units, shape, outputs, "softmax")
+def compiled(
+    units: int, shape: Any, outputs: int, loss: Any, metrics: Any = ("accuracy",), end: Any = "softmax"
+) -> Any:
+    model = network(units, shape, outputs, end)
     model.compile("adam", loss, metrics=list(metrics))
     return model
 
@@ -85,6 +87,10 @@ WRONG: dict[str, tuple[Build, str]] = {
         lambda units, input_shape, outputs: compiled(units, input_shape, outputs, "categorical_crossentropy"),
         "must compile its model with a loss of class indices, which the targets are, but got"
         f" 'categorical_crossentropy'. Compile it with '{SPARSE}', or leave compiling to hpo.",
+    ),
+    "logits for probabilities": (
+        lambda units, input_shape, outputs: compiled(units, input_shape, outputs, SPARSE, end=None),
+        "must end in softmax, or be compiled with a loss that has from_logits=True.",
     ),
     "a loss of quantities": (
         lambda units, input_shape, outputs: compiled(
@@ -200,8 +206,6 @@ def test_it_is_trained_here_alone_and_read_everywhere(
     assert "own: build is a function of this Python session, so this process trains its trials" in told
     assert told.count("complete val_accuracy") == 2
     assert "return network(units * width" in (study.spec.model.text or "")  # type: ignore[union-attr]
-    shown = quick("show", "own", folder=tmp_path, **place)
-    assert 'function = "build"' in shown.stdout
     exported = quick("export", "own", "--out", "best.keras", folder=tmp_path, **place)
     assert exported.returncode == 0
     assert keras.saving.load_model(tmp_path / "best.keras")(X[:2]).shape == (2, 3)
@@ -239,8 +243,41 @@ def test_what_makes_another_program_is_known_when_work_is_planned(storage: Stora
     assert spec.model.structure == ("units",)
 
 
-def test_what_a_model_loses_is_said_once(
-    storage: Storage, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+def test_that_xla_never_trains_a_model_is_said_once(
+    storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    def build(units: int, *, input_shape: Any, outputs: int) -> Any:
+        layers = keras.layers
+        parts = [layers.Reshape((4, 1)), layers.Conv1D(units, 2), layers.Flatten()]
+        return keras.Sequential([keras.Input(input_shape), *parts, layers.Dense(outputs)])
+
+    with caplog.at_level(logging.WARNING):
+        created(storage, build)
+        created(storage, build)
+    said = "a Python session: build: its epochs are TensorFlow graphs: XLA is slower on a CPU with Conv1D"
+    assert [record.getMessage() for record in caplog.records] == [said]
+
+
+def test_a_step_of_its_own_gets_raw_values_which_is_said(
+    storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Own(keras.Sequential):
+        def compute_loss(self, *given: Any, **named: Any) -> Any:
+            return super().compute_loss(*given, **named)
+
+    def build(units: int, *, input_shape: Any, outputs: int) -> Any:
+        layers = keras.layers
+        return Own([keras.Input(input_shape), layers.Dense(units), layers.Dense(outputs, "softmax")])
+
+    pixels = (X * 50 + 128).clip(0, 255).astype(np.uint8)
+    create_study(SPEC, model=build, data=(pixels, Y), storage=storage)
+    said = "a Python session: build: its own compute_loss gets the data as they are: pixels from 0 to 255"
+    assert said in [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.slow
+def test_a_loop_that_cannot_train_a_model_is_said_once(
+    storage: Storage, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Unknown(keras.layers.Layer):
         def call(self, x: Any) -> Any:
@@ -250,15 +287,10 @@ def test_what_a_model_loses_is_said_once(
 
     def build(units: int, *, input_shape: Any, outputs: int) -> Any:
         layers = keras.layers
-        parts = [Unknown(), layers.Reshape((4, 1)), layers.Conv1D(units, 2), layers.Flatten()]
-        return keras.Sequential([keras.Input(input_shape), *parts, layers.Dense(outputs)])
+        return keras.Sequential(
+            [keras.Input(input_shape), Unknown(), layers.Dense(units), layers.Dense(outputs)]
+        )
 
-    with caplog.at_level(logging.WARNING):
-        created(storage, build)
-        created(storage, build)
-    said = "a Python session: build: its epochs are TensorFlow graphs: XLA is slower on a CPU with Conv1D"
-    assert [record.getMessage() for record in caplog.records] == [said]
-    caplog.clear()
     study = created(storage, build, name="xla", loop="xla", params={"epochs": 1})
     study.run()
     assert study.summary.counts["complete"] == 2
