@@ -379,7 +379,10 @@ def test_a_program_serves_every_strength_and_no_other_structure(
     assert [trial.user_attrs.get(COMPILED_ATTRIBUTE) for trial in trials] == [None, True]
 
 
-@pytest.mark.parametrize(("function", "loop"), [("wordless", "graph"), ("stepping", "fit")])
+@pytest.mark.parametrize(
+    ("function", "loop"),
+    [("wordless", "graph"), pytest.param("stepping", "fit", marks=pytest.mark.slow)],
+)
 def test_a_model_with_parts_that_say_nothing_of_themselves_or_a_step_of_its_own_is_trained_and_kept(
     function: str, loop: str, cases: dict[str, Case], digits: Dataset
 ) -> None:
