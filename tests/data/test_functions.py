@@ -151,6 +151,11 @@ def test_samples_may_have_weights(tmp_path: Path) -> None:
         load_train(data(tmp_path, "x, y, y - 0.5"))
 
 
+def load_both(given: Data) -> None:
+    load_train(given)
+    load_test(given)
+
+
 @pytest.mark.parametrize(
     ("returned", "line"),
     [
@@ -172,9 +177,7 @@ def test_samples_may_have_weights(tmp_path: Path) -> None:
 def test_what_it_gives_is_told_in_one_line(tmp_path: Path, returned: str, line: str) -> None:
     more = "import tensorflow as tf\n" if returned.startswith("tf") else "\n"
     with pytest.raises(HpoError) as told:
-        asked = data(tmp_path, returned, before=X + more)
-        load_train(asked)
-        load_test(asked)
+        load_both(data(tmp_path, returned, before=X + more))
     assert line in str(told.value)
     assert "\n" not in str(told.value)
 

@@ -184,13 +184,12 @@ class Case:
     is_plain: bool = True
 
     def effective(self, **changes: Any) -> Hyperparameters:
-        return self.spec().hyperparameters_for({**self.values, **changes})
+        return self.spec().hyperparameters_for({"batch_size": 32, **changes})
 
     def spec(self, **more: Any) -> SearchSpec:
         base = {"name": "s", "kind": "search", "data": {"name": "digits"}, "trials": 1, "model": self.model}
-        given = {name: value for name, value in self.values.items() if name != "learning_rate"}
-        params = {"epochs": EPOCHS, "batch_size": 32, **given}
-        spec = parse({**base, "space": {"learning_rate": [0.01, 0.1]}, "params": params, **more})
+        params = {"epochs": EPOCHS, **self.values}
+        spec = parse({**base, "space": {"batch_size": [32, 64]}, "params": params, **more})
         assert isinstance(spec, SearchSpec)
         return spec
 
@@ -380,7 +379,10 @@ def test_a_program_serves_every_strength_and_no_other_structure(
     assert [trial.user_attrs.get(COMPILED_ATTRIBUTE) for trial in trials] == [None, True]
 
 
-@pytest.mark.parametrize(("function", "loop"), [("wordless", "graph"), ("stepping", "fit")])
+@pytest.mark.parametrize(
+    ("function", "loop"),
+    [("wordless", "graph"), pytest.param("stepping", "fit", marks=pytest.mark.slow)],
+)
 def test_a_model_with_parts_that_say_nothing_of_themselves_or_a_step_of_its_own_is_trained_and_kept(
     function: str, loop: str, cases: dict[str, Case], digits: Dataset
 ) -> None:
@@ -425,7 +427,8 @@ def test_after_twenty_trials_of_an_own_model_180_more_grow_by_less_than_50_mib(
     cases: dict[str, Case],
 ) -> None:
     study = {"name": "s", "kind": "search", "data": {"name": "digits"}, "trials": 1, "loop": "graph"}
-    study |= {"model": cases["plain"].model, "params": {"epochs": 1, "batch_size": 64}}
+    params = {name: cases["plain"].values[name] for name in ("units", "rate", "strength")}
+    study |= {"model": cases["plain"].model, "params": {"epochs": 1, "batch_size": 64, **params}}
     study |= {"space": {"learning_rate": [0.1, 0.2]}}
     command = [sys.executable, "-c", MEMORY, json.dumps(study)]
     grown = subprocess.run(command, capture_output=True, text=True, check=True).stdout

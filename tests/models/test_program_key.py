@@ -360,7 +360,7 @@ def drawn(model: Any, strength: float) -> keras.Model:
     return network
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(one=MODELS, other=MODELS, strengths=st.tuples(*[st.floats(0.01, 0.99)] * 2))
 def test_keys_are_equal_exactly_if_the_structure_is(one: Any, other: Any, strengths: Any) -> None:
     first = key_of(drawn, one, strengths[0])

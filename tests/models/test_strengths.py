@@ -138,11 +138,18 @@ def trained_plain(build: Callable[[float], keras.Model], value: float) -> Any:
     return logs, model.get_weights()
 
 
+# One of each kind; all of them by all loops trace for two minutes.
+OFTEN = {"L1 and L2", "nested and shared", "AdamW", "learning rate", "exponential", "cosine"}
+
+
 @pytest.mark.parametrize(
-    "loop",
-    ["graph", pytest.param("xla", marks=pytest.mark.slow), pytest.param("fit", marks=pytest.mark.slow)],
+    ("case", "loop"),
+    [
+        pytest.param(case, loop, marks=() if case in OFTEN and loop == "graph" else pytest.mark.slow)
+        for case in CASES
+        for loop in ("graph", "xla", "fit")
+    ],
 )
-@pytest.mark.parametrize("case", CASES)
 def test_training_is_that_of_plain_keras_with_the_number_itself(case: str, loop: str) -> None:
     build, program, value = CASES[case]
     logs, weights = trained_lifted(build, program, value, loop)
