@@ -146,7 +146,9 @@ def test_what_has_no_effect_or_no_metric_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [3, "mlp", keras.Sequential, keras.Sequential(), lambda *units: 1, lambda trials: 1], ids=str
+    "given",
+    [3, "mlp", keras.Sequential, keras.Sequential(), lambda *units: 1, lambda trials: 1],
+    ids=["number", "name", "class", "model", "any arguments", "taken name"],
 )
 def test_only_a_function_with_names_of_its_own_is_a_model(given: Any, tmp_path: Path) -> None:
     assert refusal(given, tmp_path).startswith("create_study: model: ")
