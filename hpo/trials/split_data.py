@@ -27,7 +27,10 @@ from hpo.training.samples import Samples
 
 
 class SplitData:
-    """A study's training data, of which `signature` says what models take. `splits`: (training rows, validation rows) of each fold, or the one split."""
+    """A study's training data, of which `signature` says what models take.
+
+    `splits`: (training rows, validation rows) of each fold, or of the one split.
+    """
 
     def __init__(self, dataset: Dataset, spec: StudySpec) -> None:
         self.dataset = dataset

@@ -172,7 +172,7 @@ def test_samples_may_have_weights(tmp_path: Path) -> None:
 def test_what_it_gives_is_told_in_one_line(tmp_path: Path, returned: str, line: str) -> None:
     more = "import tensorflow as tf\n" if returned.startswith("tf") else "\n"
     with pytest.raises(HpoError) as told:
-        load_train(data(tmp_path, returned, before=X + more))
+        training_labels(data(tmp_path, returned, before=X + more))
     assert line in str(told.value)
     assert "\n" not in str(told.value)
 
