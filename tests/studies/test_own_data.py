@@ -119,7 +119,7 @@ def test_a_model_of_two_inputs_is_trained_repeated_exported_and_predicted_with(f
     with pytest.raises(DataError, match="must hold an array tokens, an input of the model"):
         hpo.predict(path, {"table": inputs["table"]})
     with pytest.raises(DataError, match="must be int32, as the model was trained on"):
-        hpo.predict(path, inputs | {"tokens": inputs["table"]})
+        hpo.predict(path, inputs | {"tokens": inputs["tokens"] * 1.0})
     with pytest.raises(DataError, match="cannot be taken, as the model has the inputs table, tokens"):
         hpo.predict(path, inputs["table"])
 
