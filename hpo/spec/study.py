@@ -159,7 +159,8 @@ class StudySpec(Model):
         places: dict[tuple[str | int, ...], str] = {("objective", "metric"): self.objective.metric}
         places |= {("metrics", index): name for index, name in enumerate(self.metrics)}
         for place, name in places.items():
-            if name not in possible and any(name in task.metrics for task in TASKS.values()):
+            is_of_other = name not in possible and any(name in task.metrics for task in TASKS.values())
+            if is_of_other and not self._may_report(name):
                 rule = f"must be one of task {self.task!r}"
                 takes = (other for other in possible if METRICS[other].is_objective or place[0] == "metrics")
                 remedy = f"It has {', '.join(takes)}."
@@ -169,18 +170,23 @@ class StudySpec(Model):
     @model_validator(mode="after")
     def _check_own_metrics(self) -> Self:
         """What is no metric of hpo's is one that the model may report."""
-        if isinstance(self.model, OwnModel):
-            return self
-        reported = () if self.compile is None else self.compile.reported
         named: dict[tuple[str | int, ...], tuple[str, tuple[str, ...]]]
         named = {("objective", "metric"): (self.objective.metric, OBJECTIVES)}
         named |= {("metrics", index): (name, FINAL_METRICS) for index, name in enumerate(self.metrics)}
         for place, (name, known) in named.items():
-            if is_own(name) and reported_name(name) not in reported:
+            if is_own(name) and not self._may_report(name):
+                reported = () if self.compile is None else self.compile.reported
                 possible = [*known, *(f"val_{own}" for own in reported)]
                 remedy = suggest(name, possible)
                 raise RuleError(f"must be {either(possible)}", *place, got=name, remedy=remedy)
         return self
+
+    def _may_report(self, metric: str) -> bool:
+        """Whether its model may report a metric that its task does not measure."""
+        own = reported_name(metric)
+        return own is not None and (
+            isinstance(self.model, OwnModel) or (self.compile is not None and own in self.compile.reported)
+        )
 
     @model_validator(mode="before")
     @classmethod
@@ -291,7 +297,6 @@ def of_training(spec: StudySpec) -> dict[str, Any]:
 
     A study that is made of this one has them too.
     """
-    keys = ("model", "task", "compile", "callbacks")
-    return {
-        key: value for key in keys if (value := getattr(spec, key)) != StudySpec.model_fields[key].default
-    }
+    values = {key: getattr(spec, key) for key in ("model", "task", "compile", "callbacks")}
+    fields = StudySpec.model_fields
+    return {key: value for key, value in values.items() if value != fields[key].default}
