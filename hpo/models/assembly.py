@@ -128,6 +128,8 @@ def stock_of(fresh: Assembled, trained: Assembled, signature: Signature, *, by_c
             options |= metrics_of(signature.task, named, weighted=signature.weighted)
         whole.compile(**options)
         whole.optimizer.build(whole.trainable_variables)
+    # Inside another model Keras would rebuild what it was compiled with, which may need code, to predict too.
+    fresh.body.compiled = False
     return whole
 
 

@@ -1,9 +1,10 @@
 """One claimed trial, from hyperparameters to its result.
 
-A worker hands a trial to the `runner`, which trains its replicates in lockstep, an epoch each: `progress`
+A worker hands a trial to the `runner`, which trains its replicates on a study's `split_data` in lockstep, an
+epoch each: `progress`
 reports their mean and hears whether to prune, `checkpoints` keep what the next worker goes on from, `metrics`
 measure the final model. How it ended is an `Outcome`, which the worker records; what people then read of it
-is the record, `Trial`. `runner` and `progress` need TensorFlow and are imported by whoever trains.
+is the record, `Trial`. `runner`, `split_data` and `progress` need TensorFlow: whoever trains imports them.
 """
 
 from hpo.trials.attachments import (

@@ -259,3 +259,20 @@ def test_a_comparison_judges_an_own_metric_whose_direction_is_known(file: str) -
     spec = StudySpec(**base, objective=objective, min_effect={"val_spread": 0.1})
     assert spec.smallest_effect("val_spread") == 0.1
     assert "val_spread" not in METRICS
+
+
+def test_what_is_exported_needs_no_metric_of_the_file_to_predict(
+    storage: Storage, file: str, tmp_path: Path
+) -> None:
+    import keras
+
+    params, space = {"epochs": 1, "batch_size": 512}, {"units": [8]}
+    study = trained(storage, model={"file": file}, params=params, space=space)
+    study.export(tmp_path / "model.keras")
+    registered = dict(keras.saving.get_custom_objects())
+    keras.saving.get_custom_objects().clear()
+    try:
+        model = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    finally:
+        keras.saving.get_custom_objects().update(registered)
+    assert model.output_shape == (None, 10)
