@@ -18,7 +18,17 @@ import hpo
 PUBLIC = [
     *("Comparison", "ComparisonSpec", "DataError", "HpoError", "ModelError", "SearchSpec", "SpecError"),
     *("StorageError", "Study", "StudyError", "StudySpec", "StudySummary", "Trial", "WorkerError"),
-    *("compare_studies", "create_study", "fit", "list_studies", "open_study", "plot", "predict"),
+    *(
+        "compare_studies",
+        "create_study",
+        "fit",
+        "from_keras_tuner",
+        "from_optuna",
+        "list_studies",
+        "open_study",
+        "plot",
+        "predict",
+    ),
 ]
 
 
