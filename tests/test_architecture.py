@@ -103,6 +103,14 @@ def test_tensorflow_is_loaded_only_where_networks_are_trained() -> None:
     assert not loaded([name for name in MODULES if name not in TENSORFLOW], SLOW)
 
 
+def test_to_import_a_module_begins_no_device_of_tensorflow() -> None:
+    """Its threads are set before that, and what is forked from a process that has begun them stands still."""
+    begun = "from tensorflow.python.eager import context; print(context.context()._context_handle)"
+    script = f"import {', '.join(sorted(TENSORFLOW))}; {begun}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "None"
+
+
 def test_the_help_loads_neither_optuna_nor_pandas() -> None:
     assert not loaded(["hpo", "hpo.errors", "hpo.spec", "hpo.data", "hpo.tables", "hpo.cli"], OF_HELP + SLOW)
 

@@ -24,8 +24,7 @@ from hpo.models.strengths import PENALTIES, SCHEDULES, is_rate
 
 SCALARS = (bool, int, float, complex, str, bytes, type(None), type(...), np.generic, np.dtype, tf.DType)
 FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
-# What Keras notes in every layer and model; what of it shapes the program.
-NOTED = frozenset(vars(keras.layers.Layer())) | frozenset(vars(keras.Model()))
+# What of that which Keras notes in every layer and model shapes the program.
 SHAPING = frozenset(
     (
         "_dtype_policy", "activity_regularizer", "autocast", "_convert_input_args", "_remat_mode",
@@ -40,9 +39,7 @@ OF_GRAPH = frozenset(
         "output_names", "seed", "stop_training",
     )
 )  # fmt: skip
-DROPPED = (NOTED - SHAPING) | OF_GRAPH
-# What Keras notes in every optimizer, and what of that shapes the program.
-NOTED_IN_OPTIMIZERS = frozenset(vars(keras.optimizers.Optimizer(1.0)))
+# And of what it notes in every optimizer.
 SHAPING_OPTIMIZERS = frozenset(
     (
         "clipnorm", "clipvalue", "ema_momentum", "ema_overwrite_frequency", "global_clipnorm",
@@ -51,6 +48,19 @@ SHAPING_OPTIMIZERS = frozenset(
 )  # fmt: skip
 # Of a class: what Python notes in every one.
 OF_CLASS = ("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__firstlineno__")
+
+
+# Not as this is imported: a model's variables would begin TensorFlow's devices before they are set up.
+@functools.cache
+def _dropped() -> frozenset[str]:
+    """What Keras notes in a layer or a model that says nothing of its program."""
+    noted = frozenset(vars(keras.layers.Layer())) | frozenset(vars(keras.Model()))
+    return (noted - SHAPING) | OF_GRAPH
+
+
+@functools.cache
+def _noted_in_optimizers() -> frozenset[str]:
+    return frozenset(vars(keras.optimizers.Optimizer(1.0)))
 
 
 def program_key(model: keras.Model) -> Hashable:
@@ -124,7 +134,7 @@ class _Description:
         is_kerass, rate = _is_keras(type(layer)), is_rate(layer)
         held = []
         for name, value in _attributes(layer).items():
-            if name in DROPPED and not (name == "seed" and not is_kerass):
+            if name in _dropped() and not (name == "seed" and not is_kerass):
                 continue
             of_weights = name.endswith("regularizer") and not name.endswith("activity_regularizer")
             if of_weights and (is_kerass or id(value) in self._penalties):
@@ -167,7 +177,7 @@ class _Description:
         held = {
             name: value
             for name, value in _attributes(optimizer).items()
-            if name not in NOTED_IN_OPTIMIZERS - SHAPING_OPTIMIZERS
+            if name not in _noted_in_optimizers() - SHAPING_OPTIMIZERS
             and not name.startswith("_exclude_from_weight_decay")
         }
         decays = isinstance(decay, int | float) and decay > 0
