@@ -67,6 +67,8 @@ def check_data(spec: StudySpec, dataset: Dataset) -> None:
 def _check_objective(spec: StudySpec, dataset: Dataset) -> None:
     """Raises DataError if a part that validates does not define the metric that trials are judged by."""
     metric, task, y, weight = spec.objective.metric, dataset.task, dataset.y, dataset.weight
+    if not task.has_one_output:
+        return
     if metric not in task.undefined(y[:0], dataset.classes):  # what any part defines: to split takes a while
         return
     splits = splits_of(dataset, spec.data)

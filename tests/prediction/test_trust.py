@@ -18,11 +18,15 @@ from hpo import HpoError, create_study
 from tests.command import quick
 from tests.tiny_studies import worker_of
 
+# Each study's model is tried in a process of its own, which takes seconds.
+pytestmark = pytest.mark.slow
+
 CODE = '''
 from pathlib import Path
 
 import keras
 from keras import ops
+
 
 Path(__file__).with_name("ran").touch()
 

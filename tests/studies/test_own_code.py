@@ -20,12 +20,16 @@ from tests.command import Done, environment, quick
 from tests.forks import Forked
 from tests.tiny_studies import eventually, own_data, states, worker_of
 
+# Each study's model is tried in a process of its own, which takes seconds.
+pytestmark = pytest.mark.slow
+
 __all__ = ["own_data"]
 
 MODEL = '''\
 """A model of somebody's own. \x1b[31m</code><script>alert(1)</script> ```"""
 
 import keras
+
 
 
 def build(units, rate=0.1, *, input_shape, outputs):

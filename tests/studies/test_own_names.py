@@ -17,8 +17,11 @@ from tests.tiny_studies import eventually
 
 # Its arguments have the names of columns, and its values what means something elsewhere.
 CODE = """
+import keras
+
+
 def build(widths, val_loss, arm="a_$b", seed=0, value=1, failed=(), rank="<i>", n=1, *, input_shape, outputs):
-    ...
+    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(outputs)])
 """
 SEARCH = """
 name = "odd"

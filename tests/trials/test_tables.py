@@ -120,7 +120,7 @@ def test_another_fold_has_its_own_statistics_and_compiles_nothing_new(path: str)
     (network,) = one._networks.values()
     (trainer,) = trainers.values()
     assert trainer.loop.compilations == network.trainer.loop.compilations
-    for replicate, (train, _) in zip(outcome.replicates, three.splits, strict=True):
+    for replicate, (train, _) in zip(outcome.replicates, three.data.splits, strict=True):
         fitted = replicate.run.model.get_layer("preparation").fitted
         known = three.dataset.x[train][:, 0]
         assert fitted.centre[0] == pytest.approx(np.nanmean(known.astype(float)), rel=1e-5)
