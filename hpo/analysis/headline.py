@@ -111,7 +111,7 @@ def _reached(arm: ArmSummary, comparison: Comparison) -> str:
 
 def _tested(comparison: Comparison, spec: FinalSpec) -> list[str]:
     validation = spec.objective.metric
-    test = validation.replace("val_", "test_") if validation.startswith("val_") else f"test_{validation}"
+    test = f"test_{validation.removeprefix('val_')}"
     said = []
     for arm in comparison.arms[:NAMED]:
         found = f"{validation} {with_spread(arm.mean.get(validation), arm.sd.get(validation))}"

@@ -64,7 +64,7 @@ def given_by(code: OwnCode) -> Mapping[str, Given]:
         returned = function()
     except HpoError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DataError(place, "must give data", got=told(error, Path(code.file))) from error
     parts = {part: _given(f"{place}: ", part, *held) for part, held in _parts(returned, place).items()}
     if "test" in parts:
@@ -127,6 +127,10 @@ def _parts(returned: Any, place: str) -> dict[str, tuple[Any, Any, Any]]:
         for key in ("x_train", "y_train", *(("x_test", "y_test") if {"x_test", "y_test"} & {*keys} else ())):
             if key not in keys:
                 raise DataError(place, f"must return {key} too", got=[str(name) for name in returned])
+        known = {*keys.values(), "weight", "weight_train", "weight_test"}
+        if unknown := sorted({*map(str, returned)} - known):
+            remedy = "Beside x and y of each part it may have weight, weight_train and weight_test."
+            raise DataError(place, "must return keys that are known", got=unknown[0], remedy=remedy)
         found = {}
         for part in ("train", "test"):
             if f"x_{part}" in keys:
@@ -302,5 +306,12 @@ def _check_alike(place: str, train: Given, test: Given) -> None:
         shown = [{name: shape for name, (shape, _) in form.items()} for form in forms]
         rule = f"samples of the test part must have the training part's shape {shown[0]}"
         raise DataError(place, rule, got=shown[1])
-    if is_nested(train.y) != is_nested(test.y):
-        raise DataError(place, "both parts must have the same outputs")
+    outputs = [
+        {name: array.shape[1:] for name, array in named(part.y, "y").items()} if is_nested(part.y) else None
+        for part in (train, test)
+    ]
+    if outputs[0] != outputs[1]:
+        rule = "both parts must have the same outputs, of the same shapes"
+        raise DataError(place, rule, got=outputs[1], remedy=f"The training part has {outputs[0]}.")
+    if train.weight is None and test.weight is not None:
+        raise DataError(place, "must weigh the training part too, or neither", got="weights of the test part")

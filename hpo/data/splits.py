@@ -182,7 +182,8 @@ def check_weighs(weight: np.ndarray, part: str, data: Data) -> None:
     if not weight.any():
         rule = f"must be greater than 0 somewhere in {part}"
         remedy = "Split it otherwise, or leave such rows out."
-        raise DataError(f"data.weight: column {data.weight!r}", rule, got="0 in all its rows", remedy=remedy)
+        place = f"{data.name}: weights" if data.weight is None else f"data.weight: column {data.weight!r}"
+        raise DataError(place, rule, got="0 in all its rows", remedy=remedy)
 
 
 def check_split(y: np.ndarray, *, fraction: float, names: Sequence[str] = ()) -> None:

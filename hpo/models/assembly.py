@@ -173,6 +173,17 @@ def gives_logits(model: keras.Model) -> bool:
     return activation is None or activation is keras.activations.linear
 
 
+def is_activated(model: keras.Model) -> bool:
+    """Whether its graph ends in a softmax or a sigmoid."""
+    try:
+        last = model.outputs[0]._keras_history.operation
+    except (AttributeError, IndexError, TypeError):
+        return False
+    activation = getattr(last, "activation", None)
+    squashing = (keras.activations.softmax, keras.activations.sigmoid)
+    return isinstance(last, keras.layers.Softmax) or activation in squashing
+
+
 def own_steps(model: keras.Model) -> list[str]:
     """The names of what of its training a model overrides."""
     return [name for name in STEPS if not getattr(type(model), name).__module__.startswith("keras.")]

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
+import sys
 import types
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
@@ -23,6 +25,9 @@ from keras.src.utils.tracking import Tracker
 from hpo.models.strengths import PENALTIES, SCHEDULES, is_rate
 
 SCALARS = (bool, int, float, complex, str, bytes, type(None), type(...), np.generic, np.dtype, tf.DType)
+# Whose classes nobody changes, and what a function's globals name and do not change by.
+LIBRARIES = frozenset(("hpo", "keras", "numpy", "tensorflow", *sys.stdlib_module_names))
+SAME = (types.ModuleType, logging.Logger)
 FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
 # What of that which Keras notes in every layer and model shapes the program.
 SHAPING = frozenset(
@@ -196,7 +201,7 @@ class _Description:
         return self.of(type(schedule)), self.of(held)
 
     def function(self, function: Any) -> Hashable:
-        """A function by what it does: its code, its defaults, what it has closed over, and global numbers."""
+        """A function by what it does: its code, its defaults, what it has closed over, and what is global."""
         if isinstance(function, types.BuiltinFunctionType):
             known = function.__self__ is None or isinstance(function.__self__, types.ModuleType)
             return "builtin", function.__module__, function.__qualname__, None if known else _Itself(function)
@@ -205,18 +210,20 @@ class _Description:
         if str(function.__module__).split(".")[0] in ("keras", "tensorflow"):
             return "function", named, self.of(cells)
         known = function.__globals__
-        used = [(name, known[name]) for name in function.__code__.co_names if name in known]
-        numbers = tuple((name, self.of(value)) for name, value in used if isinstance(value, SCALARS))
+        used = [(name, known[name]) for name in sorted(_names(function.__code__)) if name in known]
+        globals_ = tuple((name, self.of(v)) for name, v in used if not isinstance(v, SAME))
         # Code is equal for the same text at the same line.
         held = function.__defaults__, function.__kwdefaults__, cells, vars(function)
-        return "function", named, function.__code__, numbers, self.of(held)
+        return "function", named, function.__code__, globals_, self.of(held)
 
     def type(self, kind: type) -> Hashable:
-        """A class; one that was made inside a function by what it is made of."""
-        if "<locals>" not in kind.__qualname__:
+        """A class; one of a person's own by what it is made of, as its attributes may be set anew."""
+        is_local = "<locals>" in kind.__qualname__
+        if not is_local and kind.__module__.split(".")[0] in LIBRARIES:
             return kind
         held = tuple((name, self.of(value)) for name, value in vars(kind).items() if name not in OF_CLASS)
-        return "class", kind.__module__, kind.__qualname__, tuple(map(self.of, kind.__bases__)), held
+        bases = tuple(map(self.of, kind.__bases__))
+        return "class", kind.__module__, kind.__qualname__, None if is_local else kind, bases, held
 
     def mapping(self, mapping: Mapping[Any, Any]) -> Hashable:
         """Its keys and values, in their order."""
@@ -239,6 +246,12 @@ class _Description:
     def _number(self, thing: object) -> None:
         self._numbers[id(thing)] = len(self._numbers)
         self._held.append(thing)
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """The names that a function's code, and that of functions inside it, may look up globally."""
+    inner = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return set(code.co_names).union(*map(_names, inner))
 
 
 KINDS: tuple[tuple[Any, Callable[[_Description, Any], Hashable]], ...] = (

@@ -36,6 +36,7 @@ from hpo.plots.frame import (
 from hpo.plots.ranges import cut, decimal, log_axis
 from hpo.spec import metric_of
 
+OF_RUNS = ("arm", "run", "epoch", "seed", "fold", "trial", "seconds")
 CURVES = {
     "loss": "training loss",
     "val_loss": "validation loss",
@@ -67,7 +68,10 @@ def learning_curves(curves: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figu
     arm's runs have stopped, the mean of those left is dotted and has no band. Axes are as the better half
     of the arms needs them; a note says which arms go beyond.
     """
-    drawn = [metric for metric in CURVES if metric in curves]
+    # And what a model of a person's own reports, of which the column's name is all that is known.
+    own = [str(name) for name in curves if name not in (*CURVES, *OF_RUNS)]
+    titles = CURVES | {name: name for name in own}
+    drawn = [metric for metric in titles if metric in curves]
     figure = framed(panels(len(drawn), columns=2), panels(len(drawn), columns=1))
     by_arm = dict(iter(curves.groupby("arm")))
     for panel, metric in enumerate(drawn):
@@ -76,7 +80,7 @@ def learning_curves(curves: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figu
             if arm in by_arm:
                 table = by_arm[arm].pivot(index="run", columns="epoch", values=metric)
                 means[arm] = _add_curve(figure, table, arm, look, panel)
-        figure.update_layout({axis("x", panel): titled("epoch"), axis("y", panel): titled(CURVES[metric])})
+        figure.update_layout({axis("x", panel): titled("epoch"), axis("y", panel): titled(titles[metric])})
         _cut_curves(figure, panel, means, is_low=metric.endswith("accuracy"))
     return figure
 

@@ -44,13 +44,22 @@ def inputs_of(given: Any, predictor: Predictor) -> tuple[Any, Array | None, int]
         if name not in arrays:
             raise DataError(place, f"must hold an array {name}, an input of the model", got=sorted(arrays))
         one = replace(predictor, sample_shape=shape, dtype=kind)
-        x[name] = fitting(f"{place} {name}", np.asarray(arrays[name]), one)
+        x[name] = fitting(f"{place} {name}", _array(f"{place} {name}", arrays[name]), one)
     lengths = {name: len(array) for name, array in x.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(place, "inputs must have the same length", got=lengths)
     count = next(iter(lengths.values()))
     taken = x if isinstance(predictor.dtype, Mapping) else tuple(x.values())
+    if "y" in arrays:
+        arrays = {**arrays, "y": _array(f"{place} y", arrays["y"])}
     return taken, labels_of(f"{place} y", arrays, "y", count, predictor), count
+
+
+def _array(place: str, given: Any) -> Array:
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise DataError(place, "must be an array", got=explain(error)) from None
 
 
 def fitting(place: str, x: Array, predictor: Predictor) -> Array:

@@ -64,7 +64,7 @@ def asked(spec: StudySpec) -> list[Block]:
         ("model", "" if isinstance(spec.model, str) else str(spec.model)),
         ("learned", f"{spec.learned.name}{_targets(spec)}"),
         ("ranked by", f"{spec.objective.metric}, {_extreme(spec)} first, {_moment(spec)}"),
-        *((key, f"{code.function} of {Path(code.file).name}") for key, code in spec.own_code.items()),
+        *((key, str(code)) for key, code in spec.own_code.items() if key not in ("model", "data")),
         *_what(spec),
         ("the same in all", ", ".join(f"{key} {number(value)}" for key, value in spec.params.items())),
     ]

@@ -4,7 +4,18 @@ from hpo.spec.changes import Change, changes
 from hpo.spec.comparison import Arm, ComparisonSpec
 from hpo.spec.example import example, example_comparison
 from hpo.spec.final import FinalSpec
-from hpo.spec.formats import from_json, load, loads, reread, to_json, to_table, to_toml, with_data, with_model
+from hpo.spec.formats import (
+    as_written,
+    from_json,
+    load,
+    loads,
+    reread,
+    to_json,
+    to_table,
+    to_toml,
+    with_data,
+    with_model,
+)
 from hpo.spec.hyperparameters import Hyperparameters, without_idle
 from hpo.spec.json_schema import json_schema
 from hpo.spec.kinds import parse
@@ -40,6 +51,7 @@ __all__ = [
     "SearchSpec",
     "StudySpec",
     "Vocabulary",
+    "as_written",
     "changes",
     "example",
     "example_comparison",

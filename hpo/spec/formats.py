@@ -15,7 +15,7 @@ import tomli_w
 from hpo.errors import SpecError
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN, parse
-from hpo.spec.own_code import SESSION, OwnModel, without
+from hpo.spec.own_code import SESSION, OwnCallbacks, OwnModel, without
 from hpo.spec.parts import Data
 from hpo.spec.study import StudySpec
 
@@ -28,6 +28,8 @@ FORMAT = 1
 FORMAT_KEY = "format"
 # Tables that may name a Python file.
 OWN_CODE = ("model", "data", "callbacks")
+# A digest may be written: that file is meant.
+FILLED = (OwnModel.filled | OwnCallbacks.filled) - {"digest"}
 
 
 def load(
@@ -41,7 +43,7 @@ def load(
     of them, `$$` is a dollar sign; a relative path is taken from the file's folder.
     """
     path = Path(path)
-    table = _with_located_code(_table(_read(path), source=str(path)), path)
+    table = _with_located_code(as_written(_table(_read(path), source=str(path))), path)
     table = with_model(table, model or {}, source=str(path))
     spec = parse(with_data(table, data, source=str(path)), source=str(path), kinds=WRITTEN)
     if spec.data.file is not None:
@@ -59,6 +61,18 @@ def _located(name: str, file: Path, *, key: str) -> str:
     name = _expanded(name, source=f"{file}: data.{key}")
     is_path = Path(name).suffix or "/" in name or os.sep in name
     return str((file.parent / name).resolve()) if is_path and not Path(name).is_absolute() else name
+
+
+def as_written(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A study's table without what is filled in of people's code: their files say it, and nobody else."""
+    own = {key: code for key in OWN_CODE if isinstance(code := table.get(key), Mapping) and "file" in code}
+    return {
+        **table,
+        **{
+            key: {name: value for name, value in code.items() if name not in FILLED}
+            for key, code in own.items()
+        },
+    }
 
 
 def _with_located_code(table: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -289,8 +289,10 @@ def is_plain(value: object) -> bool:
 
 def _check_name(name: str, function: str) -> None:
     from hpo.spec.kinds import WRITTEN_KINDS
+    from hpo.spec.vocabulary import OwnHyperparameters
 
     keys = {key for kind in WRITTEN_KINDS.values() for key in kind.model_fields}
-    if name in keys or name.startswith("_") or hasattr(BaseModel, name):
+    ours = hasattr(OwnHyperparameters, name) and name not in OwnHyperparameters.model_fields
+    if name in keys or name.startswith("_") or hasattr(BaseModel, name) or ours:
         rule = f"{function} must take no argument named {name!r}, which is taken"
         raise RuleError(rule, "function", got=ABSENT, remedy="Give it another name.")

@@ -30,6 +30,7 @@ from hpo.spec import (
     FinalSpec,
     OwnModel,
     StudySpec,
+    as_written,
     from_json,
     load,
     parse,
@@ -175,7 +176,7 @@ def _spec_of(
     if isinstance(given, str | os.PathLike):
         return load(expanded(os.fspath(given)), data=data, model=model)
     if isinstance(given, Mapping):
-        return parse(with_data(with_model(given, model), data), kinds=WRITTEN)
+        return parse(with_data(with_model(as_written(given), model), data), kinds=WRITTEN)
     rule = "must be the path of a study file, a dict of what such a file says, or an hpo.StudySpec"
     raise SpecError("create_study: spec", rule, got=Shown(given))
 

@@ -26,6 +26,7 @@ from hpo.workers import cores
 logger = logging.getLogger(__name__)
 
 # Where there is no GPU, a model is built sooner.
+LONGEST = 600.0
 WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
 
 
@@ -79,14 +80,19 @@ def _with(spec: StudySpec, model: OwnModel, structure: tuple[str, ...] | None) -
 def _in_child(spec: StudySpec, model: OwnModel, shapes: Shapes) -> Found:
     """What a process of its own finds. Raises HpoError."""
     asked = json.dumps({"spec": to_json(spec), "shapes": shapes.to_json()})
-    done = subprocess.run(
-        [sys.executable, "-m", "hpo.trials.model_check"],
-        input=asked,
-        capture_output=True,
-        text=True,
-        env=os.environ | WITHOUT_GPU,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "hpo.trials.model_check"],
+            input=asked,
+            capture_output=True,
+            text=True,
+            env=os.environ | WITHOUT_GPU,
+            check=False,
+            timeout=LONGEST,
+        )
+    except subprocess.TimeoutExpired:
+        got = f"nothing after {LONGEST / 60:.0f} min"
+        raise ModelError(str(model), "must build a model", got=_Verbatim(got)) from None
     try:
         answer = json.loads(done.stdout)
     except ValueError:

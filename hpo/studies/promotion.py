@@ -41,7 +41,7 @@ def promoted(study: Study, *, top: int = TOP, seeds: int = SEEDS) -> ComparisonS
             "data": spec.data,
             "objective": spec.objective,
             **of_training(spec),
-            "metrics": list(dict.fromkeys((spec.objective.metric, *spec.learned.shown))),
+            "metrics": list(dict.fromkeys((*spec.table_metrics, *spec.learned.shown))),
             "seeds": seeds,
             "first_seed": spec.seeds,
             "baseline": chosen[0].name,

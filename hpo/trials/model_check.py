@@ -22,6 +22,7 @@ from hpo.spec import space as dimensions
 from hpo.spec.hyperparameters import OF_OPTIMIZER
 from hpo.training.device import prepare_tensorflow
 from hpo.trials.planned_steps import typical
+from hpo.trials.record import TAKEN
 from hpo.trials.shapes import Shapes
 
 # What has not been built by then is not: it may be another program, and fails when it is trained.
@@ -67,6 +68,7 @@ def check_model(spec: StudySpec, shapes: Shapes) -> Found:
 class _Check:
     def __init__(self, spec: StudySpec, shapes: Shapes) -> None:
         from hpo.models.families import Signature
+        from hpo.models.named import check_named
         from hpo.models.table import own_family
         from hpo.tasks import TASKS
 
@@ -82,8 +84,11 @@ class _Check:
             shapes.weighted,
             shapes.dtype,
             shapes.units,
+            spec.compile,
         )
         self._family = own_family(spec.model, signature)
+        # After the file, which may register them.
+        check_named(spec.compile)
         self._place = str(spec.model)
 
     def first(self, configuration: Configuration) -> None:
@@ -153,12 +158,15 @@ class _Check:
             raise ModelError(self._place, rule, got=said, remedy=remedy) from None
 
     def _check_loss(self, built: Any) -> None:
-        from hpo.models.assembly import own_steps
+        from hpo.models.assembly import is_activated, own_steps
 
         body, loss = built.body, _keras_loss(built.body)
         if not (body._compile_config.config.get("loss") or body.losses or own_steps(body)):
             remedy = f"Compile it with {self._task.loss!r}, or leave compiling to hpo."
             raise ModelError(self._place, "must compile its model with a loss", got=None, remedy=remedy)
+        if built.has_logits and is_activated(body):
+            rule = "must not compile its model with from_logits=True, as it ends in probabilities"
+            raise ModelError(self._place, rule, remedy="Leave the last activation or from_logits out.")
         if loss is not None and not self._task.takes_loss(loss):
             rule = f"must compile its model with a loss of {self._task.targets}, which the targets are"
             remedy = f"Compile it with {self._task.loss!r}, or leave compiling to hpo."
@@ -172,8 +180,10 @@ class _Check:
             raise ModelError(self._place, rule, remedy="Or leave compiling to hpo.")
 
     def _check_reported(self, names: list[str]) -> None:
-        objective = self._spec.objective
-        reported = objective.reported
+        objective, reported = self._spec.objective, self._spec.reported
+        if taken := [name for name in names if name in TAKEN]:
+            rule = "must return a model without a metric of such a name, which is taken"
+            raise ModelError(self._place, rule, got=taken[0])
         there = [f"val_{name}" for name in names]
         if reported in there:
             return

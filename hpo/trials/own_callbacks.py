@@ -77,7 +77,7 @@ class OwnCallbacks:
             given = self._function(**{name: known[name]() for name in self._code.takes})
         except HpoError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             said = told(error, Path(self._code.file))
             raise ModelError(place, "must give callbacks", got=said) from error
         try:
@@ -85,6 +85,9 @@ class OwnCallbacks:
         except TypeError:
             rule = "must return Keras callbacks, one or a list"
             raise ModelError(place, rule, got=type(given).__name__) from None
+        if any(callback is other for callback in made for other in self._made):
+            rule = "must make new callbacks for each run, as their state is of one run"
+            raise ModelError(place, rule, remedy="Make them inside the function.")
         self._made += made
         return made
 
@@ -95,7 +98,7 @@ class OwnCallbacks:
             yield
         except HpoError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             culprit = None if self._code is None else self._raised_in(error.__traceback__)
             if culprit is None or self._code is None:
                 raise

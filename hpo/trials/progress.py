@@ -13,9 +13,7 @@ from hpo.errors import ModelError
 from hpo.spec import METRICS, Hyperparameters, Objective, metric_of
 from hpo.storage import last_step
 from hpo.training.samples import Logs
-
-# Columns of a trial's curves, and what a trial has of its own beside `train_`.
-TAKEN = ("seed", "fold", "epoch", "seconds")
+from hpo.trials.record import TAKEN
 
 
 class TrialProgress:
@@ -112,19 +110,29 @@ def _is_beside(name: str) -> bool:
     return own != "loss" and f"val_{own}" not in METRICS
 
 
+class Measured(keras.callbacks.Callback):
+    """Keeps what an epoch has measured, before callbacks of a person's own may write into it."""
+
+    logs: Logs | None = None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self.logs = dict(logs or {})
+
+
 class PruningCallback(keras.callbacks.Callback):
     """Reports one replicate's epochs and stops its training once the trial is pruned or has diverged.
 
     It sets `model.stop_training` instead of raising, so that the other callbacks end as they should. It comes
-    after those that stop training by themselves.
+    after those that stop training by themselves, and `first` before all others.
     """
 
     def __init__(self, progress: TrialProgress, replicate: int = 0) -> None:
         super().__init__()
         self._progress, self._replicate = progress, replicate
+        self.first = Measured()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        reported = scalars(logs or {})
+        reported = scalars(self.first.logs or logs or {})
         self._progress.record(self._replicate, epoch + 1, reported, stopping=self.model.stop_training)
         if self._progress.ended:
             self.model.stop_training = True

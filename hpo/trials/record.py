@@ -18,6 +18,8 @@ from hpo.tables.numbers import counted, duration, number, settings
 if TYPE_CHECKING:
     import pandas as pd
 
+# Columns of a trial's curves, and what a trial has of its own beside `train_`: no metric has such a name.
+TAKEN = ("seed", "fold", "epoch", "seconds")
 # Of a trial whose network fits no program that its worker had: one is compiled before its first epoch.
 COMPILED_ATTRIBUTE = "compiled_anew"
 STATES = {

@@ -123,7 +123,7 @@ class TrialRunner:
         while not training.finished:
             stopping = should_stop()
             if checkpoints is not None and (stopping or checkpoints.due):
-                checkpoints.save(training.snapshot())
+                _save(training, checkpoints, trial.number)
             if stopping:
                 raise StoppedError
             training.advance()
@@ -309,6 +309,8 @@ class TrialRunner:
             )
             for (seed, fold), samples in zip(pairs, training, strict=True)
         ]
+        kept = range(len(pairs))
+        pruning = [None if progress is None else PruningCallback(progress, index) for index in kept]
         return [
             ReplicateRun(
                 seed=seed,
@@ -320,15 +322,16 @@ class TrialRunner:
                     batch_size=h.batch_size,
                     epochs=h.epochs,
                     callbacks=[
+                        *([reports.first] if reports else []),
                         *early_stopping(h, self.spec.objective),
                         *self._own_callbacks.of(RunOf(number, seed, fold, h)),
-                        *([PruningCallback(progress, index)] if progress else []),
+                        *([reports] if reports else []),
                     ],
                     seed=seed,
                     initial_state=state,
                 ),
             )
-            for index, ((seed, fold), samples, state) in enumerate(zip(pairs, training, states, strict=True))
+            for (seed, fold), samples, state, reports in zip(pairs, training, states, pruning, strict=True)
         ]
 
     def _measure(self, replicates: list[ReplicateRun], network: Network) -> str | None:
@@ -370,6 +373,13 @@ class TrialRunner:
         if not self.dataset.task.has_one_output:
             return None
         return network.finished(replicate.run.predict(samples))
+
+
+def _save(training: Lockstep, checkpoints: Checkpoints, number: int) -> None:
+    try:
+        checkpoints.save(training.snapshot())
+    except TypeError as error:  # of a callback of a person's own
+        logger.warning("trial %d keeps no checkpoint: the state of its callbacks: %s", number, error)
 
 
 def _check_time(training: Lockstep, limit: float | None) -> None:

@@ -21,7 +21,7 @@ import psutil
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
-from hpo.errors import StorageError, WorkerError
+from hpo.errors import HpoError, StorageError, WorkerError
 from hpo.registry import StoredStudy
 from hpo.search import hyperparameters_of, may_prune, suggest
 from hpo.spec import Hyperparameters, SearchSpec, metrics_in
@@ -326,7 +326,8 @@ class Worker:
         except Exception as error:
             if passes(error):
                 raise
-            logger.error("trial %d of %s failed:\n%s", trial.number, study.name, traceback.format_exc())
+            shown = str(error) if isinstance(error, HpoError) else f"\n{traceback.format_exc()}"
+            logger.error("trial %d of %s failed: %s", trial.number, study.name, shown)
             said = str(error).strip().splitlines() or [""]
             return Outcome(TrialState.FAIL, reason=f"{type(error).__name__}: {said[0]}".rstrip(": "))
 

@@ -163,6 +163,25 @@ def adapted(mean: float) -> keras.Model:
     return of(normalization)
 
 
+HELD = {"factor": 1.0}
+
+
+def helper(inputs: Any) -> Any:
+    return inputs * HELD["factor"]
+
+
+class OfItsClass(layers.Layer):
+    factor = 1.0
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * self.factor
+
+
+def by_a_global(factor: float, layer: Callable[[], layers.Layer]) -> keras.Model:
+    HELD["factor"] = OfItsClass.factor = factor
+    return of(layer())
+
+
 OTHER_PROGRAMS: dict[str, tuple[Callable[..., keras.Model], Any, Any]] = {
     "units": (lambda units: of(layers.Dense(units)), 3, 4),
     "activation": (lambda name: of(layers.Dense(3, name)), "relu", "tanh"),
@@ -176,6 +195,13 @@ OTHER_PROGRAMS: dict[str, tuple[Callable[..., keras.Model], Any, Any]] = {
     "an integer for a float": (lambda factor: of(Scaled(factor)), 1, 1.0),
     "an attribute": (lambda factor: of(Scaled(factor)), 1.0, 2.0),
     "a class inside a function": (local, 1.0, 2.0),
+    "a global in a list": (lambda f: by_a_global(f, lambda: layers.Lambda(helper)), 1.0, 2.0),
+    "a function that is global": (
+        lambda f: by_a_global(f, lambda: layers.Lambda(lambda inputs: (lambda one: helper(one))(inputs))),
+        1.0,
+        2.0,
+    ),
+    "an attribute of a class": (lambda f: by_a_global(f, OfItsClass), 1.0, 2.0),
     "an attribute of a model": (subclassed, 1.0, 2.0),
     "the order of a graph": (joined, True, False),
     "a layer that is shared": (shared, True, False),
