@@ -149,6 +149,8 @@ class _Check:
         weight = mapped(lambda _: np.ones(2), y) if shapes.weighted else None
         try:
             Trainer(built.whole, "graph").build(Samples.of(x, y, weight))
+            # A step as well: shapes that do not go together may only raise there.
+            built.whole.test_on_batch(x, y, weight)
             return list(built.whole.get_metrics_result())
         except Exception as error:
             said = " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -145,7 +145,7 @@ OFTEN = {"L1 and L2", "nested and shared", "AdamW", "learning rate", "exponentia
 @pytest.mark.parametrize(
     ("case", "loop"),
     [
-        pytest.param(case, loop, marks=() if case in OFTEN and loop == "graph" else pytest.mark.slow)
+        pytest.param(case, loop, marks=() if case in OFTEN and loop == "graph" else pytest.mark.long)
         for case in CASES
         for loop in ("graph", "xla", "fit")
     ],

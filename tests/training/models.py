@@ -23,7 +23,7 @@ TRAIN, HELD = np.arange(SAMPLES, dtype=np.int32), np.arange(SAMPLES, SAMPLES + H
 X_TRAIN, Y_TRAIN, X_HELD, Y_HELD = X[TRAIN], Y[TRAIN], X[HELD], Y[HELD]
 
 # The graph loop runs the programs of XLA's without its compiler; its contract is tested always.
-OFTEN = ["xla", "fit", pytest.param("graph", marks=pytest.mark.slow)]
+OFTEN = ["xla", "fit", pytest.param("graph", marks=pytest.mark.long)]
 
 
 def mlp(
