@@ -250,7 +250,7 @@ def test_a_claim_costs_a_worker_alone_one_query_more_and_one_among_others_no_mor
 
 
 @pytest.mark.slow
-def test_two_worker_processes_compile_a_grid_of_four_keys_at_most_five_times(create):
+def test_two_worker_processes_compile_a_grid_of_four_keys_at_most_six_times(create):
     study = create(GRID)
     with (
         worker_process(study.storage, "--exit-when-idle") as one,
