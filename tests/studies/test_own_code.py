@@ -134,7 +134,7 @@ def test_the_text_is_kept_and_shown_and_nothing_in_it_acts(folder: Path) -> None
     assert "<script>alert(1)" not in page
     text = (folder / "report" / "report.md").read_text()
     assert "````python\n" in text
-    assert "build of model.py" in text
+    assert "model.py: build" in text
 
 
 @pytest.mark.parametrize(

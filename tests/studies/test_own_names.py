@@ -96,7 +96,7 @@ def test_tables_show_values_of_any_kind_and_nothing_in_them_acts(folder: Path) -
     assert read(folder, "best", "odd").count("val_loss") == 2
     report = as_markdown("t", about(hpo.open_study("odd", storage=f"sqlite:///{folder / 'hpo.db'}")))
     assert "<i>x" not in report.replace("\\<i>x", "")
-    assert "build of odd.py" in report
+    assert "odd.py: build" in report
 
 
 def test_what_the_dashboard_shows_of_a_trial_has_both() -> None:

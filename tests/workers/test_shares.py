@@ -259,4 +259,5 @@ def test_two_worker_processes_compile_a_grid_of_four_keys_at_most_six_times(crea
         assert (one.wait(240), two.wait(240)) == (0, 0)
     assert states(study) == ["complete"] * 16
     compiled = sum(COMPILED_ATTRIBUTE in trial.user_attrs for trial in study.frozen_trials)
-    assert 4 <= compiled <= 5
+    # Two that begin in the same moment may begin the same key, and so at the end; by number it would be 8.
+    assert 4 <= compiled <= 6
