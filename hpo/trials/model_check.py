@@ -67,7 +67,6 @@ def check_model(spec: StudySpec, shapes: Shapes) -> Found:
 
 class _Check:
     def __init__(self, spec: StudySpec, shapes: Shapes) -> None:
-        from hpo.models.families import Signature
         from hpo.models.named import check_named
         from hpo.models.table import own_family
         from hpo.tasks import TASKS
@@ -75,18 +74,7 @@ class _Check:
         assert isinstance(spec.model, OwnModel)
         self._spec, self._shapes, self.model = spec, shapes, spec.model
         self._task, self._one_output = TASKS[shapes.task], TASKS["binary"]
-        signature = Signature(
-            shapes.sample_shape,
-            shapes.classes,
-            shapes.scale,
-            self._task,
-            shapes.columns,
-            shapes.weighted,
-            shapes.dtype,
-            shapes.units,
-            spec.compile,
-        )
-        self._family = own_family(spec.model, signature)
+        self._family = own_family(spec.model, shapes.signature(spec.compile))
         # After the file, which may register them.
         check_named(spec.compile)
         self._place = str(spec.model)
@@ -128,9 +116,7 @@ class _Check:
         return self._family.tried(self._hyperparameters(configuration))[0]
 
     def _hyperparameters(self, configuration: Configuration) -> Hyperparameters:
-        h = self._spec.hyperparameters_for(configuration.values)
-        scaling = h.scaling or ("standard" if self._shapes.columns else "none")
-        return h.model_copy(update={"scaling": scaling})
+        return self._shapes.settled(self._spec.hyperparameters_for(configuration.values))
 
     def _reported(self, built: Any) -> list[str]:
         """The metrics that a model reports, once it is made for its targets. Raises ModelError."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from hpo.data import Column, Dataset, mapped, splits_of
-from hpo.spec import StudySpec
+from hpo.data import Column, Dataset, mapped
+from hpo.spec import Compile, Hyperparameters, StudySpec
+
+if TYPE_CHECKING:
+    from hpo.models.families import Signature
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """Shapes and types of a study's data, nested as they are. `samples`: of the first training part."""
+    """Shapes and types of a study's data, nested as they are. `columns`: those that are prepared."""
 
     sample_shape: Any
     dtype: Any
@@ -22,9 +25,9 @@ class Shapes:
     classes: int
     scale: float
     task: str
+    is_table: bool
     columns: tuple[Column, ...]
     weighted: bool
-    samples: int
 
     @classmethod
     def of(cls, dataset: Dataset, spec: StudySpec) -> Self:
@@ -38,10 +41,38 @@ class Shapes:
             classes=dataset.classes,
             scale=dataset.scale,
             task=dataset.task_name,
-            columns=prepared_columns(dataset, spec),
+            is_table=bool(dataset.columns),
+            columns=_prepared_columns(dataset, spec),
             weighted=dataset.weight is not None,
-            samples=len(splits_of(dataset, spec.data)[0][0]),
         )
+
+    def signature(self, named: Compile | None) -> Signature:
+        """What goes into a model of such data and comes out of it; `named`: its loss and metrics.
+
+        To be asked for after TensorFlow has been prepared.
+        """
+        from hpo.models.families import Signature
+        from hpo.tasks import TASKS
+
+        return Signature(
+            self.sample_shape,
+            self.classes,
+            self.scale,
+            TASKS[self.task],
+            self.columns,
+            self.weighted,
+            self.dtype,
+            self.units,
+            named,
+        )
+
+    def settled(self, h: Hyperparameters) -> Hyperparameters:
+        """With what the data say where the hyperparameters say nothing."""
+        return h.model_copy(update={"scaling": self.scaling(h)})
+
+    def scaling(self, h: Hyperparameters) -> str:
+        """How columns of numbers are scaled: if nothing says, a table's to mean 0 and deviation 1."""
+        return h.scaling or ("standard" if self.is_table else "none")
 
     def to_json(self) -> dict[str, Any]:
         """JSON values from which `from_json` makes the same."""
@@ -62,7 +93,7 @@ class Shapes:
         return cls(**found)
 
 
-def prepared_columns(dataset: Dataset, spec: StudySpec) -> tuple[Column, ...]:
+def _prepared_columns(dataset: Dataset, spec: StudySpec) -> tuple[Column, ...]:
     """The columns that are prepared: a table's or, of rows of numbers, those to be scaled."""
     if dataset.columns or dataset.is_nested or not spec.sets("scaling"):
         return dataset.columns

@@ -12,7 +12,7 @@ from hpo.data import Dataset, Statistics, class_weights, fitted, mapped, splits_
 from hpo.models.families import Fit, Signature
 from hpo.spec import Hyperparameters, StudySpec
 from hpo.training.samples import Samples
-from hpo.trials.shapes import prepared_columns
+from hpo.trials.shapes import Shapes
 
 
 class StudyData:
@@ -22,7 +22,7 @@ class StudyData:
         self._spec, self.dataset = spec, dataset
         self.splits = splits_of(dataset, spec.data)
         self.device = on_device(dataset)
-        self._columns = prepared_columns(dataset, spec)
+        self._shapes = Shapes.of(dataset, spec)
         self._statistics: dict[Hashable, Statistics] = {}
         self._class_weights: dict[Hashable, Any] = {}
 
@@ -44,34 +44,20 @@ class StudyData:
     @property
     def signature(self) -> Signature:
         """What goes into a model and comes out of it."""
-        data = self.dataset
-        return Signature(
-            data.sample_shape,
-            data.classes,
-            data.scale,
-            data.task,
-            self._columns,
-            data.weight is not None,
-            data.dtype,
-            data.units,
-            self._spec.compile,
-        )
+        return self._shapes.signature(self._spec.compile)
 
     def settled(self, h: Hyperparameters) -> Hyperparameters:
         """With what the data say where the hyperparameters say nothing."""
-        return h.model_copy(update={"scaling": self._scaling(h)})
-
-    def _scaling(self, h: Hyperparameters) -> str:
-        return h.scaling or ("standard" if self.dataset.columns else "none")
+        return self._shapes.settled(h)
 
     def fit(self, h: Hyperparameters, fold: int | None) -> Fit:
         """What the training samples of a fold say."""
         rows, statistics = self.splits[fold or 0][0], None
-        if self._columns:
-            scaling, least = self._scaling(h), h.min_level_count
+        if columns := self._shapes.columns:
+            scaling, least = self._shapes.scaling(h), h.min_level_count
             if (key := (fold, scaling, least)) not in self._statistics:
                 self._statistics[key] = fitted(
-                    self.dataset.x[rows], self._columns, scaling=scaling, min_level_count=least
+                    self.dataset.x[rows], columns, scaling=scaling, min_level_count=least
                 )
             statistics = self._statistics[key]
         if not self.dataset.task.scales_targets:
