@@ -159,29 +159,28 @@ def input_shape(signature: Signature, h: Hyperparameters) -> Any:
     return (Form.of(signature.columns, h).width,) if signature.columns else signature.sample_shape
 
 
-def gives_logits(model: keras.Model) -> bool:
-    """Whether its outputs are those of a layer without activation, as far as its graph tells."""
+def last_operation(model: keras.Model) -> keras.Operation | None:
+    """What gives its first output, inside models that it ends in; None if no graph tells."""
     try:
         last = model.outputs[0]._keras_history.operation
     except (AttributeError, IndexError, TypeError):
+        return None
+    return last_operation(last) if isinstance(last, keras.Model) else last
+
+
+def gives_logits(model: keras.Model) -> bool:
+    """Whether its outputs are those of a layer without activation, as far as its graph tells."""
+    last = last_operation(model)
+    if last is None or isinstance(last, keras.layers.Softmax):
         return False
-    if isinstance(last, keras.Model):
-        return gives_logits(last)
-    activation = getattr(last, "activation", None)
-    if isinstance(last, keras.layers.Softmax):
-        return False
-    return activation is None or activation is keras.activations.linear
+    return getattr(last, "activation", None) in (None, keras.activations.linear)
 
 
 def is_activated(model: keras.Model) -> bool:
     """Whether its graph ends in a softmax or a sigmoid."""
-    try:
-        last = model.outputs[0]._keras_history.operation
-    except (AttributeError, IndexError, TypeError):
-        return False
-    activation = getattr(last, "activation", None)
+    last = last_operation(model)
     squashing = (keras.activations.softmax, keras.activations.sigmoid)
-    return isinstance(last, keras.layers.Softmax) or activation in squashing
+    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) in squashing
 
 
 def own_steps(model: keras.Model) -> list[str]:

@@ -25,8 +25,9 @@ from hpo.workers import cores
 
 logger = logging.getLogger(__name__)
 
-# Where there is no GPU, a model is built sooner.
+# Seconds that the other process may take.
 LONGEST = 600.0
+# Where there is no GPU, a model is built sooner.
 WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
 
 

@@ -146,7 +146,9 @@ class _Check:
             raise ModelError(self._place, rule, got=said, remedy=remedy) from None
 
     def _check_loss(self, built: Any) -> None:
-        from hpo.models.assembly import is_activated, own_steps
+        import keras
+
+        from hpo.models.assembly import gives_logits, is_activated, last_operation, own_steps
 
         body, loss = built.body, _keras_loss(built.body)
         if not (body._compile_config.config.get("loss") or body.losses or own_steps(body)):
@@ -161,7 +163,8 @@ class _Check:
             if self._shapes.classes == 2 and self._one_output.takes_loss(loss):
                 remedy += f' With one output for two classes: task = "{self._one_output.name}".'
             raise ModelError(self._place, rule, got=loss, remedy=remedy)
-        if loss is not None and self._task.has_probabilities and not built.has_logits and _is_linear(body):
+        is_linear = isinstance(last_operation(body), keras.layers.Dense) and gives_logits(body)
+        if loss is not None and self._task.has_probabilities and not built.has_logits and is_linear:
             rule = (
                 f"must end in {self._task.activation}, or be compiled with a loss that has from_logits=True"
             )
@@ -211,18 +214,6 @@ def _keras_loss(model: Any) -> str | None:
     if name is None or not getattr(kind, "__module__", "").startswith("keras."):
         return None
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
-
-
-def _is_linear(model: Any) -> bool:
-    """Whether it ends in a dense layer without activation."""
-    import keras
-
-    from hpo.models.assembly import gives_logits
-
-    last = model
-    while isinstance(last, keras.Model) and last.outputs:
-        last = last.outputs[0]._keras_history.operation
-    return isinstance(last, keras.layers.Dense) and gives_logits(model)
 
 
 def _configurations(spec: StudySpec) -> list[Configuration]:
