@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from hpo.data.nests import flat, is_nested, mapped, named
 from hpo.data.own_files import as_stored, check_samples
 from hpo.data.targets import SEVERAL
 from hpo.errors import DataError, HpoError
-from hpo.own import own_function, told
+from hpo.own import file_of, own_function, told
 from hpo.spec.own_code import OwnCode
 
 if TYPE_CHECKING:
@@ -46,11 +45,6 @@ class Given:
     weight: Array | None
 
 
-def place_of(code: OwnCode) -> str:
-    """A function, as error messages name it."""
-    return f"{Path(code.file).name}: {code.function}"
-
-
 @lru_cache(maxsize=1)
 def given_by(code: OwnCode) -> Mapping[str, Given]:
     """What a function gives, by part, "train" and, if there is one, "test".
@@ -59,13 +53,13 @@ def given_by(code: OwnCode) -> Mapping[str, Given]:
         DataError: it raises, or gives what is no data.
         ModelError: the file is not there, or another one.
     """
-    function, place = own_function(code), place_of(code)
+    function, file, place = own_function(code), file_of(code), str(code)
     try:
         returned = function()
     except HpoError:
         raise
     except (Exception, SystemExit) as error:
-        raise DataError(place, "must give data", got=told(error, Path(code.file))) from error
+        raise DataError(place, "must give data", got=told(error, file)) from error
     parts = {part: _given(f"{place}: ", part, *held) for part, held in _parts(returned, place).items()}
     if "test" in parts:
         _check_alike(place, parts["train"], parts["test"])
@@ -75,7 +69,7 @@ def given_by(code: OwnCode) -> Mapping[str, Given]:
 def given_for(data: Data) -> Mapping[str, Given]:
     """What the function of a study's data gives, by part. Raises DataError."""
     assert data.code is not None
-    parts, place = given_by(data.code), place_of(data.code)
+    parts, place = given_by(data.code), str(data.code)
     if isinstance(data.test, str):
         raise DataError("data.test", f"must be a share of what {place} gives", got=data.test)
     if data.test is not None and "test" in parts:
@@ -87,7 +81,7 @@ def given_for(data: Data) -> Mapping[str, Given]:
 def own_dataset(data: Data, given: Given, task: str | None, *, test: Given | None = None) -> Dataset:
     """The training part, or the test part with the training part's classes."""
     assert data.code is not None
-    place, shown = place_of(data.code), given if test is None else test
+    place, shown = str(data.code), given if test is None else test
     if task is not None and is_nested(given.y) != (task == SEVERAL):
         rule = f"must be {SEVERAL!r} for several outputs, and for nothing else"
         raise DataError(f"{place}: task", rule, got=task)

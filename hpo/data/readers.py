@@ -17,7 +17,7 @@ from hpo.data.bundled import BUNDLED, read_bundled, targets_of_bundled
 from hpo.data.catalog import ENTRIES
 from hpo.data.columns import Array
 from hpo.data.dataset import Dataset, make_dataset
-from hpo.data.functions import given_for, own_dataset, place_of
+from hpo.data.functions import given_for, own_dataset
 from hpo.data.image_folders import image_folder
 from hpo.data.known_sets import data_dir, read_known
 from hpo.data.openml import check_openml, is_openml, read_openml
@@ -295,7 +295,7 @@ class OwnFunction(Reader):
             if part == "test":
                 assert data.code is not None
                 raise DataError(
-                    place_of(data.code), "must return a test part too", remedy="Or set data.test to a share."
+                    str(data.code), "must return a test part too", remedy="Or set data.test to a share."
                 )
             return whole
         assert isinstance(data.test, float)

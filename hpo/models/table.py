@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from hpo.errors import HpoError, ModelError
@@ -11,7 +10,7 @@ from hpo.models.built import BuiltFamily
 from hpo.models.cnn import Cnn
 from hpo.models.families import Family, Signature
 from hpo.models.mlp import Mlp
-from hpo.own import code_file, given_names, own_file, own_function, told
+from hpo.own import file_of, given_names, own_function, told
 from hpo.spec import OwnModel
 from hpo.spec.own_code import GIVEN
 
@@ -34,8 +33,7 @@ def own_family(model: OwnModel, signature: Signature) -> BuiltFamily:
     Raises:
         ModelError: its function cannot be had.
     """
-    function, place = own_function(model), str(model)
-    path = Path(code_file(function)) if model.is_of_session else own_file(model)[0]
+    function, file, place = own_function(model), file_of(model), str(model)
     given = given_names(model, GIVEN)
 
     def built(**arguments: Any) -> Any:
@@ -44,6 +42,6 @@ def own_family(model: OwnModel, signature: Signature) -> BuiltFamily:
         except HpoError:
             raise
         except (Exception, SystemExit) as error:
-            raise ModelError(place, "must build a model", got=told(error, path)) from error
+            raise ModelError(place, "must build a model", got=told(error, file)) from error
 
     return BuiltFamily(signature, built, (*model.takes, *given), place=place)

@@ -12,7 +12,7 @@ from typing import Any
 
 from hpo.errors import ModelError
 from hpo.own.files import own_file
-from hpo.own.session import function_of_session
+from hpo.own.session import code_file, function_of_session
 from hpo.spec.own_code import OwnCode, OwnModel
 
 # The files that are being run.
@@ -33,6 +33,17 @@ def own_function(code: OwnCode) -> Callable[..., Any]:
     if not callable(function):
         raise ModelError(str(path), "must have the function", got=code.function)
     return function  # type: ignore[no-any-return]
+
+
+def file_of(code: OwnCode) -> Path:
+    """The file that a function is run from, as tracebacks name it: not always where the study has it.
+
+    Raises:
+        ModelError: it is not there, or is another one by now.
+    """
+    if isinstance(code, OwnModel) and code.is_of_session:
+        return Path(code_file(_of_session(code)))
+    return own_file(code)[0]
 
 
 def _of_session(model: OwnModel) -> Callable[..., Any]:
@@ -98,7 +109,7 @@ def _home(path: Path) -> tuple[Path, str]:
 
 
 def told(error: BaseException, path: Path) -> str:
-    """An error of a person's code on one line, with the line of their file where it arose."""
+    """An error of a person's code on one line, with the line of their file (`file_of`) where it arose."""
     lines = [
         frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
     ]

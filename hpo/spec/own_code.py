@@ -70,6 +70,10 @@ class OwnCode(Model):
         """Whether it is the same function of the same code, wherever the file is."""
         return other is not None and (self.digest, self.function) == (other.digest, other.function)
 
+    def __str__(self) -> str:
+        """As error messages name it."""
+        return f"{Path(self.file).name}: {self.function}"
+
 
 class OwnModel(OwnCode):
     """A function that builds a Keras model. `required` and `defaults`: the hyperparameters that it takes.
@@ -137,7 +141,7 @@ class OwnModel(OwnCode):
         return hash((self.function, self.digest))
 
     def __str__(self) -> str:
-        return f"{'a Python session' if self.is_of_session else Path(self.file).name}: {self.function}"
+        return f"a Python session: {self.function}" if self.is_of_session else super().__str__()
 
 
 def taken(read: Function, function: str) -> dict[str, Any]:
@@ -209,9 +213,6 @@ class OwnCallbacks(OwnCode):
                 raise RuleError(f"{function} takes what no run has", "function", got=name, remedy=remedy)
         takes = [name for name in OF_RUN if name in (*read.required, *read.defaults)]
         return {"digest": read.digest, **table, "file": str(path), "takes": takes}
-
-    def __str__(self) -> str:
-        return f"{Path(self.file).name}: {self.function}"
 
 
 def read_function(path: Path, function: str) -> Function:

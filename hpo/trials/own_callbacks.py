@@ -15,8 +15,8 @@ from typing import Any
 import keras
 
 from hpo.errors import HpoError, ModelError
-from hpo.own import own_function, told
-from hpo.spec import Hyperparameters, OwnModel, StudySpec
+from hpo.own import file_of, own_function, told
+from hpo.spec import Hyperparameters, OwnCallbacks, OwnModel, StudySpec
 from hpo.spec.base import plain
 from hpo.training.callbacks import begins_anew, flat_callbacks
 
@@ -33,8 +33,17 @@ class RunOf:
     hyperparameters: Hyperparameters
 
 
-class OwnCallbacks:
-    """What a study's function makes; nothing, if the study has none.
+@dataclass(frozen=True)
+class _Own:
+    """The function of a study that gives callbacks, and the file that it is run from."""
+
+    code: OwnCallbacks
+    function: Callable[..., Any]
+    file: Path
+
+
+class RunCallbacks:
+    """What a study's function makes for its runs; nothing, if the study has none.
 
     `folder` is where each trial may have a folder, by its number; without it a run has one that goes away.
 
@@ -43,12 +52,10 @@ class OwnCallbacks:
     """
 
     def __init__(self, spec: StudySpec, folder: Path | None = None) -> None:
-        self._study, self._code, self._folder = spec.name, spec.callbacks, folder
-        self._function = None if self._code is None else own_function(self._code)
-        model = spec.model
-        self._is_of_model = (
-            isinstance(model, OwnModel) and self._code is not None and model.file == self._code.file
-        )
+        self._study, self._folder = spec.name, folder
+        code, model = spec.callbacks, spec.model
+        self._own = None if code is None else _Own(code, own_function(code), file_of(code))
+        self._is_of_model = isinstance(model, OwnModel) and code is not None and model.file == code.file
         self._made: list[keras.callbacks.Callback] = []
         self._said: set[str] = set()
         self._passing: list[tempfile.TemporaryDirectory[str]] = []
@@ -62,7 +69,7 @@ class OwnCallbacks:
 
     def of(self, run: RunOf) -> list[keras.callbacks.Callback]:
         """The callbacks of a run. Raises ModelError: the function raises, or gives something else."""
-        if self._code is None or self._function is None:
+        if (own := self._own) is None:
             return []
         known: dict[str, Callable[[], Any]] = {
             "study": lambda: self._study,
@@ -72,14 +79,13 @@ class OwnCallbacks:
             "folder": partial(self._folder_of, run.trial),
             "hyperparameters": lambda: plain(run.hyperparameters.model_dump(mode="json")),
         }
-        place = str(self._code)
+        place = str(own.code)
         try:
-            given = self._function(**{name: known[name]() for name in self._code.takes})
+            given = own.function(**{name: known[name]() for name in own.code.takes})
         except HpoError:
             raise
         except (Exception, SystemExit) as error:
-            said = told(error, Path(self._code.file))
-            raise ModelError(place, "must give callbacks", got=said) from error
+            raise ModelError(place, "must give callbacks", got=told(error, own.file)) from error
         try:
             made = flat_callbacks(given)
         except TypeError:
@@ -99,11 +105,12 @@ class OwnCallbacks:
         except HpoError:
             raise
         except (Exception, SystemExit) as error:
-            culprit = None if self._code is None else self._raised_in(error.__traceback__)
-            if culprit is None or self._code is None:
+            own = self._own
+            culprit = None if own is None else self._raised_in(own, error.__traceback__)
+            if own is None or culprit is None:
                 raise
-            said = told(error, Path(self._code.file))
-            raise ModelError(f"{self._code}{culprit}", "must run without an error", got=said) from error
+            said = told(error, own.file)
+            raise ModelError(f"{own.code}{culprit}", "must run without an error", got=said) from error
 
     def say_what_begins_anew(self, number: int) -> None:
         """Trial `number` goes on from a checkpoint: say once of which callbacks nothing was kept."""
@@ -117,11 +124,10 @@ class OwnCallbacks:
                 ", ".join(sorted(kinds)),
             )
 
-    def _raised_in(self, trace: TracebackType | None) -> str | None:
+    def _raised_in(self, own: _Own, trace: TracebackType | None) -> str | None:
         """Which callback an error arose in, as a line says it; None if it arose elsewhere."""
-        assert self._code is not None
         # A model of the same file may be at fault as well.
-        file = None if self._is_of_model else self._code.file
+        file = None if self._is_of_model else str(own.file)
         found = None
         while trace is not None:
             acting = trace.tb_frame.f_locals.get("self")

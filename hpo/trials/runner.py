@@ -36,7 +36,7 @@ from hpo.trials.checkpoints import Checkpoints
 from hpo.trials.final_metrics import mean_metrics, not_finite, of_test, part_of
 from hpo.trials.lockstep import Lockstep, ReplicateRun, loop_of_checkpoint
 from hpo.trials.outcome import Outcome, StoppedError
-from hpo.trials.own_callbacks import OwnCallbacks, RunOf
+from hpo.trials.own_callbacks import RunCallbacks, RunOf
 from hpo.trials.planned_steps import planned_steps
 from hpo.trials.progress import PruningCallback, TrialProgress, early_stopping, scalars
 from hpo.trials.record import COMPILED_ATTRIBUTE
@@ -68,7 +68,7 @@ class TrialRunner:
         self.spec, self.dataset = spec, dataset
         self._test_set, self._test = test, None if test is None else on_device(test)
         self.data = StudyData(spec, dataset)
-        self._own_callbacks = OwnCallbacks(spec, folder)
+        self._own_callbacks = RunCallbacks(spec, folder)
         self._family = family_of(spec.model, self.data.signature)
         # After the files of the study, which may register them.
         check_named(spec.compile)

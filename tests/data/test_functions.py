@@ -182,6 +182,15 @@ def test_what_it_gives_is_told_in_one_line(tmp_path: Path, returned: str, line: 
     assert "\n" not in str(told.value)
 
 
+def test_a_line_is_told_of_a_file_behind_a_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    with pytest.raises(DataError) as told:
+        load_both(data(link, "1 / 0"))
+    assert "mine.py: load: must give data, but got 'line 5: ZeroDivisionError" in str(told.value)
+
+
 def test_keys_of_tables_say_nothing_of_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data\.target: has no effect on"):
         load_train(data(tmp_path, "x, y", target="y"))

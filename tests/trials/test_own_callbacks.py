@@ -123,6 +123,13 @@ def test_a_callback_that_stops_ends_its_run_and_one_that_raises_its_trial(
         assert line in str(trial.reason)
 
 
+def test_what_a_callback_raises_is_its_own_behind_a_link(storage: Storage, file: str, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(Path(file).parent)
+    own = {"file": str(tmp_path / "link" / "mine.py"), "function": "raises"}
+    (trial,) = trained(storage, callbacks=own, params=SMALL).all_trials
+    assert f"mine.py: raises: must run without an error, but got 'line {CODE_LINE}: Zero" in str(trial.reason)
+
+
 def test_a_trial_goes_on_with_what_its_callbacks_have_counted(
     file: str, caplog: pytest.LogCaptureFixture
 ) -> None:
