@@ -256,11 +256,11 @@ def _builder(
     build: Callable[..., Any], names: Mapping[str, str], asked: Mapping[str, _Asked]
 ) -> Callable[..., Any]:
     """A function of the hyperparameters, by names of arguments, that builds what the hypermodel does."""
-    # Held, so that the digest of the function is that of the hypermodel's text and space.
+    # Held by the function, whose digest so is that of the hypermodel's text and space.
     described = f"{_source(build)} {dict(names)} {dict(asked)}"
 
     def build_model(**hyperparameters: Any) -> Any:
-        assert described
+        _ = described  # no assertion, which python -O would leave out
         return build(_HyperParameters({names[name]: value for name, value in hyperparameters.items()}))
 
     parameters = [
