@@ -92,6 +92,11 @@ def fitting(place: str, x: Array, predictor: Predictor) -> Array:
 def labels_of(
     place: str, arrays: Mapping[str, Array], key: str, count: int, predictor: Predictor
 ) -> Array | None:
+    """The targets under a key, by the names that the model knows; None if there are none, or others.
+
+    Raises:
+        DataError: they are no classes of the model, which has no names for them.
+    """
     if key not in arrays:
         return None
     y, classes = arrays[key], len(predictor.class_names)
