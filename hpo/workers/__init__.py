@@ -13,7 +13,8 @@ crew of `hpo run`: child processes of `hpo worker`, replaced when they die or gr
 exit code that says that the study cannot be trained. Imports registry, trials, training and storage.
 """
 
-from hpo.workers.crew import cores, run_workers
+from hpo.workers.crew import run_workers
+from hpo.workers.engines.local import cores
 from hpo.workers.worker import Worker
 
 __all__ = [
