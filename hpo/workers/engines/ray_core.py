@@ -40,11 +40,13 @@ class Board:
         self._begun: dict[str, int] = defaultdict(int)
         self._news: list[tuple[str, str, Any]] = []
 
-    def begin(self, name: str) -> int:
-        """A task has begun; returns which attempt it is, from 1."""
+    def begin(self, name: str) -> bool:
+        """A worker is about to begin, for the first time or once more; returns whether it may."""
+        if self._wanted[name] or name in self._released:
+            return False
         self._begun[name] += 1
         self._news.append((name, "begun", self._begun[name]))
-        return self._begun[name]
+        return True
 
     def write(self, name: str, line: str) -> None:
         """A line of a worker."""
@@ -55,13 +57,15 @@ class Board:
         self._news.append((name, "memory", memory))
         return self._wanted[name], name in self._released
 
-    def tell(self, name: str, wanted: int) -> None:
-        """Say what is wanted of a worker."""
+    def tell(self, name: str, wanted: int) -> bool:
+        """Say what is wanted of a worker; returns whether it has begun."""
         self._wanted[name] = wanted
+        return self._begun[name] > 0
 
-    def release(self, name: str) -> None:
-        """Let go of a worker."""
+    def release(self, name: str) -> bool:
+        """Let go of a worker; returns whether it has begun."""
         self._released.add(name)
+        return self._begun[name] > 0
 
     def news(self) -> list[tuple[str, str, Any]]:
         """What has been told since the last time."""
@@ -71,6 +75,8 @@ class Board:
 
 def _task(board: Any, name: str, arguments: list[str], environment: dict[str, str]) -> int:
     """Run a worker to its end; returns its exit code."""
+    if not ray.get(board.begin.remote(name)):
+        return 0
     process = subprocess.Popen(
         [sys.executable, "-m", "hpo", "worker", *arguments],
         stdin=subprocess.PIPE,
@@ -111,14 +117,19 @@ def _memory(pid: int) -> int:
 class RayHandle(Handle):
     """A task of a worker; it may wait for resources."""
 
-    def __init__(self, board: Any, options: WorkerOptions, resources: dict[str, Any]) -> None:
+    def __init__(self, board: Any, options: WorkerOptions) -> None:
         super().__init__(options.name)
         self.options, self.attempt, self._memory = options, 0, 0
         self._board, self._wanted = board, GO_ON
         self._code: int | None = None
-        how = {"name": f"hpo worker {options.name}", "max_retries": RETRIES, **resources}
+        self._task: Any = None
+
+    def begin(self, resources: dict[str, float]) -> None:
+        """Ask for the task."""
+        options = self.options
+        how: dict[str, Any] = {"name": f"hpo worker {options.name}", "max_retries": RETRIES, **resources}
         task: Any = ray.remote(**how)(_task)
-        self._task = task.remote(board, options.name, options.arguments, options.environment)
+        self._task = task.remote(self._board, options.name, options.arguments, options.environment)
 
     @property
     def exit_code(self) -> int | None:
@@ -144,16 +155,17 @@ class RayHandle(Handle):
         if self.is_running:
             self.told = True
             self._wanted = min(self._wanted + 1, AT_ONCE)
-            ray.get(self._board.tell.remote(self.name, self._wanted))
-            if self.is_waiting:
-                ray.cancel(self._task)
+            self._hear_of(self._board.tell.remote(self.name, self._wanted))
 
     def wait(self, seconds: float | None = None) -> None:
         ray.wait([self._task], timeout=seconds)
 
     def release(self) -> None:
-        ray.get(self._board.release.remote(self.name))
-        if self.is_waiting:
+        self._hear_of(self._board.release.remote(self.name))
+
+    def _hear_of(self, told: Any) -> None:
+        """Withdraw a task that waits for resources: it cannot hear what it is told."""
+        if not ray.get(told) and self.is_running:
             ray.cancel(self._task)
 
     def close(self) -> None:
@@ -213,8 +225,9 @@ class RayEngine(Engine):
         if len(nodes) > 1 and options.storage.place.startswith("sqlite"):
             rule = f"must be one that {len(nodes)} machines share"
             raise HpoError("storage", rule, got=options.storage.place, remedy="Use PostgreSQL.")
-        handle = RayHandle(self._board, options, {"num_cpus": self._cpus, "num_gpus": self._gpus})
+        handle = RayHandle(self._board, options)
         self._handles[options.name] = handle
+        handle.begin({"num_cpus": self._cpus, "num_gpus": self._gpus})
         return handle
 
     def close(self) -> None:
@@ -250,6 +263,7 @@ def _connect(address: str | None) -> None:
     with _on_loopback():
         ray.init(
             address="local",
+            _node_ip_address=LOOPBACK,
             include_dashboard=False,
             log_to_driver=False,
             logging_level="ERROR",
