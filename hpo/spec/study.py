@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
-from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, plain, within
+from hpo.errors import SpecError
+from hpo.spec.base import Model, Must, OneOf, RuleError, Shown, UnknownKeyError, plain, within
 from hpo.spec.hyperparameters import Count, Hyperparameters, Positive
 from hpo.spec.metrics import METRICS
 from hpo.spec.networks import MlpTable
@@ -20,6 +30,14 @@ StudyName = Annotated[
     Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
     Must("1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit"),
 ]
+
+
+def check_name(name: str, place: str) -> None:
+    """Raises SpecError unless a study can have this name."""
+    try:
+        TypeAdapter(StudyName).validate_python(name)
+    except ValidationError as error:
+        raise SpecError(place, error.errors()[0]["msg"], got=Shown(name)) from None
 
 
 Retries = Annotated[int, Field(strict=True, ge=0), Must("an integer of at least 0")]
