@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli import dashboard, data, maintenance, models, report, results, specs, training
+from hpo.cli import cluster, dashboard, data, maintenance, models, report, results, specs, training
 from hpo.errors import HpoError, WorkerError
 
 ENVIRONMENT = (
@@ -43,6 +43,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "worker": training.worker,
         "watch": training.watch,
         "stop": training.stop,
+        "cluster-template": cluster.cluster_template,
     },
     "Results": {
         "list": results.studies,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -63,6 +63,22 @@ Output = Annotated[
 ]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Worker processes.", show_default="one for each core")
+]
+EngineName = Annotated[
+    Literal["local", "ray"],
+    typer.Option("--engine", help="Who starts workers: this machine, or a Ray cluster (extra: ray)."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT", help="Of a Ray cluster, or auto.", show_default="one on this machine alone"
+    ),
+]
+CpusPerWorker = Annotated[
+    float | None, typer.Option(min=0.01, help="Cores of a Ray cluster for each.", show_default="1")
+]
+GpusPerWorker = Annotated[
+    float | None, typer.Option(min=0.0, help="GPUs of a Ray cluster for each, or a share of one.")
 ]
 Timeout = Annotated[
     float | None,

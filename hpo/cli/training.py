@@ -11,7 +11,11 @@ import typer
 
 from hpo.cli.options import (
     AcceptCode,
+    Address,
     CheckpointSeconds,
+    CpusPerWorker,
+    EngineName,
+    GpusPerWorker,
     MaxWorkerMemory,
     Output,
     SpecPath,
@@ -58,6 +62,10 @@ def run(
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials of a search, in place of the file's.")
     ] = None,
+    engine: EngineName = "local",
+    address: Address = None,
+    cpus_per_worker: CpusPerWorker = None,
+    gpus_per_worker: GpusPerWorker = None,
     timeout: Timeout = None,
     max_worker_memory: MaxWorkerMemory = None,
     checkpoint_seconds: CheckpointSeconds = None,
@@ -71,6 +79,10 @@ def run(
     _train(
         study,
         workers=workers,
+        engine=engine,
+        address=address,
+        cpus_per_worker=cpus_per_worker,
+        gpus_per_worker=gpus_per_worker,
         timeout=timeout,
         max_worker_memory=max_worker_memory,
         checkpoint_seconds=checkpoint_seconds,
@@ -81,6 +93,10 @@ def resume(
     study: StudyName,
     storage: StorageUrl = None,
     workers: Workers = None,
+    engine: EngineName = "local",
+    address: Address = None,
+    cpus_per_worker: CpusPerWorker = None,
+    gpus_per_worker: GpusPerWorker = None,
     timeout: Timeout = None,
     max_worker_memory: MaxWorkerMemory = None,
     checkpoint_seconds: CheckpointSeconds = None,
@@ -99,6 +115,10 @@ def resume(
     _train(
         opened,
         workers=workers,
+        engine=engine,
+        address=address,
+        cpus_per_worker=cpus_per_worker,
+        gpus_per_worker=gpus_per_worker,
         timeout=timeout,
         max_worker_memory=max_worker_memory,
         checkpoint_seconds=checkpoint_seconds,
@@ -115,6 +135,10 @@ def final(
     storage: StorageUrl = None,
     output: Output = Format.table,
     workers: Workers = None,
+    engine: EngineName = "local",
+    address: Address = None,
+    cpus_per_worker: CpusPerWorker = None,
+    gpus_per_worker: GpusPerWorker = None,
     timeout: Timeout = None,
     max_worker_memory: MaxWorkerMemory = None,
     checkpoint_seconds: CheckpointSeconds = None,
@@ -141,6 +165,10 @@ def final(
         evaluation,
         output=output,
         workers=workers,
+        engine=engine,
+        address=address,
+        cpus_per_worker=cpus_per_worker,
+        gpus_per_worker=gpus_per_worker,
         timeout=timeout,
         max_worker_memory=max_worker_memory,
         checkpoint_seconds=checkpoint_seconds,
@@ -167,11 +195,14 @@ def worker(
         ),
     ] = None,
     max_memory: Annotated[float | None, typer.Option(min=1, hidden=True)] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What it is called.", show_default="host name and process id")
+    ] = None,
     checkpoint_seconds: CheckpointSeconds = None,
     stop_on_end_of_input: Annotated[bool, typer.Option("--stop-on-end-of-input", hidden=True)] = False,
 ) -> None:
     """Train trials of studies, one after the other, until told to stop (Ctrl-C, SIGTERM, `hpo stop`)."""
-    from hpo.workers.crew import CANNOT_TRAIN, IS_FULL
+    from hpo.workers.engines import CANNOT_TRAIN, IS_FULL
     from hpo.workers.serving import CannotTrainError
     from hpo.workers.worker import Worker
 
@@ -179,7 +210,7 @@ def worker(
     given: dict[str, Any] = {} if checkpoint_seconds is None else {"checkpoint_seconds": checkpoint_seconds}
     # One of `hpo run` is heard through its parent, which has lines of its own.
     told = None if stop_on_end_of_input else _tell
-    given |= {"gpu_memory": gpu_memory, "max_memory": max_memory}
+    given |= {"gpu_memory": gpu_memory, "max_memory": max_memory, "name": name}
     served = Worker(opened, studies or (), threads=threads, on_finished=told, **given)
     served.stop_on_signals()
     if stop_on_end_of_input:
@@ -301,6 +332,7 @@ def _tell(study: StoredStudy, trial_id: int) -> None:
 def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
     from hpo.spec import FinalSpec
 
+    _check_engine(how)
     if not _left(study):
         print(f"{study.name}: nothing is left to train.", file=sys.stderr)
     try:
@@ -317,6 +349,14 @@ def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
 
         publish(study)
     _conclude(study, summary)
+
+
+def _check_engine(how: dict[str, Any]) -> None:
+    """Refuse what has no effect on workers of this machine."""
+    for option in ("address", "cpus_per_worker", "gpus_per_worker"):
+        if how["engine"] == "local" and how[option] is not None:
+            place = f"--{option.replace('_', '-')}"
+            raise HpoError(place, "has no effect with --engine local", remedy="Say --engine ray too.")
 
 
 def _conclude(study: Study, summary: StudySummary) -> None:

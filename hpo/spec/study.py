@@ -5,9 +5,30 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
-from hpo.spec.base import Model, Must, OneOf, RuleError, UnknownKeyError, either, plain, suggest, within
+from hpo.errors import SpecError
+from hpo.spec.base import (
+    Model,
+    Must,
+    OneOf,
+    RuleError,
+    Shown,
+    UnknownKeyError,
+    either,
+    plain,
+    suggest,
+    within,
+)
 from hpo.spec.hyperparameters import Count, Hyperparameters, Positive, TrainingTable
 from hpo.spec.metrics import METRICS, Metric, is_own, metric_of, reported_name
 from hpo.spec.own_code import OwnCallbacks, OwnCode, OwnModel, own_code_in
@@ -20,6 +41,14 @@ StudyName = Annotated[
     Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
     Must("1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit"),
 ]
+
+
+def check_name(name: str, place: str) -> None:
+    """Raises SpecError unless a study can have this name."""
+    try:
+        TypeAdapter(StudyName).validate_python(name)
+    except ValidationError as error:
+        raise SpecError(place, error.errors()[0]["msg"], got=Shown(name)) from None
 
 
 Retries = Annotated[int, Field(strict=True, ge=0), Must("an integer of at least 0")]

@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from hpo.trials import (
     read_validation,
 )
 from hpo.workers import check_workers, of_this_process, run_here, run_workers
+from hpo.workers.engines import EngineOptions, make_engine
 
 if TYPE_CHECKING:
     import numpy as np
@@ -175,8 +177,12 @@ class Study(StoredStudy):
         progress: bool = True,
         watch: Callable[[Sequence[FrozenTrial]], None] | None = None,
         log: Callable[[str], None] | None = None,
+        engine: str = "local",
+        address: str | None = None,
+        cpus_per_worker: float = 1.0,
+        gpus_per_worker: float = 0.0,
     ) -> StudySummary:
-        """Train what is left in child processes and wait until they end.
+        """Train what is left, by workers that an engine starts, and wait until they end.
 
         Args:
             workers: how many; by default one for each core. A model whose function no file has is trained by
@@ -188,9 +194,14 @@ class Study(StoredStudy):
             progress: show on standard error how far it is, as `hpo run` does; not with `watch` or `log`.
             watch: called about twice a second with the study's trials.
             log: called with each line that a worker writes; without progress it goes to standard error.
+            engine: "local", child processes of this one, or "ray", tasks of a Ray cluster.
+            address: of the cluster: "auto" or HOST:PORT; by default one is started on this machine.
+            cpus_per_worker: of the cluster, which are its threads too.
+            gpus_per_worker: of the cluster; a share of one is possible.
 
         Raises:
             CodeError: a file of a person's own is not here, or has changed since the study was made.
+            HpoError: there is no such engine, or its cluster does not answer.
             WorkerError: workers died again and again, or cannot train the study, and trials are left.
             ModelError: its model's function is of another Python session, or of this one, and several workers
                 are asked for.
@@ -199,9 +210,10 @@ class Study(StoredStudy):
         from hpo.progress import StudyProgress  # with rich, for who looks at it
 
         refuse_inside("train a study")
+        options = EngineOptions(address, cpus_per_worker, gpus_per_worker)
         left = self.plan()
         if left:
-            check_workers(self.spec, workers)
+            check_workers(self.spec, workers, engine)
             self.check_code()
         self.go_on()
         is_shown = progress and watch is None and log is None and left > 0
@@ -224,6 +236,7 @@ class Study(StoredStudy):
                 checkpoint_seconds=checkpoint_seconds,
                 look=look,
                 log=log,
+                engine=partial(make_engine, engine, options),
             )
         return self.summary
 

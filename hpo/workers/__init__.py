@@ -14,7 +14,8 @@ exit code that says that the study cannot be trained. `in_process` is for a mode
 process has. Imports registry, trials, training and storage.
 """
 
-from hpo.workers.crew import cores, run_workers
+from hpo.workers.crew import run_workers
+from hpo.workers.engines.local import cores
 from hpo.workers.in_process import check_workers, of_this_process, run_here
 from hpo.workers.worker import Worker
 

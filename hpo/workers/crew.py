@@ -1,60 +1,31 @@
-"""Local workers: child processes that share the cores, replaced when they die or grow."""
+"""A crew: so many workers of one study, wherever an engine starts them, replaced when they die or grow."""
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import os
-import signal
 import socket
-import subprocess
 import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import IO, TypeVar
-
-import psutil
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
 
 from hpo.errors import WorkerError
 from hpo.registry import StoredStudy
-from hpo.storage import Storage, passes, reason
+from hpo.storage import passes, reason
 from hpo.tables.numbers import counted
+from hpo.workers.engines import Engine, Handle, Log, WorkerOptions
+from hpo.workers.engines.local import LocalEngine
 
 POLL_SECONDS = 0.5
 MEMORY_SECONDS = 2.0
-RELAY_SECONDS = 5.0
 # More losses than this within so many seconds are no accident.
 MOST_LOSSES = 5
 LOSS_SECONDS = 60.0
-# With this exit code a worker of a crew says that it can train nothing of what is left: another one would
-# not either.
-CANNOT_TRAIN = 3
-# With this one, that it has come near to its memory, and has ended between two trials.
-IS_FULL = 4
-# What workers may have together of the machine's memory; one that grows beyond its part is replaced.
-MEMORY_SHARE = 0.8
-CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
-Log = Callable[[str], None]
 Result = TypeVar("Result")
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or its container's if that has less."""
-    total = int(psutil.virtual_memory().total)
-    for path in CGROUP_LIMITS:
-        try:
-            total = min(total, int(path.read_text()))
-        except (OSError, ValueError):  # no such file, or "max"
-            continue
-    return total
 
 
 def run_workers(
@@ -66,6 +37,7 @@ def run_workers(
     checkpoint_seconds: float,
     look: Callable[[], None],
     log: Log | None,
+    engine: Callable[[], Engine] = LocalEngine,
 ) -> None:
     """Run workers on the planned trials of a study; see `Study.run`.
 
@@ -85,14 +57,15 @@ def run_workers(
     planned = left()
     if planned == 0:
         return
-    asked = workers or cores()
+    started = engine()
+    asked = workers or started.capacity
     count = min(asked, planned)
-    limit = memory() * MEMORY_SHARE / count if max_worker_memory is None else max_worker_memory * 1024**2
+    limit = started.memory(count) if max_worker_memory is None else max_worker_memory * 1024**2
     # By what was asked for, not by what is left: results repeat to the last bit only with as many threads.
-    threads = max(1, cores() // asked)
-    options = ["--threads", str(threads), "--checkpoint-seconds", str(checkpoint_seconds)]
-    options += ["--max-memory", str(max(1.0, limit / 1024**2))]
-    crew = _Crew(storage, [study.name, *options], count=count, memory=limit, log=log)
+    threads = started.threads(asked)
+    begun = f"{socket.gethostname()}-{os.getpid()}"
+    options = WorkerOptions(begun, study.name, storage, threads, limit, checkpoint_seconds, log)
+    crew = _Crew(started, options, count=count)
     try:
         crew.work(left, look, deadline=None if timeout is None else time.monotonic() + timeout)
     except KeyboardInterrupt:
@@ -102,97 +75,18 @@ def run_workers(
         raise
     finally:
         crew.let_go()
+        started.close()
     look()
     if crew.cannot_train is not None and left():
         raise WorkerError(crew.cannot_train)
 
 
-class _Worker:
-    """A child process, and the thread that hands on what it writes."""
-
-    def __init__(self, arguments: Sequence[str], storage: Storage, log: Log) -> None:
-        environment = os.environ | {
-            "HPO_STORAGE": storage.given,
-            "HPO_ARTIFACT_DIR": str(storage.artifacts.path.resolve()),
-        }
-        options = ["--exit-when-idle", "--stop-on-end-of-input"]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "hpo", "worker", *arguments, *options],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            # Ctrl-C must reach the parent alone, which tells each worker once: told twice, it ends at once.
-            start_new_session=True,
-        )
-        # As the worker calls itself.
-        self.name = f"{socket.gethostname()}-{self.process.pid}"
-        self.told = False
-        self.last_line = ""
-        assert self.process.stderr is not None
-
-        def keep(line: str) -> None:
-            self.last_line = line
-            log(line)
-
-        self._relay = threading.Thread(target=_relay, args=(self.process.stderr, keep), daemon=True)
-        self._relay.start()
-
-    @property
-    def runs(self) -> bool:
-        return self.process.poll() is None
-
-    @property
-    def bytes(self) -> int:
-        """Resident memory; 0 of a worker that has ended."""
-        try:
-            return int(psutil.Process(self.process.pid).memory_info().rss)
-        except psutil.Error:
-            return 0
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether it has ended before its work: it died, or had to make room for another one."""
-        return not self.runs and (self.told or self.process.returncode not in (0, CANNOT_TRAIN))
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it has ended to make room for another one, between two trials."""
-        return not self.runs and self.process.returncode == IS_FULL
-
-    @property
-    def cannot_train(self) -> bool:
-        """Whether it has ended because what is left cannot be trained, as its last line says."""
-        return not self.runs and self.process.returncode == CANNOT_TRAIN
-
-    def stop(self) -> None:
-        """Let it put its trial back after its epoch; it may have been told to already."""
-        if not self.told:
-            self.insist()
-
-    def insist(self) -> None:
-        """As `stop`; one that has been told ends at once."""
-        if self.runs:
-            self.told = True
-            self.process.terminate()
-
-    def let_go(self) -> None:
-        """Close its input, which stops it if it still runs."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-
-    def join(self) -> None:
-        """Wait for its end and its last lines."""
-        self.process.wait()
-        self._relay.join(RELAY_SECONDS)
-
-
 class _Crew:
-    """So many workers, each of which is replaced if it dies or grows beyond `memory` bytes."""
+    """So many workers, each of which is replaced if it dies or grows beyond its memory."""
 
-    def __init__(
-        self, storage: Storage, arguments: Sequence[str], *, count: int, memory: float, log: Log
-    ) -> None:
-        self._storage, self._arguments, self._memory, self.log = storage, arguments, memory, log
+    def __init__(self, engine: Engine, options: WorkerOptions, *, count: int) -> None:
+        self._engine, self._options, self.log = engine, options, options.log
+        self._numbers = itertools.count(1)
         self._losses: deque[float] = deque()
         self._last_measured = time.monotonic()
         self._unreachable = False
@@ -201,15 +95,23 @@ class _Crew:
     def work(self, left: Callable[[], int], look: Callable[[], None], *, deadline: float | None) -> None:
         """Watch over the workers until they have ended; tell them to stop at the deadline."""
         stopping = False
-        while any(worker.runs or (worker.is_lost and not stopping) for worker in self._workers):
+        while any(worker.is_running or (worker.is_lost and not stopping) for worker in self._workers):
             self._outlasting(look)
             if not stopping and deadline is not None and time.monotonic() >= deadline:
                 stopping = True
                 self.stop()
             self._wait()
+            if not stopping and self._is_idle(left):
+                stopping = True
+                self.stop()
             if not stopping:
                 self._measure()
                 self._replace(left)
+
+    def _is_idle(self, left: Callable[[], int]) -> bool:
+        """Whether the workers that still run wait for machines, and others have trained everything."""
+        running = [worker for worker in self._workers if worker.is_running]
+        return bool(running) and all(w.is_waiting for w in running) and self._outlasting(left) == 0
 
     @property
     def cannot_train(self) -> str | None:
@@ -225,42 +127,42 @@ class _Crew:
         """Wait for workers that were told to stop; a second Ctrl-C ends them at once."""
         try:
             for worker in self._workers:
-                worker.process.wait()
+                worker.wait()
         except KeyboardInterrupt:
             for worker in self._workers:
                 worker.insist()
             for worker in self._workers:
-                worker.process.wait()
+                worker.wait()
 
     def let_go(self) -> None:
         """Stop the workers that still run; wait for all and their last lines."""
         for worker in self._workers:
-            worker.let_go()
+            worker.release()
         for worker in self._workers:
-            worker.join()
+            worker.close()
 
-    def _start(self) -> _Worker:
-        return _Worker(self._arguments, self._storage, self.log)
+    def _start(self) -> Handle:
+        name = f"{self._options.name}-{next(self._numbers)}"
+        return self._engine.start(replace(self._options, name=name))
 
     def _measure(self) -> None:
         if time.monotonic() - self._last_measured < MEMORY_SECONDS:
             return
         self._last_measured = time.monotonic()
         for worker in self._workers:
-            if not worker.told and (used := worker.bytes) > self._memory:
+            if not worker.told and (used := worker.memory) > self._options.memory:
                 self.log(
                     f"worker {worker.name} uses {used / 1024**2:,.0f} MiB, more than its"
-                    f" {self._memory / 1024**2:,.0f}: replaced after its epoch"
+                    f" {self._options.memory / 1024**2:,.0f}: replaced after its epoch"
                 )
                 worker.stop()
 
     def _wait(self) -> None:
         """Wait a moment, or until the first worker that still runs has ended."""
-        running = next((worker.process for worker in self._workers if worker.runs), None)
+        running = next((worker for worker in self._workers if worker.is_running), None)
         if running is None:
             time.sleep(POLL_SECONDS)
-            return
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        else:
             running.wait(POLL_SECONDS)
 
     def _replace(self, left: Callable[[], int]) -> None:
@@ -268,8 +170,7 @@ class _Crew:
             unfinished = self._outlasting(lambda name=worker.name: self._leave(name, left))  # type: ignore[misc]
             if unfinished is None:
                 return  # until the storage answers
-            worker.let_go()
-            worker.join()
+            worker.close()
             self._workers.remove(worker)
             if unfinished:
                 if worker.is_full and not worker.told:
@@ -280,11 +181,11 @@ class _Crew:
 
     def _leave(self, name: str, left: Callable[[], int]) -> int:
         """Free the trials of a worker that has ended; returns how many are to train."""
-        self._storage.expire_leases(name)
+        self._options.storage.expire_leases(name)
         return left()
 
-    def _count_loss(self, worker: _Worker, unfinished: int) -> None:
-        how = "outgrew its memory" if worker.told else f"died ({_ending(worker.process.returncode)})"
+    def _count_loss(self, worker: Handle, unfinished: int) -> None:
+        how = "outgrew its memory" if worker.told else f"died ({worker.ending})"
         now = time.monotonic()
         self._losses.append(now)
         while self._losses[0] < now - LOSS_SECONDS:
@@ -309,16 +210,6 @@ class _Crew:
             return None
         self._unreachable = False
         return result
-
-
-def _ending(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-
-
-def _relay(stream: IO[bytes], log: Log) -> None:
-    with stream:
-        for line in stream:
-            log(line.decode(errors="replace").rstrip())
 
 
 def _without_repeats(log: Log) -> Log:

@@ -12,7 +12,9 @@ from hpo.own import is_here
 from hpo.registry import StoredStudy
 from hpo.spec import OwnModel, StudySpec
 from hpo.storage import passes
-from hpo.workers.crew import POLL_SECONDS, Log, cores
+from hpo.workers.crew import POLL_SECONDS
+from hpo.workers.engines import Log
+from hpo.workers.engines.local import cores
 from hpo.workers.worker import Worker
 
 REMEDY = "Put the function into a .py file, and give it from there: from my_model import build."
@@ -23,8 +25,8 @@ def of_this_process(spec: StudySpec) -> bool:
     return isinstance(spec.model, OwnModel) and spec.model.is_of_session
 
 
-def check_workers(spec: StudySpec, workers: int | None) -> None:
-    """Raises ModelError if a study cannot be trained from here by so many workers."""
+def check_workers(spec: StudySpec, workers: int | None, engine: str = "local") -> None:
+    """Raises ModelError if a study cannot be trained from here by so many workers of an engine."""
     model = spec.model
     if not isinstance(model, OwnModel) or not model.is_of_session:
         return
@@ -35,6 +37,9 @@ def check_workers(spec: StudySpec, workers: int | None) -> None:
     if workers is not None and workers > 1:
         rule = "is a function of this Python session, which workers cannot import: workers must be 1"
         raise ModelError(f"study {spec.name!r}: model {model.function}", rule, got=workers, remedy=REMEDY)
+    if engine != "local":
+        rule = "is a function of this Python session, which workers cannot import: engine must be 'local'"
+        raise ModelError(f"study {spec.name!r}: model {model.function}", rule, got=engine, remedy=REMEDY)
 
 
 def run_here(
