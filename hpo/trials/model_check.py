@@ -1,9 +1,9 @@
 """A study's model, built for what the study asks before anything is trained.
 
-Of a person's own are built the first configuration and the ends of each dimension, or each arm, for the data's
-shapes; of hpo's own, whose rules the specification knows, the first, with what `compile` names. Run as a module
-it does so in a process of its own: the specification and the shapes come on standard input as JSON, what has
-been found goes to standard output.
+Of a person's own are built the first configuration and the ends of each dimension, or each arm, for the
+shapes of the data; of hpo's own, whose rules the specification knows, the first, with what `compile` names.
+Run as a module it does so in a process of its own: the specification and the shapes come on standard input
+as JSON, what has been found goes to standard output.
 """
 
 from __future__ import annotations
