@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 from pathlib import Path
 
 from hpo.errors import ModelError
 from hpo.spec.base import RuleError
-from hpo.spec.own_code import OwnCode, read_code
+from hpo.spec.own_code import OwnCode, digest_beside, read_code, sha256
 
 PUT_BACK = "Put that one back."
 
@@ -26,7 +25,7 @@ def own_file(code: OwnCode) -> tuple[Path, bytes]:
     for place in (path, Path(path.name)):
         with contextlib.suppress(RuleError):
             content = read_code(place)
-            if is_of(code, content):
+            if is_of(place.resolve(), content, code):
                 return place.resolve(), content
     try:
         read_code(path)
@@ -36,9 +35,13 @@ def own_file(code: OwnCode) -> tuple[Path, bytes]:
     raise ModelError(str(path), "differs from the file that the study was made with", remedy=PUT_BACK)
 
 
-def is_of(code: OwnCode, content: bytes) -> bool:
-    """Whether this is what the file held when the study was made."""
-    return hashlib.sha256(content).hexdigest() == code.digest
+def is_of(path: Path, content: bytes, code: OwnCode) -> bool:
+    """Whether a file holds what it did when the study was made, as those beside it do that it imports.
+
+    Raises:
+        RuleError: one of those cannot be read.
+    """
+    return sha256(content) == code.digest and code.beside in (None, digest_beside(path, content))
 
 
 def text_of(content: bytes) -> str:
