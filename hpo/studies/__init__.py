@@ -2,7 +2,7 @@
 
 `Study` adds to what `registry` stores of a study what a person does with it. `candidates` are configurations
 that have results; `final` and `promotion` make studies of the best of them, which `names` calls; `export`
-trains a model again that its trial has not `kept`. `given` and `own_models` take data and functions of a
+trains a model again that its trial has not `kept`. `given` and `tried_models` take data and functions of a
 Python program. Imports workers, progress, analysis and what is below; TensorFlow only to export. Beside the
 names below only commands and reports use it, by module: `final`, `promotion`, `candidates`, `tables`.
 """
