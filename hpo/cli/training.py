@@ -31,7 +31,7 @@ from hpo.cli.options import (
 )
 from hpo.cli.output import Format
 from hpo.cli.results import show_comparison, show_final
-from hpo.errors import DataError, HpoError, SpecError
+from hpo.errors import DataError, HpoError, SpecError, StorageError
 from hpo.tables.console import say, tell
 from hpo.tables.kinds import counts as states
 from hpo.tables.numbers import counted, number
@@ -219,7 +219,7 @@ def worker(
         print(f"Worker {served.name} on {opened.place}. Ctrl-C stops it after its epoch.", file=sys.stderr)
     try:
         finished = served.run(max_trials=max_trials, exit_when_idle=exit_when_idle)
-    except CannotTrainError as error:
+    except (CannotTrainError, StorageError) as error:
         if not stop_on_end_of_input:
             raise
         print(error, file=sys.stderr)

@@ -211,11 +211,11 @@ class StoredStudy:
     def data(self) -> Data:
         """The data as this machine has them: those given in Python may be in another artifact folder."""
         data = self.spec.data
-        path = Path(data.name)
-        kept = self.storage.artifacts.data / path.name
-        if path.parent.name != kept.parent.name or path.exists() or not kept.is_file():
+        path, folder = Path(data.name), self.storage.artifacts.data
+        if path.parent.name != folder.name or path.exists():
             return data
-        return data.model_copy(update={"name": str(kept.resolve())})
+        kept = self.storage.artifacts.given_data(path.name)
+        return data if kept is None else data.model_copy(update={"name": str(kept.resolve())})
 
     def load_data(self) -> Dataset:
         """The training part of the study's data set.

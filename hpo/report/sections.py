@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -168,11 +169,11 @@ def read_curves(study: Study, arms: dict[int, Any]) -> tuple[pd.DataFrame, list[
     for frozen in study.frozen_trials:
         if frozen.number not in arms:
             continue
-        path = study.storage.artifact(frozen, CURVES_FILE)
+        found = study.storage.artifact(frozen, CURVES_FILE)
         try:
-            if path is None:
+            if found is None:
                 raise FileNotFoundError
-            frame = pd.read_csv(path)
+            frame = pd.read_csv(io.BytesIO(study.storage.artifacts.read(found)))
             # Each run of a trial counts its epochs from 1.
             run = (frame["epoch"] == 1).cumsum() + MOST_RUNS * frozen.number
             reported = [name for name in frame.columns if name not in ("seed", "fold")]

@@ -10,13 +10,7 @@ Imports `files` and `errors`. All that goes around Optuna's public calls, or dep
 is in here: `handles` has public names for what others need of it, `inspection` and `schema` are the doctor's.
 """
 
-from hpo.storage.artifacts import (
-    DEFAULT_ARTIFACT_DIR,
-    ArtifactFolder,
-    Attachment,
-    artifact_path,
-    data_path,
-)
+from hpo.storage.artifacts import DATA, ArtifactFolder, Attachment
 from hpo.storage.begun import BegunTrial
 from hpo.storage.bulk import BulkReadingStorage
 from hpo.storage.cache import TrialCache
@@ -35,10 +29,12 @@ from hpo.storage.handles import (
 from hpo.storage.leased import LeasedTrial
 from hpo.storage.leases import OWNER_LENGTH, Lease, new_token
 from hpo.storage.patience import Patience, passes, reason
+from hpo.storage.places import DEFAULT_ARTIFACT_DIR, Place, place_at
 from hpo.storage.results import TrialResult
 from hpo.storage.storage import Storage, StudyRow
 
 __all__ = [
+    "DATA",
     "DEFAULT_ARTIFACT_DIR",
     "DEFAULT_URL",
     "OWNER_LENGTH",
@@ -52,15 +48,15 @@ __all__ = [
     "LeaseLostError",
     "LeasedTrial",
     "Patience",
+    "Place",
     "Storage",
     "StudyRow",
     "TrialCache",
     "TrialResult",
-    "artifact_path",
-    "data_path",
     "last_step",
     "new_token",
     "passes",
+    "place_at",
     "quiet",
     "reason",
     "set_system_attribute",

@@ -170,10 +170,12 @@ class Worker:
         Raises:
             WorkerError: the storage could not be used for a long time, or, with `exit_when_idle`, what is
                 left to train is of studies that cannot be trained.
+            StorageError: artifacts would be where workers on other machines do not find them.
             StudyError: its named studies have been deleted.
         """
         finished, idle, planning = 0, IDLE_SECONDS, Delay(IDLE_SECONDS)
         try:
+            self._retry(self._storage.confirm_artifacts)
             while not self._stopping.is_set() and (max_trials is None or finished < max_trials):
                 claim = self._claim(self._serving.claimable())
                 if claim is not None:

@@ -50,7 +50,7 @@ class WorkerOptions:
         """Where it finds the study."""
         return {
             "HPO_STORAGE": self.storage.given,
-            "HPO_ARTIFACT_DIR": str(self.storage.artifacts.path.resolve()),
+            "HPO_ARTIFACT_DIR": self.storage.artifacts.place.given,
         }
 
 
