@@ -43,6 +43,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "worker": training.worker,
         "watch": training.watch,
         "stop": training.stop,
+        "submit": cluster.submit,
         "cluster-template": cluster.cluster_template,
     },
     "Results": {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpo.cli.creating import create_from, say_accepted
 from hpo.cli.options import (
     AcceptCode,
     Address,
@@ -31,7 +31,7 @@ from hpo.cli.options import (
 )
 from hpo.cli.output import Format
 from hpo.cli.results import show_comparison, show_final
-from hpo.errors import DataError, HpoError, SpecError, StorageError
+from hpo.errors import HpoError, StorageError
 from hpo.tables.console import say, tell
 from hpo.tables.kinds import counts as states
 from hpo.tables.numbers import counted, number
@@ -49,7 +49,7 @@ POLL_SECONDS = 0.2
 
 def create(spec: SpecPath, storage: StorageUrl = None, accept_code: AcceptCode = False) -> None:
     """Register a study and plan its trials; train nothing."""
-    study = _create(spec, storage, None, accept_code=accept_code)
+    study = create_from(spec, storage, None, accept_code=accept_code)
     left = _left(study)
     said = f"{counted(left, 'trial')} to train. Run: hpo resume {study.name}" if left else "nothing to train."
     print(f"{study.name}: {said}", file=sys.stderr)
@@ -75,7 +75,7 @@ def run(
 
     Exit code 1: a run of a comparison failed, or configurations of a search failed and none is complete.
     """
-    study = _create(spec, storage, trials, accept_code=accept_code)
+    study = create_from(spec, storage, trials, accept_code=accept_code)
     _train(
         study,
         workers=workers,
@@ -268,53 +268,8 @@ def _accepted(study: Study) -> Study:
     from hpo.studies import create_study
 
     found = create_study(study.spec, storage=study.storage, accept_code=True)
-    _say_accepted(found, study.name)
+    say_accepted(found, study.name)
     return found
-
-
-def _say_accepted(study: Study, asked: str) -> None:
-    if study.name != asked:
-        files = ", ".join(dict.fromkeys(Path(code.file).name for code in study.spec.own_code.values()))
-        say(f"{study.name} is the study with {files} as it is now; {asked} stays as it is.")
-
-
-def _create(path: Path, storage: str | None, trials: int | None, *, accept_code: bool) -> Study:
-    from hpo.spec import SearchSpec, load, parse, to_table
-
-    _refuse_name(path, storage)
-    spec = load(path)
-    if trials is not None:
-        if not isinstance(spec, SearchSpec):
-            raise SpecError(
-                "--trials", f"is for a search, and {path} is a comparison", remedy="Set seeds instead."
-            )
-        spec = parse(to_table(spec) | {"trials": trials}, source="--trials")
-    from hpo.studies import create_study  # takes longer than to find a mistake in the file
-
-    try:
-        fetch(spec.data.name)
-        study = create_study(spec, storage=storage, accept_code=accept_code)
-    except DataError as error:
-        raise error.inside(str(path)) from None
-    if accept_code:
-        _say_accepted(study, spec.name)
-    return study
-
-
-def _refuse_name(path: Path, storage: str | None) -> None:
-    """Say what trains a stored study, to somebody who names one in the place of a file."""
-    if path.exists() or path.suffix:
-        return
-    from hpo.registry import summaries
-
-    name = str(path)
-    try:
-        names = [summary.name for summary in summaries(open_storage(storage))]
-    except HpoError:  # there is no database
-        return
-    if name in names:
-        rule = "is the name of a stored study, not of a study file"
-        raise SpecError(name, rule, remedy=f"Train what is left of it with: hpo resume {name}")
 
 
 def _left(study: Study) -> int:

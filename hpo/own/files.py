@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 from hpo.errors import ModelError
+from hpo.files import data_dir
 from hpo.spec.base import RuleError
-from hpo.spec.own_code import OwnCode, read_code
+from hpo.spec.own_code import SUFFIX, OwnCode, read_code
 
 PUT_BACK = "Put that one back."
 
@@ -17,13 +19,13 @@ PUT_BACK = "Put that one back."
 def own_file(code: OwnCode) -> tuple[Path, bytes]:
     """The file as it was when the study was made, and its content.
 
-    It is where it was then, or else the file of its name and content in the current folder.
+    It is where it was then, or else a file of its content in the current folder or in the data folder.
 
     Raises:
         ModelError: there is none, or it is another one by now.
     """
     path = Path(code.file)
-    for place in (path, Path(path.name)):
+    for place in _places(path):
         with contextlib.suppress(RuleError):
             content = read_code(place)
             if is_of(code, content):
@@ -31,9 +33,22 @@ def own_file(code: OwnCode) -> tuple[Path, bytes]:
     try:
         read_code(path)
     except RuleError as broken:
-        remedy = "Put it there, or into the current folder: a study's code is run from its file alone."
+        remedy = (
+            f"Put it there, into the current folder or into {data_dir()}:"
+            " a study's code is run from its file alone."
+        )
         raise ModelError(str(path), broken.rule, remedy=remedy) from None
     raise ModelError(str(path), "differs from the file that the study was made with", remedy=PUT_BACK)
+
+
+def _places(path: Path) -> Iterator[Path]:
+    """Where a file may be on this machine: first those of its name."""
+    folders = (Path(), data_dir())
+    yield path
+    yield from (folder / path.name for folder in folders)
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            yield from sorted(folder.glob(f"*{SUFFIX}"))
 
 
 def is_of(code: OwnCode, content: bytes) -> bool:

@@ -200,6 +200,11 @@ def method(subject: Subject) -> list[Block]:
         lines.append(_tests(comparison))
     mine, *others = (f"{name} {version}" for name, version in versions().items())
     lines.append(f"Reported by {mine} with {', '.join(others)}, as installed where this was written.")
+    if apart := [trial for trial in trials if trial.other_versions]:
+        made = sorted({f"{k} {v}" for trial in apart for k, v in (trial.other_versions or {}).items()})
+        lines.append(
+            f"Trained by other versions than the study was made with, {', '.join(made)}: {len(apart)}."
+        )
     return [Heading("How it was done"), Bullets(tuple(lines)), *code_of(subject.study)]
 
 

@@ -29,6 +29,7 @@ from hpo.storage.begun import BegunTrial, begun_trials, configurations, waiting_
 from hpo.storage.bulk import READING, BulkReadingStorage
 from hpo.storage.cache import TrialCache
 from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, Claim, claim_first, held, leased, trial_key
+from hpo.storage.connections import room_for_workers
 from hpo.storage.engine import checked, explained, located, make_engine, optuna_storage, tell_damage
 from hpo.storage.fence import LeaseLostError, fenced
 from hpo.storage.handles import quiet, trial_id
@@ -83,6 +84,11 @@ class Storage:
             # Readers need not wait for those who write.
             self.reading = self.engine.execution_options(**READING)
             check_schema(self.engine, place=self.place, create=create)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the database is a file of this machine, an SQLite one."""
+        return self.engine.dialect.name == "sqlite"
 
     @cached_property
     def rdb(self) -> RDBStorage:
@@ -236,6 +242,11 @@ class Storage:
             return list(connection.execute(found.order_by(trial.number)).scalars())
 
     # Artifacts and studies
+
+    def room_for_workers(self) -> int | None:
+        """How many workers more the database has connections for; None if that is not limited."""
+        with explained(self.place):
+            return room_for_workers(self.reading)
 
     def confirm_artifacts(self) -> None:
         """Check, before anything is trained, that artifacts will be where all workers look for them.
