@@ -17,7 +17,8 @@ MODEL = """
 import keras
 
 def build(units=4, *, input_shape, outputs):
-    return keras.Sequential([keras.Input(input_shape), keras.layers.Dense(units), keras.layers.Dense(outputs)])
+    dense = keras.layers.Dense
+    return keras.Sequential([keras.Input(input_shape), dense(units), dense(outputs)])
 """
 ROWS = np.random.default_rng(0).random((60, 3), np.float32)
 
@@ -67,7 +68,7 @@ def test_what_another_machine_has_in_its_data_folder_is_used_if_its_digest_is_th
 ):
     own, _ = studies
     here, name = tmp_path / "here", tmp_path / "made" / "mine.npz"
-    assert f"{name}: there is no such file" in refused(*studies, caplog=caplog)
+    assert f"must be an existing .npz file, but got '{name}'" in refused(*studies, caplog=caplog)
     written(here / "mine.npz", seed=1)
     line = "must be the data that the study began with, and has changed since"
     assert f"data {name}: {line}" in refused(*studies, caplog=caplog).replace(str(here), str(name.parent))
