@@ -189,7 +189,7 @@ def _extend(
     check_same(place_of(study.name), study.spec, spec, study.kept_code, same_data=same_data)
     found = changes(study.spec, spec)
     # The same data may come from another place.
-    moved = {"data.name", "data.file", "data.function", "data.digest"} if same_data else set()
+    moved = {"data.name", "data.file", "data.function", "data.digest", "data.beside"} if same_data else set()
     # And the same code, as often as its file is moved.
     moved |= {"model.file"} if spec.model == study.spec.model else set()
     refused = [change for change in found if not change.extends and change.key not in moved]
@@ -207,5 +207,5 @@ def _extend(
         study.storage.set_study_attribute(study.id, SPEC_ATTRIBUTE, to_json(spec))
 
 
-def _files(spec: StudySpec) -> list[tuple[str, str | None]]:
-    return [(code.file, code.digest) for code in spec.own_code.values()]
+def _files(spec: StudySpec) -> list[tuple[str, str | None, str | None]]:
+    return [(code.file, code.digest, code.beside) for code in spec.own_code.values()]

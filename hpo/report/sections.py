@@ -214,6 +214,7 @@ def code_of(study: Study) -> list[Block]:
     for key, code in study.spec.own_code.items():
         if key in kept:
             found[f"{Path(code.file).name}, SHA-256 {(code.digest or '')[:12]}"] = kept[key]
+    found |= {f"{key}, beside it": text for key, text in kept.items() if key not in study.spec.own_code}
     return [Code(title, shown(text).strip("\n")) for title, text in found.items()]
 
 

@@ -45,8 +45,8 @@ from hpo.storage import DATA, Place, Storage, place_at
 from hpo.studies.given import PLACE, Kept, keep
 from hpo.studies.lists import StudyList
 from hpo.studies.names import numbered_names
-from hpo.studies.own_models import tried
 from hpo.studies.study import Study
+from hpo.studies.tried_models import tried
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 
 from hpo.errors import HpoError
-from hpo.own import own_file
+from hpo.own import copy_code
 from hpo.registry import StoredStudy
 from hpo.spec import StudySpec
 from hpo.storage import DEFAULT_URL, place_at
@@ -146,20 +146,12 @@ def places(given: str | None, cluster: JobApi) -> dict[str, str]:
 @contextlib.contextmanager
 def _code_of(spec: StudySpec) -> Iterator[Path | None]:
     """A folder with the files of people's own that a study names; None if it names none."""
-    contents = {own_file(code)[1]: Path(code.file) for code in spec.own_code.values()}
-    if not contents:
+    if not spec.own_code:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="hpo-job-") as name:
-        folder = Path(name)
-        for content, file in contents.items():
-            path = folder / file.name
-            # They are found by their content.
-            number = 2
-            while path.exists():
-                path, number = folder / f"{file.stem}-{number}{file.suffix}", number + 1
-            path.write_bytes(content)
-        yield folder
+    with tempfile.TemporaryDirectory(prefix="hpo-job-") as folder:
+        copy_code(spec.own_code.values(), Path(folder))
+        yield Path(folder)
 
 
 def _is_loopback(host: str) -> bool:

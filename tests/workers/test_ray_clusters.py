@@ -28,11 +28,16 @@ from tests.tiny_studies import eventually, leases, states, training
 pytestmark = pytest.mark.slow
 
 PASSWORD = "pass-" + secrets.token_hex(8)
-MODEL = """
+LAYERS = """
 import keras
 
+dense = keras.layers.Dense
+"""
+MODEL = """
+import keras
+from my_layers import dense
+
 def build(units=8, *, input_shape, outputs):
-    dense = keras.layers.Dense
     return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), dense(units), dense(outputs)])
 """
 STUDY = """
@@ -62,6 +67,7 @@ def cluster() -> Iterator[dict[str, str]]:
 
 
 def written(folder: Path, name: str, *, epochs: int) -> None:
+    (folder / "my_layers.py").write_text(LAYERS)
     (folder / "my_model.py").write_text(MODEL)
     (folder / f"{name}.toml").write_text(STUDY.format(name=name, model="my_model.py", epochs=epochs))
 
@@ -106,8 +112,9 @@ def test_a_job_trains_a_study_with_its_own_model_and_shows_nobody_the_password(
     job = done.stdout.strip()
     assert job.startswith("hpo-job-")
     assert "hpo watch job" in done.stderr
-    # It goes with the job: where the study has it, it is no more.
-    (tmp_path / "my_model.py").unlink()
+    # They go with the job: where the study has them, they are no more.
+    for name in ("my_model.py", "my_layers.py"):
+        (tmp_path / name).unlink()
     study = open_study("job", storage=Storage(url, artifact_dir=tmp_path / "artifacts"))
     eventually(lambda: len(training(study)) > 0)
     shown = answers(
