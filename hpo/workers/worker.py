@@ -13,7 +13,7 @@ import socket
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Protocol
 
 import optuna
@@ -21,8 +21,8 @@ import psutil
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
-from hpo.errors import HpoError, StorageError, StudyError, WorkerError
-from hpo.registry import StoredStudy, place_of
+from hpo.errors import HpoError, StorageError, WorkerError
+from hpo.registry import StoredStudy
 from hpo.search import hyperparameters_of, may_prune, suggest
 from hpo.spec import Hyperparameters, SearchSpec, metrics_in
 from hpo.storage import (
@@ -41,10 +41,10 @@ from hpo.training.device import prepare_tensorflow
 from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, curves_file, predictions_file
 from hpo.trials.checkpoints import CHECKPOINT_SECONDS, Checkpoints, TrialCheckpoints
 from hpo.trials.outcome import Outcome, StoppedError
-from hpo.versions import differing, versions
 from hpo.workers.keeper import Keeper
 from hpo.workers.serving import CannotTrainError, Delay, Serving, UntrainableError, preparing
 from hpo.workers.shares import Shares
+from hpo.workers.trained_with import WorkerVersions
 
 logger = logging.getLogger(__name__)
 
@@ -119,13 +119,9 @@ class Worker:
         self._retry = Patience(self._stopping)
         self._may_exit = False
         self._runner: tuple[int, Runner] | None = None
-        self._told_of_versions: set[int] = set()
+        self._versions = WorkerVersions()
         self._serving = Serving(storage, studies, retry=self._retry)
         self._shares = Shares(storage, self.name[:OWNER_LENGTH])
-
-    @cached_property
-    def _versions(self) -> dict[str, str]:
-        return versions()
 
     def stop(self) -> None:
         """Ask the worker to put its trial back into the queue after the epoch it is in, and to return."""
@@ -276,38 +272,18 @@ class Worker:
                 checkpoints.discard()
             return failed
         with preparing():
-            others = self._other_versions(study)
+            about = self._retry(lambda: self._versions.beside(study))
             optuna_study = self._retry(lambda: study.optuna_for(claim.number))
             runner = self._runner_of(study)
         self._serving.has_trained(study)
         may = partial(may_prune, study.spec)
         trial = LeasedTrial(optuna_study, claim, self._retry, may_prune=may)
-        about = {"versions": self._versions} | ({"other_versions": others} if others else {})
         run = partial(runner, checkpoints=checkpoints)
         outcome = self._outcome(study, trial, claim, keeper, run, about=about)
         if outcome is None or not self._record(study, claim, trial, outcome):
             return False
         checkpoints.discard()
         return True
-
-    def _other_versions(self, study: StoredStudy) -> dict[str, str]:
-        """The versions that a study was made with, as far as this worker has others, which is said once.
-
-        Raises:
-            StudyError: the study is strict, and there are some.
-        """
-        theirs = differing(self._retry(lambda: study.versions), self._versions)
-        if not theirs:
-            return theirs
-        place, made = place_of(study.name), ", ".join(f"{name} {version}" for name, version in theirs.items())
-        ours = ", ".join(f"{name} {self._versions[name]}" for name in theirs)
-        if study.spec.strict_versions:
-            rule = f"was made with {made}, and must be trained with that, as strict_versions says"
-            raise StudyError(place, rule, got=ours, remedy="Install what it was made with.")
-        if study.id not in self._told_of_versions:
-            self._told_of_versions.add(study.id)
-            logger.warning("%s was made with %s, and is trained here with %s", place, made, ours)
-        return theirs
 
     def _fail(self, claim: Claim) -> bool:
         last = f", the last of them {claim.taken_from}" if claim.taken_from else ""
@@ -401,10 +377,8 @@ class Worker:
         """Write how a trial ended; False if another worker has it now."""
         attributes: dict[str, Any] = {name: outcome.metrics[name] for name in metrics_in(outcome.metrics)}
         attributes["replicates"] = [{"seed": r.seed, "fold": r.fold, **r.metrics} for r in outcome.replicates]
-        if outcome.loop is not None:
-            attributes["loop"] = outcome.loop
-        if outcome.reason is not None:
-            attributes["reason"] = outcome.reason
+        told = {"loop": outcome.loop, "reason": outcome.reason}
+        attributes |= {name: value for name, value in told.items() if value is not None}
         attachments = []
         if outcome.curves:
             curves = curves_file(outcome.curves)

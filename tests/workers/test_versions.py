@@ -8,7 +8,7 @@ import pytest
 
 from hpo.errors import WorkerError
 from hpo.versions import versions
-from hpo.workers import worker as module
+from hpo.workers import trained_with as module
 from tests.tiny_studies import SEARCH, execute, new_studies, states, worker_of
 
 
