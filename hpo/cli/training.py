@@ -11,19 +11,12 @@ import typer
 from hpo.cli.creating import create_from, say_accepted
 from hpo.cli.options import (
     AcceptCode,
-    Address,
     CheckpointSeconds,
-    CpusPerWorker,
-    EngineName,
-    GpusPerWorker,
-    MaxWorkerMemory,
     Output,
     SpecPath,
     StorageUrl,
     StudyName,
     StudyNames,
-    Timeout,
-    Workers,
     fetch,
     open_storage,
     open_study,
@@ -31,7 +24,8 @@ from hpo.cli.options import (
 )
 from hpo.cli.output import Format
 from hpo.cli.results import show_comparison, show_final
-from hpo.errors import HpoError, StorageError
+from hpo.cli.training_options import Training, trains
+from hpo.errors import StorageError
 from hpo.tables.console import say, tell
 from hpo.tables.kinds import counts as states
 from hpo.tables.numbers import counted, number
@@ -55,52 +49,32 @@ def create(spec: SpecPath, storage: StorageUrl = None, accept_code: AcceptCode =
     print(f"{study.name}: {said}", file=sys.stderr)
 
 
+@trains
 def run(
+    *,
     spec: SpecPath,
     storage: StorageUrl = None,
-    workers: Workers = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials of a search, in place of the file's.")
     ] = None,
-    engine: EngineName = "local",
-    address: Address = None,
-    cpus_per_worker: CpusPerWorker = None,
-    gpus_per_worker: GpusPerWorker = None,
-    timeout: Timeout = None,
-    max_worker_memory: MaxWorkerMemory = None,
-    checkpoint_seconds: CheckpointSeconds = None,
     accept_code: AcceptCode = False,
+    training: Training,
 ) -> None:
     """Create or resume a study, train it, print what it shows.
 
     Exit code 1: a run of a comparison failed, or configurations of a search failed and none is complete.
     """
     study = create_from(spec, storage, trials, accept_code=accept_code)
-    _train(
-        study,
-        workers=workers,
-        engine=engine,
-        address=address,
-        cpus_per_worker=cpus_per_worker,
-        gpus_per_worker=gpus_per_worker,
-        timeout=timeout,
-        max_worker_memory=max_worker_memory,
-        checkpoint_seconds=checkpoint_seconds,
-    )
+    _train(study, training)
 
 
+@trains
 def resume(
+    *,
     study: StudyName,
     storage: StorageUrl = None,
-    workers: Workers = None,
-    engine: EngineName = "local",
-    address: Address = None,
-    cpus_per_worker: CpusPerWorker = None,
-    gpus_per_worker: GpusPerWorker = None,
-    timeout: Timeout = None,
-    max_worker_memory: MaxWorkerMemory = None,
-    checkpoint_seconds: CheckpointSeconds = None,
     accept_code: AcceptCode = False,
+    training: Training,
 ) -> None:
     """Train what is left of a study, as it is stored.
 
@@ -112,20 +86,12 @@ def resume(
         opened = _accepted(opened)
     opened.check_code()
     opened.confirm_data()
-    _train(
-        opened,
-        workers=workers,
-        engine=engine,
-        address=address,
-        cpus_per_worker=cpus_per_worker,
-        gpus_per_worker=gpus_per_worker,
-        timeout=timeout,
-        max_worker_memory=max_worker_memory,
-        checkpoint_seconds=checkpoint_seconds,
-    )
+    _train(opened, training)
 
 
+@trains
 def final(
+    *,
     studies: StudyNames,
     top: Annotated[int | None, typer.Option(min=1, help="How many configurations; by default 1.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Fresh seeds for each; by default 5.")] = None,
@@ -134,14 +100,7 @@ def final(
     ] = False,
     storage: StorageUrl = None,
     output: Output = Format.table,
-    workers: Workers = None,
-    engine: EngineName = "local",
-    address: Address = None,
-    cpus_per_worker: CpusPerWorker = None,
-    gpus_per_worker: GpusPerWorker = None,
-    timeout: Timeout = None,
-    max_worker_memory: MaxWorkerMemory = None,
-    checkpoint_seconds: CheckpointSeconds = None,
+    training: Training,
 ) -> None:
     """Train the best configurations on fresh seeds and evaluate them, once, on the test set.
 
@@ -161,18 +120,7 @@ def final(
         say(said)
         show_final(evaluation, output)
         return
-    _train(
-        evaluation,
-        output=output,
-        workers=workers,
-        engine=engine,
-        address=address,
-        cpus_per_worker=cpus_per_worker,
-        gpus_per_worker=gpus_per_worker,
-        timeout=timeout,
-        max_worker_memory=max_worker_memory,
-        checkpoint_seconds=checkpoint_seconds,
-    )
+    _train(evaluation, training, output=output)
 
 
 def worker(
@@ -284,14 +232,13 @@ def _tell(study: StoredStudy, trial_id: int) -> None:
     print(f"{study.name} {ended(study.spec, trial)}", file=sys.stderr, flush=True)
 
 
-def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
+def _train(study: Study, training: Training, *, output: Format = Format.table) -> None:
     from hpo.spec import FinalSpec
 
-    _check_engine(how)
     if not _left(study):
         print(f"{study.name}: nothing is left to train.", file=sys.stderr)
     try:
-        summary = study.run(**{option: value for option, value in how.items() if value is not None})
+        summary = study.run(**training.given)
     except KeyboardInterrupt:
         print(f"Stopped. Go on with: hpo resume {study.name}", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -304,14 +251,6 @@ def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
 
         publish(study)
     _conclude(study, summary)
-
-
-def _check_engine(how: dict[str, Any]) -> None:
-    """Refuse what has no effect on workers of this machine."""
-    for option in ("address", "cpus_per_worker", "gpus_per_worker"):
-        if how["engine"] == "local" and how[option] is not None:
-            place = f"--{option.replace('_', '-')}"
-            raise HpoError(place, "has no effect with --engine local", remedy="Say --engine ray too.")
 
 
 def _conclude(study: Study, summary: StudySummary) -> None:

@@ -1,10 +1,13 @@
-"""Where studies live: a relational database with Optuna's schema, two tables of ours, a folder of artifacts.
+"""Where studies live: a relational database with Optuna's schema, three tables of ours, a place of artifacts.
 
 Optuna decides what a trial is; a lease decides who trains it. A claim takes the lease of a trial in a small
 table of the same database and makes the trial running, in one transaction. Whatever its worker then writes,
 by Optuna's calls too, commits only while the lease is held; when it runs out, the next worker takes it and
 goes on. So no clock, heartbeat or state of Optuna's decides: the row of the lease does, by the database's
 clock. What runs without such a row is another program's.
+
+Artifacts are in one of the `places`, a folder or a bucket; `sharing` knows whether workers of several
+machines have the same one.
 
 Imports `files` and `errors`. All that goes around Optuna's public calls, or depends on one kind of database,
 is in here: `handles` has public names for what others need of it, `inspection` and `schema` are the doctor's.

@@ -14,6 +14,7 @@ from hpo.doctor import examine
 from hpo.errors import StorageError
 from hpo.storage import Storage
 from tests.command import quick
+from tests.dashboards import dashboard
 from tests.s3 import bucket, s3_server
 from tests.tiny_studies import (
     LONG,
@@ -161,7 +162,18 @@ def test_a_study_lives_in_a_bucket_from_its_first_checkpoint_to_its_end(bucket, 
     assert quick("report", study.name, "--out", "report", folder=tmp_path, **variables).returncode == 0
     assert "has no learning curves" not in (tmp_path / "report" / "report.md").read_text()
 
-    # Lost, damaged, and of nobody.
+    with dashboard(tmp_path, **variables) as running:
+        shown = running.json(f"/api/studies/{study.id}?after=0")["trials"][0]
+        (kept,) = (a["artifact_id"] for a in shown["artifacts"] if a["filename"] == "curves.csv")
+        address = f"/artifacts/{study.id}/{shown['trial_id']}/{kept}"
+        assert running.get(address).text.startswith("seed,fold,epoch,")
+        client.delete_object(Bucket=bucket, Key=f"studies/{kept}")
+        assert running.get(address).status == 404
+
+    # Lost, and damaged.
+    (finding,) = examine(url, artifact_dir=place)
+    assert finding.fault.endswith(f"is not in {place}")
+    assert all(f.repaired for f in examine(url, artifact_dir=place, repair=True))
     names = [key for key in keys() if re.search(r"/[0-9a-f]{64}-", key)]
     client.put_object(Bucket=bucket, Key=names[0], Body=b"other bytes")
     assert "its digest is another one" in examine(url, artifact_dir=place)[0].fault
