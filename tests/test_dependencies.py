@@ -6,7 +6,7 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 
 import pytest
@@ -43,26 +43,36 @@ def imports(tree: ast.Module) -> Iterator[str]:
 TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
 
 
-# What an extra brings, and the only module that imports it: whoever lacks the extra never loads that.
-OF_EXTRAS = {"hpo.workers.engines.ray_core": "ray"}
+# Where those of extras are imported, once it is known that they are installed.
+EXTRAS = {"ray": "hpo.workers", "s3": "hpo.storage.places"}
 
 
-def distributions_in(lines: Iterable[str]) -> set[str]:
-    """The distributions that requirements name."""
+def names_of(lines: list[str]) -> set[str]:
+    """The distributions of a list of requirements."""
     return {normal(re.split(r"[^\w.-]", line)[0]) for line in lines}
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
-    declared = distributions_in(PROJECT["dependencies"])
-    distributions, used = packages_distributions(), set[str]()
-    for module, tree in TREES.items():
-        extra = OF_EXTRAS.get(module)
-        allowed = declared | distributions_in(PROJECT["optional-dependencies"][extra] if extra else ())
-        for name in {name.split(".")[0] for name in imports(tree)} - sys.stdlib_module_names - {"hpo"}:
-            brought_by = {normal(dist) for dist in distributions.get(name, [name])}  # an extra may be absent
-            assert brought_by & allowed, f"{module} imports {name}"
-            used |= brought_by
-    assert declared - used == set()
+    declared = names_of(PROJECT["dependencies"])
+    found = {name.split(".")[0] for tree in TREES.values() for name in imports(tree)}
+    others = found - sys.stdlib_module_names - {"hpo"}
+    distributions = packages_distributions()
+    imported = {name: {normal(dist) for dist in distributions[name]} for name in others}
+    optional = {extra: names_of(PROJECT["optional-dependencies"][extra]) for extra in EXTRAS}
+    assert {
+        name for name, dists in imported.items() if not dists & declared.union(*optional.values())
+    } == set()
+    assert declared.union(*optional.values()) - set().union(*imported.values()) == set()
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_what_an_extra_brings_is_imported_in_one_room_alone(extra: str) -> None:
+    brought = names_of(PROJECT["optional-dependencies"][extra])
+    distributions = packages_distributions()
+    for name, tree in TREES.items():
+        for module in {module.split(".")[0] for module in imports(tree)} - sys.stdlib_module_names - {"hpo"}:
+            if brought & {normal(dist) for dist in distributions[module]}:
+                assert name.startswith(EXTRAS[extra]), (name, module)
 
 
 def test_optuna_is_bound_to_the_minor_version_whose_private_parts_are_known() -> None:

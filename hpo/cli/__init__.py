@@ -20,7 +20,8 @@ from hpo.errors import HpoError, WorkerError
 
 ENVIRONMENT = (
     "Environment: HPO_STORAGE, the database's URL (sqlite:///hpo.db); HPO_ARTIFACT_DIR, the folder of what"
-    " trials leave (hpo-artifacts); HPO_DATA_DIR, the folder of data sets (in the user's cache)."
+    " trials leave (hpo-artifacts), or s3://BUCKET/PREFIX; HPO_DATA_DIR, the folder of data sets (in the"
+    " user's cache)."
 )
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "worker": training.worker,
         "watch": training.watch,
         "stop": training.stop,
+        "submit": cluster.submit,
         "cluster-template": cluster.cluster_template,
     },
     "Results": {

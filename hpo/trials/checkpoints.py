@@ -56,7 +56,7 @@ class TrialCheckpoints:
         if self._name is None:
             return None
         try:
-            tree: dict[str, Any] = loads((self._folder.path / self._name).read_bytes())
+            tree: dict[str, Any] = loads(self._folder.read(self._name))
             return tree
         except DAMAGE as error:
             logger.warning("trial begins anew, since its checkpoint %s cannot be read: %s", self._name, error)

@@ -336,9 +336,9 @@ def keeping(studies: list[Study], tmp_path: Path) -> Study:
 
 
 def kept_by(study: Study) -> Path:
-    path = study.storage.artifact(study.frozen_trials[study.best.number], MODEL_FILE)
-    assert path is not None
-    return path
+    found = study.storage.artifact(study.frozen_trials[study.best.number], MODEL_FILE)
+    assert found is not None
+    return study.storage.artifacts.path / found
 
 
 def test_a_model_that_was_kept_is_copied_and_nothing_is_trained(keeping: Study, tmp_path: Path) -> None:
