@@ -13,7 +13,7 @@ import pytest
 from hpo import Study
 from hpo.workers.crew import run_workers
 from hpo.workers.engines import ENGINES, EngineOptions, make_engine
-from tests.command import hpo
+from tests.command import hpo, quick
 from tests.tiny_studies import LONG, SEARCH, eventually, leases, new_studies, states, training
 
 pytestmark = pytest.mark.slow
@@ -67,6 +67,33 @@ def test_a_killed_worker_is_replaced_and_its_trial_goes_on(engine, study):
     assert states(study) == ["complete"] * 2
     assert f"worker {killed[0]} died (SIGKILL): another one takes its place" in lines
     assert sum(trial.retries for trial in study.all_trials) == 1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_run_has_more_workers_and_fewer_as_it_goes_on(engine, tmp_path):
+    params = LONG["params"] | {"epochs": 300}
+    (study,) = new_studies(f"sqlite:///{tmp_path}/hpo.db", tmp_path, LONG | {"seeds": 20, "params": params})
+    wanted, lines = [2, 1], list[str]()
+
+    def look() -> None:
+        # Two at work are made one, and the trial of the other goes back.
+        at_work = {trial.worker for trial in training(study)}
+        if wanted and len(at_work) == (2 if wanted == [1] else 1):
+            said = quick("scale", study.name, str(wanted[0]), folder=tmp_path)
+            assert said.stdout.startswith(f"{study.name}: {wanted.pop(0)} worker")
+
+    run(study, engine, lines, workers=1, look=look)
+    assert not wanted
+    assert states(study) == ["complete"] * 40
+    assert lines == [f"{study.name}: 2 workers in place of 1", f"{study.name}: 1 worker in place of 2"]
+    assert leases(study.storage) == 0
+    assert sum(trial.retries for trial in study.all_trials) == 0
+
+
+def test_there_is_nothing_to_scale_of_a_study_that_is_done_or_by_no_worker(study, tmp_path):
+    assert "greater than or equal to 1" in quick("scale", study.name, "0", folder=tmp_path).stderr
+    run(study, "local", [])
+    assert "nothing to scale" in quick("scale", study.name, "3", folder=tmp_path).stderr
 
 
 @pytest.mark.parametrize("engine", ENGINES)
