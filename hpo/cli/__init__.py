@@ -2,7 +2,7 @@
 
 Commands of one panel of `hpo --help` share a module. They import what they call when they run, so that
 `hpo --help` loads no room but this one and `tables`. `output` prints tables, `progress` what is going on,
-`pictures` small images; the console is made in `console` alone. All of it is private: programs use `hpo`.
+`pictures` small images; consoles are those of `tables`. All of it is private: programs use `hpo`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpo.cli.conclusion import conclude, left_of, states_of
 from hpo.cli.creating import create_from, say_accepted
 from hpo.cli.options import (
     AcceptCode,
@@ -27,12 +28,11 @@ from hpo.cli.results import show_comparison, show_final
 from hpo.cli.training_options import Training, trains
 from hpo.errors import StorageError
 from hpo.tables.console import say, tell
-from hpo.tables.kinds import counts as states
-from hpo.tables.numbers import counted, number
+from hpo.tables.numbers import counted
 
 if TYPE_CHECKING:
     from hpo.registry import StoredStudy
-    from hpo.studies import Study, StudySummary
+    from hpo.studies import Study
 
 # A search may have hundreds of configurations; `hpo compare` shows them all.
 SHOWN_ARMS = 10
@@ -44,7 +44,7 @@ POLL_SECONDS = 0.2
 def create(spec: SpecPath, storage: StorageUrl = None, accept_code: AcceptCode = False) -> None:
     """Register a study and plan its trials; train nothing."""
     study = create_from(spec, storage, None, accept_code=accept_code)
-    left = _left(study)
+    left = left_of(study)
     said = f"{counted(left, 'trial')} to train. Run: hpo resume {study.name}" if left else "nothing to train."
     print(f"{study.name}: {said}", file=sys.stderr)
 
@@ -112,10 +112,10 @@ def final(
     chosen = [open_study(name, opened) for name in studies]
     for study in chosen:
         fetch(study.spec.data.name)
-        if left := _left(study):
+        if left := left_of(study):
             print(f"{study.name}: {counted(left, 'trial')} not trained yet.", file=sys.stderr)
     evaluation = create_final(chosen, top=top, seeds=seeds, again=again)
-    if not _left(evaluation) and not again:
+    if not left_of(evaluation) and not again:
         said = f"{evaluation.name} has been evaluated. Another look at the test set is recorded: --again"
         say(said)
         show_final(evaluation, output)
@@ -187,20 +187,20 @@ def watch(study: StudyName, storage: StorageUrl = None) -> None:
 
     def is_over() -> bool:
         opened.refresh()
-        return opened.is_stopped or not _left(opened)
+        return opened.is_stopped or not left_of(opened)
 
     try:
         watch_trials(opened.spec, lambda: opened.frozen_trials, is_over=is_over, console=stdout())
     except KeyboardInterrupt:
         return
     tell(opened.headline)
-    say(_states(opened, opened.summary))
+    say(states_of(opened, opened.summary))
 
 
 def stop(study: StudyName, storage: StorageUrl = None) -> None:
     """Let a study's workers, wherever they are, stop after their epoch; its trials go back to the queue."""
     opened = open_study(study, storage)
-    if not _left(opened):
+    if not left_of(opened):
         say(f"{study} has nothing left to train: there is nothing to stop.")
         return
     opened.stop()
@@ -220,10 +220,6 @@ def _accepted(study: Study) -> Study:
     return found
 
 
-def _left(study: Study) -> int:
-    return len(study.storage.unfinished(study.id))
-
-
 def _tell(study: StoredStudy, trial_id: int) -> None:
     """A line about a trial that a worker has finished."""
     from hpo.progress.lines import ended
@@ -235,7 +231,7 @@ def _tell(study: StoredStudy, trial_id: int) -> None:
 def _train(study: Study, training: Training, *, output: Format = Format.table) -> None:
     from hpo.spec import FinalSpec
 
-    if not _left(study):
+    if not left_of(study):
         print(f"{study.name}: nothing is left to train.", file=sys.stderr)
     try:
         summary = study.run(**training.given)
@@ -250,55 +246,4 @@ def _train(study: Study, training: Training, *, output: Format = Format.table) -
         from hpo.dashboard.publishing import publish
 
         publish(study)
-    _conclude(study, summary)
-
-
-def _conclude(study: Study, summary: StudySummary) -> None:
-    """The last line, which says whether all is well; exit code 1 if it is not.
-
-    A search goes over configurations of which some may diverge, and its result is what the others reached. A
-    comparison with a run less is not the one that was asked for.
-    """
-    from hpo.spec import SearchSpec
-
-    counts = summary.counts
-    steps = [_next(study, summary)] if counts["complete"] and not _left(study) else []
-    # The last line of a run in which something failed says what.
-    for line in (*steps, _states(study, summary)) if counts["failed"] else (_states(study, summary), *steps):
-        say(line)
-    is_well = isinstance(study.spec, SearchSpec) and counts["complete"]
-    if counts["failed"] and not is_well:
-        raise typer.Exit(1)
-
-
-def _states(study: Study, summary: StudySummary) -> str:
-    """How many trials are in which state, and what became of those that are not complete."""
-    line = f"{study.name}: {states(summary.counts)}."
-    if _left(study):
-        line += " Stopped by hpo stop." if study.is_stopped else ""
-        line += f" Go on with: hpo resume {study.name}"
-    if summary.counts["failed"]:
-        failed = next(trial for trial in study.all_trials if trial.state == "failed")
-        line += f" The first that failed, #{failed.number}: {failed.reason}"
-    return line
-
-
-def _next(study: Study, summary: StudySummary) -> str:
-    """What a person would do now, of what can be done: without a test part there is no final evaluation."""
-    from hpo.spec import ComparisonSpec, FinalSpec
-
-    name, steps = study.name, []
-    final = [f"hpo final {name}"] if study.test_digest is not None else []
-    if isinstance(study.spec, FinalSpec):
-        name = study.spec.sources[0]
-    elif not isinstance(study.spec, ComparisonSpec):
-        best = study.best
-        steps.append(f"best #{best.number} {number(best.value)}")
-        several = [f"hpo promote {name}"] if summary.counts["complete"] > 1 else []
-        if confirmed := " or ".join([*several, *final]):
-            steps.append(f"confirm: {confirmed}")
-    elif study.compare().has_one_seed:
-        steps.append("decide: set seeds = 5 in the study file and run it again")
-    else:
-        steps += [f"test: {command}" for command in final]
-    return " · ".join((*steps, f"look: hpo report {name} --out report"))
+    conclude(study, summary)

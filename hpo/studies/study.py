@@ -278,11 +278,11 @@ class Study(StoredStudy):
         if self.spec.data.code is not None:
             # A person's function may import it, and it takes its threads when it is imported.
             prepare_tensorflow(chosen.threads or 1)
-        dataset = self.load_data()
+        dataset, test = self.load_data(), self.load_test_data()
         prepare_tensorflow(chosen.threads or 1)
         from hpo.studies.export import export
 
-        export(self.spec, chosen, dataset, path, force=force)
+        export(self.spec, chosen, dataset, path, test=test, force=force)
         return path
 
     def has_model(self, number: int) -> bool:

@@ -192,7 +192,7 @@ def cached(studies: list[Study], monkeypatch: pytest.MonkeyPatch) -> Study:
         TRAINED["folds"] = RUNNER[0].train(hyperparameters, "xla")
 
     class Cached:
-        def __init__(self, *_: Any) -> None: ...
+        def __init__(self, *_: Any, **__: Any) -> None: ...
 
         def train(self, *_: Any, **__: Any) -> ReplicateRun:
             return TRAINED["folds"]
