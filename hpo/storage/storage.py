@@ -28,12 +28,13 @@ from hpo.storage.artifacts import ArtifactFolder, artifact_path, artifacts_of
 from hpo.storage.begun import BegunTrial, begun_trials, configurations, waiting_trials
 from hpo.storage.bulk import READING, BulkReadingStorage
 from hpo.storage.cache import TrialCache
-from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, Claim, claim_first, held, leased, trial_key
+from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, Claim, held, leased, trial_key
 from hpo.storage.engine import checked, explained, located, make_engine, optuna_storage, tell_damage
 from hpo.storage.fence import LeaseLostError, fenced
 from hpo.storage.handles import quiet, trial_id
 from hpo.storage.identity import find_identity, give_identity
 from hpo.storage.leases import Lease, acquire, leases, new_token
+from hpo.storage.queue import claim_first
 from hpo.storage.results import TrialResult, holders, results
 from hpo.storage.schema import check_schema, create_schema
 
