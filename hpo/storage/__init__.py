@@ -34,6 +34,7 @@ from hpo.storage.handles import (
 )
 from hpo.storage.leased import LeasedTrial
 from hpo.storage.leases import OWNER_LENGTH, Lease, new_token
+from hpo.storage.pace import Pace
 from hpo.storage.patience import Patience, passes, reason
 from hpo.storage.results import TrialResult
 from hpo.storage.storage import Storage, StudyRow
@@ -51,6 +52,7 @@ __all__ = [
     "Lease",
     "LeaseLostError",
     "LeasedTrial",
+    "Pace",
     "Patience",
     "Storage",
     "StudyRow",

@@ -140,7 +140,7 @@ def _first_free(
     waiting = first(_waiting(but_deferred=bool(deferred)), deferred=list(deferred))
     last = None
     if deferred and (waiting is None or len(studies) > 1):
-        last = first(_deferred(), deferred=list(deferred))
+        last = first(_deferred(), among=list(deferred))
     # Of the first study, the first of these: `min` takes the first of equals.
     return min(filter(None, (lost, waiting, last)), key=attrgetter("study_id"), default=None)
 
@@ -148,7 +148,7 @@ def _first_free(
 @cache
 def _lost() -> sa.Select[Any]:
     """Of these trials the first that runs. What runs without a lease that is over is another program's."""
-    return _first(_RUNS, _TRIAL.trial_id.in_(sa.bindparam("among", expanding=True)))
+    return _first(_RUNS, _TRIAL.trial_id.in_(_literals("among")))
 
 
 @cache
@@ -158,7 +158,7 @@ def _waiting(*, but_deferred: bool) -> sa.Select[Any]:
 
 @cache
 def _deferred() -> sa.Select[Any]:
-    return _first(_WAITS, _TRIAL.trial_id.in_(_literals("deferred")))
+    return _first(_WAITS, _TRIAL.trial_id.in_(_literals("among")))
 
 
 def _first(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:

@@ -17,7 +17,7 @@ from optuna.storages._rdb import models
 from hpo.errors import StorageError
 from hpo.files import whole_file
 from hpo.storage import leases, queue
-from hpo.storage.bulk import READING
+from hpo.storage.dialects import to_read
 from hpo.storage.engine import as_template
 from hpo.storage.handles import quiet
 from hpo.storage.identity import give_identity
@@ -46,7 +46,7 @@ def create_schema(url: str) -> None:
 def check_schema(engine: sa.Engine, *, place: str, create: bool) -> None:
     """Raises StorageError unless the database is one of Optuna's; with `create` adds the table of leases."""
     # Readers need not wait for those who write.
-    reading = engine.execution_options(**READING)
+    reading = to_read(engine)
     with reading.connect() as connection:
         is_of_optuna = connection.dialect.has_table(connection, "version_info")
         has_leases = connection.dialect.has_table(connection, leases.leases.name)

@@ -26,9 +26,10 @@ from hpo.errors import StorageError
 from hpo.storage import planned
 from hpo.storage.artifacts import ArtifactFolder, artifact_path, artifacts_of
 from hpo.storage.begun import BegunTrial, begun_trials, configurations, waiting_trials
-from hpo.storage.bulk import READING, BulkReadingStorage
+from hpo.storage.bulk import BulkReadingStorage
 from hpo.storage.cache import TrialCache
 from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, Claim, held, leased, trial_key
+from hpo.storage.dialects import to_read
 from hpo.storage.engine import checked, explained, located, make_engine, optuna_storage, tell_damage
 from hpo.storage.fence import LeaseLostError, fenced
 from hpo.storage.handles import quiet, trial_id
@@ -80,7 +81,7 @@ class Storage:
             self.engine = make_engine(self.url)
             tell_damage(self.engine, place=self.place)
             # Readers need not wait for those who write.
-            self.reading = self.engine.execution_options(**READING)
+            self.reading = to_read(self.engine)
             check_schema(self.engine, place=self.place, create=create)
 
     @cached_property
@@ -268,6 +269,19 @@ class Storage:
         with self.reading.connect() as connection:
             text = connection.execute(found).scalar()
         return None if text is None else json.loads(text)
+
+    def study_attributes(self, study_id: int) -> dict[str, Any] | None:
+        """The user attributes of a study; None if there is no such study."""
+        study, own = models.StudyModel, models.StudyUserAttributeModel
+        found = (
+            sa.select(own.key, own.value_json)
+            .select_from(study)
+            .join(own, own.study_id == study.study_id, isouter=True)
+            .where(study.study_id == study_id)
+        )
+        with self.reading.connect() as connection:
+            rows = connection.execute(found).all()
+        return {key: json.loads(text) for key, text in rows if key is not None} if rows else None
 
     def overview(self) -> list[StudyRow]:
         """Every study with its attributes, trial counts and best value, by id, in four queries.

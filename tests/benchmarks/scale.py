@@ -5,7 +5,8 @@ their `runner` sleeps for as long as an epoch would take. All share this machine
 
 - `share`: of the ideal throughput, workers / seconds of a trial; medians of `--repeats` runs, least and most.
 - `database_ms`, `worker_ms`: CPU time of the server, and of the workers, a trial; `database_cores`: the
-  server's over the run. `connections`: the most at the same time, a worker.
+  server's over the run; `other_cores`: what anything else on this machine took. `connections`: the most at
+  the same time, a worker.
 - `round_trips`, `statements`: of one worker, a trial, as libpq and SQLAlchemy count them. The same with
   `--others` workers' trials in the database: what each costs the others.
 
@@ -52,10 +53,18 @@ WORKERS = (1, 2, 4, 8, 16, 32)
 STUDY, WARM_UP = "timed", "warm-up"
 FINAL_METRICS = [name for name, metric in METRICS.items() if not metric.is_test]
 TARGET = 0.95
-MEASURED = ("trials_per_s", "share", "database_ms", "database_cores", "worker_ms", "connections")
+MEASURED = (
+    "trials_per_s",
+    "share",
+    "database_ms",
+    "database_cores",
+    "worker_ms",
+    "other_cores",
+    "connections",
+)
 # Statements that are prepared by the driver are so at their sixth time.
 WARM_UPS = 6
-LONGER = 10
+LONGER = (10, 100)
 # libpq's name of what ends each answer of the server.
 ANSWERED = b"ReadyForQuery"
 MODEL_WORKERS = (16, 100, 1000, 10_000)
@@ -78,22 +87,25 @@ def main() -> None:
     options = _options()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     load = Load(options.trials, options.seconds, options.epochs, options.queue)
-    longer = replace(
-        load,
-        seconds=LONGER * load.seconds,
-        epochs=LONGER * load.epochs,
-        trials=max(1, load.trials // LONGER),
-    )
     with Bench(crowd=max([1, *options.workers])) as bench:
         print(json.dumps({**bench.machine(), "load_average": os.getloadavg()}), flush=True)
         rows = [_show(_measure(bench, load, workers, options.repeats)) for workers in options.workers]
-        wanted = ((load, 0), (load, options.others), (longer, 0))
-        costs = [_show(_costs(bench, own, others)) for own, others in wanted]
+        if options.no_costs:
+            _print_measured(rows, load)
+            return
+        longer = [(_longer(load, times), 0) for times in LONGER]
+        costs = [_show(_costs(bench, *case)) for case in ((load, 0), (load, options.others), *longer)]
     cost = _cost_of(*costs)
     model = [_show(row) for row in _model(cost, options.cores)]
     _print_measured(rows, load)
     _print_costs(costs)
-    _print_model(model, cost)
+    _print_model(model)
+
+
+def _longer(load: Load, times: int) -> Load:
+    """Fewer trials, so many times as long."""
+    trials = max(1, load.trials // times)
+    return replace(load, seconds=times * load.seconds, epochs=times * load.epochs, trials=trials)
 
 
 def _show(row: dict[str, Any]) -> dict[str, Any]:
@@ -120,16 +132,18 @@ def _run(bench: Bench, load: Load, workers: int) -> dict[str, float]:
     _create(url, folder, load, workers)
     with _connections(url) as most:
         times = bench.crowd(_work, workers, url, folder, load, bench.server_pid)
-    started, ended, worker, server_before, server_after = zip(*times, strict=True)
+    started, ended, worker, server_before, server_after, all_before, all_after = zip(*times, strict=True)
     wall, trials = max(ended) - min(started), workers * load.trials
     _check(url, trials, load.epochs)
     used = max(server_after) - min(server_before)
+    others = max(all_after) - min(all_before) - used - sum(worker)
     return {
         "trials_per_s": trials / wall,
         "share": trials * load.seconds / workers / wall,
         "database_ms": used / trials * 1000,
         "database_cores": used / wall,
         "worker_ms": sum(worker) / trials * 1000,
+        "other_cores": max(0.0, others / wall),
         "connections": most() / workers,
     }
 
@@ -154,7 +168,7 @@ def _spec(name: str, trials: int, epochs: int) -> SearchSpec:
 
 
 def _work(barrier: Any, url: str, folder: str, load: Load, server: int) -> tuple[float, ...]:
-    """A worker's begin and end, and the seconds of CPU: its own, and the server's at both times."""
+    """Its begin and end, and seconds of CPU: its own, the server's and the machine's at both times."""
     storage = Storage(url, artifact_dir=folder)
     ended = 0.0
 
@@ -167,9 +181,11 @@ def _work(barrier: Any, url: str, folder: str, load: Load, server: int) -> tuple
     Worker(storage, [WARM_UP], runner=partial(_sleeping, replace(load, seconds=0.0))).run(max_trials=WARM_UPS)
     worker = Worker(storage, [STUDY], runner=runner, on_finished=note)
     barrier.wait()
-    before, own, started = _cpu_seconds(server), time.process_time(), time.perf_counter()
+    before, all_before = _cpu_seconds(server), _busy_seconds()
+    own, started = time.process_time(), time.perf_counter()
     worker.run(max_trials=load.trials)
-    result = started, ended, time.process_time() - own, before, _cpu_seconds(server)
+    own = time.process_time() - own
+    result = started, ended, own, before, _cpu_seconds(server), all_before, _busy_seconds()
     storage.engine.dispose()
     return result
 
@@ -201,11 +217,20 @@ def _cpu_seconds(server: int) -> float:
     return total
 
 
+def _busy_seconds() -> float:
+    """Of all that runs on this machine."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system)
+
+
 @contextlib.contextmanager
 def _connections(url: str) -> Iterator[Callable[[], int]]:
     """Counts connections to a database beside its own; yields what tells the most at the same time."""
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.StaticPool)
-    asked = sa.text("SELECT count(*) - 1 FROM pg_stat_activity WHERE datname = current_database()")
+    asked = sa.text(
+        "SELECT count(*) - 1 FROM pg_stat_activity WHERE datname = current_database()"
+        " AND backend_type = 'client backend'"
+    )
     counts, ended = [0], threading.Event()
 
     def look() -> None:
@@ -294,11 +319,11 @@ def _cost(_barrier: Any, url: str, folder: str, load: Load, server: int) -> dict
     return {name: (b - a) / load.trials for name, a, b in zip(names, before, after, strict=True)}
 
 
-def _trace(folder: Path, connection: Any, _record: Any) -> None:
-    """Let libpq write down what a connection sends and receives."""
+def _trace(folder: Path, connection: Any, record: Any) -> None:
+    """Let libpq write down what a connection sends and receives, line by line."""
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-        # libpq writes through a duplicate of its own, and without a buffer of ours in between.
-        connection.pgconn.trace(file.fileno())
+        # libpq closes what it is given, when it has ended.
+        connection.pgconn.trace(os.dup(file.fileno()))
 
 
 # ---------------------------------------------------------------------------------------------- a model
@@ -306,23 +331,27 @@ def _trace(folder: Path, connection: Any, _record: Any) -> None:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of the server's CPU for a trial: `alone`, for `each` other worker, for a `second` of training."""
+    """The server's seconds: of a trial by its length, points to go through, and for `each` other worker."""
 
-    alone: float
+    of_length: tuple[tuple[float, float], ...]
     each: float
-    second: float
 
     def of(self, workers: int, seconds: float) -> float:
-        """With so many workers, of a trial of so many seconds."""
-        return self.alone + self.each * (workers - 1) + self.second * seconds
+        """With so many workers, of a trial of so many seconds; one shorter than all costs as the shortest."""
+        (low, demand), *longer = self.of_length
+        for high, next_demand in longer:
+            slope = (next_demand - demand) / (high - low)
+            if seconds <= high or high == longer[-1][0]:
+                break
+            low, demand = high, next_demand
+        return demand + slope * max(0.0, seconds - low) + self.each * (workers - 1)
 
 
-def _cost_of(alone: dict[str, Any], crowded: dict[str, Any], longer: dict[str, Any]) -> Cost:
-    """The model's costs from those measured: of the same trial among others, and of a longer one."""
-    base = alone["database_ms"] / 1000
-    each = max(0.0, crowded["database_ms"] / 1000 - base) / (crowded["others"] - alone["others"])
-    second = max(0.0, longer["database_ms"] / 1000 - base) / (longer["seconds"] - alone["seconds"])
-    return Cost(base - second * alone["seconds"], each, second)
+def _cost_of(alone: dict[str, Any], crowded: dict[str, Any], *longer: dict[str, Any]) -> Cost:
+    """The model's costs from those measured: of the same trial among others, and of longer ones."""
+    each = max(0.0, crowded["database_ms"] - alone["database_ms"]) / 1000
+    of_length = tuple((row["seconds"], row["database_ms"] / 1000) for row in (alone, *longer))
+    return Cost(of_length, each / (crowded["others"] - alone["others"]))
 
 
 def share(workers: int, seconds: float, demand: float, cores: int) -> float:
@@ -342,14 +371,16 @@ def share(workers: int, seconds: float, demand: float, cores: int) -> float:
     return throughput * seconds / workers
 
 
-def least_seconds(workers: int, cost: Cost, cores: int) -> float:
-    """The shortest trial with which so many workers reach the target, to a hundredth."""
+def least_seconds(workers: int, cost: Cost, cores: int) -> float | None:
+    """The shortest trial with which so many workers reach the target, to a hundredth; None if none does."""
     low, high = 0.001, 1e6
+    if share(workers, high, cost.of(workers, high), cores) < TARGET:
+        return None
     while high / low > 1.01:
         middle = math.sqrt(low * high)
         is_enough = share(workers, middle, cost.of(workers, middle), cores) >= TARGET
         low, high = (low, middle) if is_enough else (middle, high)
-    return high
+    return round(high, 2)
 
 
 def _model(cost: Cost, cores: int) -> Iterator[dict[str, Any]]:
@@ -360,7 +391,7 @@ def _model(cost: Cost, cores: int) -> Iterator[dict[str, Any]]:
             "cores": cores,
             "share": {s: round(share(workers, s, demand, cores), 3) for s, demand in demands.items()},
             "saturates_at": {s: round(cores * (s + demand) / demand) for s, demand in demands.items()},
-            "least_seconds": round(least_seconds(workers, cost, cores), 2),
+            "least_seconds": least_seconds(workers, cost, cores),
         }
 
 
@@ -384,33 +415,29 @@ def _print_costs(rows: list[dict[str, Any]]) -> None:
     Console(stderr=True, width=150).print(table)
 
 
-def _print_model(rows: list[dict[str, Any]], cost: Cost) -> None:
-    title = f"model of a server with {rows[0]['cores']} cores, {1000 * cost.alone:.1f} ms a trial"
-    title += f" + {1000 * cost.each:.4f} ms for each other worker + {1000 * cost.second:.2f} ms a second:"
-    title += f" share of ideal, and the shortest trial that reaches {TARGET:.0%}"
-    shares = [f"{seconds:g} s" for seconds in MODEL_SECONDS]
-    table = Table("workers", *shares, "seconds", title=title)
+def _print_model(rows: list[dict[str, Any]]) -> None:
+    title = f"model of a server with {rows[0]['cores']} cores: share of ideal by seconds a trial, and the"
+    title += f" shortest trial that reaches {TARGET:.0%}"
+    table = Table("workers", *(f"{seconds:g} s" for seconds in MODEL_SECONDS), "seconds", title=title)
     for row in rows:
-        table.add_row(
-            str(row["model"]), *(f"{of:.1%}" for of in row["share"].values()), f"{row['least_seconds']:.2f}"
-        )
+        shares = (f"{of:.1%}" for of in row["share"].values())
+        least = row["least_seconds"]
+        table.add_row(str(row["model"]), *shares, "none" if least is None else f"{least:.2f}")
     Console(stderr=True, width=150).print(table)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    cores = len(os.sched_getaffinity(0))
     parser.add_argument("--workers", type=int, nargs="*", default=WORKERS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--trials", type=int, default=20, help="of each worker")
     parser.add_argument("--seconds", type=float, default=1.0, help="of a trial")
     parser.add_argument("--epochs", type=int, default=4, help="of a trial")
     parser.add_argument("--queue", type=int, default=1000, help="trials that wait beside")
-    parser.add_argument(
-        "--others", type=int, default=1000, help="workers beside the one whose cost is measured"
-    )
-    parser.add_argument(
-        "--cores", type=int, default=len(os.sched_getaffinity(0)), help="of the model's server"
-    )
+    parser.add_argument("--others", type=int, default=1000, help="workers beside the one that is measured")
+    parser.add_argument("--cores", type=int, default=cores, help="of the model's server")
+    parser.add_argument("--no-costs", action="store_true", help="measure workers together, and no more")
     return parser.parse_args()
 
 

@@ -18,6 +18,8 @@ from tests.faults.studies import STUDIES, spec_of
 
 # What workers that wait for the storage may wait at most, and what a busy machine needs for a trial.
 PATIENCE_SECONDS, TRIAL_SECONDS = 12.0, 1.0
+# A server waits for so long for what was under way of somebody who was killed while cut off.
+CUT_OFF_SECONDS = 30.0
 
 
 @dataclass
@@ -85,6 +87,7 @@ def _settle(crew: Crew, storage: Storage, report: Report, first_size: int) -> di
     crew.replacing = False
     begun, left = time.monotonic(), sum(len(storage.unfinished(study.id)) for study in studies)
     bound = crew.lease_seconds + PATIENCE_SECONDS + left * TRIAL_SECONDS
+    bound += 0.0 if crew.place.network is None else CUT_OFF_SECONDS
     while not crew.has_ended() and time.monotonic() < begun + 2 * bound:
         time.sleep(0.1)
     took = time.monotonic() - begun
