@@ -98,6 +98,7 @@ class Crew:
     count: int
     lease_seconds: float
     seed: int
+    planning: bool = True
     replacing: bool = True
     workers: list[Process] = field(default_factory=list)
     planner: Process | None = None
@@ -110,7 +111,7 @@ class Crew:
     def start(self) -> None:
         """Start all."""
         self.workers = [self._new_worker() for _ in range(self.count)]
-        self.planner = self._new_planner()
+        self.planner = self._new_planner() if self.planning else None
 
     def tend(self) -> None:
         """Note how processes have ended, and replace them."""

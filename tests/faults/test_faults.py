@@ -12,6 +12,7 @@ from hpo.storage import Storage
 from tests.faults import ledger
 from tests.faults.checker import Evidence, check
 from tests.faults.crew import launch
+from tests.faults.failover import play_failover
 from tests.faults.monitor import Seen
 from tests.faults.nemesis import PROCESS_FAULTS, Pace
 from tests.faults.network import NetworkRefusedError
@@ -53,6 +54,14 @@ def test_nothing_acknowledged_is_lost_and_budgets_are_exact_whatever_happens(kin
     assert report.violations == []
     assert report.faults.keys() >= PROCESS_FAULTS.keys()
     assert report.events["retries"] > 0
+
+
+@pytest.mark.slow
+def test_what_a_lagging_copy_has_not_heard_of_is_named_and_trained_again():
+    with new_place(POSTGRESQL, megabytes=48) as place:
+        found = play_failover(place, size=12, results=6, workers=2, lease_seconds=1.5)
+    assert found.report.violations == []
+    assert sum(line.startswith("lost: the result of") for line in found.lost) >= 6
 
 
 @pytest.mark.slow
