@@ -120,7 +120,8 @@ def show_code(study: Study, output: Format) -> None:
     if not table.rows:
         say(f"{study.name} was made with no code of anybody's own.")
     for row in table.rows:
-        print(f"# {row['key']}: {row['function']} of {row['file']}, {row['state']}")
+        of = f": {row['function']} of {row['file']}, {row['state']}" if row["file"] else ", beside it"
+        print(f"# {row['key']}{of}")
         print(shown(row["text"]))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 import tempfile
@@ -22,7 +21,7 @@ from hpo.data import Column, CsvForm, flat, is_nested
 from hpo.errors import HpoError, ModelError
 from hpo.models.needs import Needs, needs_of
 from hpo.models.preparation import input_names
-from hpo.own import own_file, own_names
+from hpo.own import is_of, own_file, own_names
 from hpo.spec import OwnCode
 from hpo.spec.base import RuleError
 from hpo.spec.own_code import read_code
@@ -44,13 +43,18 @@ Kind = Literal["uint8", "float32", "int32", "int64"]
 
 
 class Code(BaseModel):
-    """The function of a person's own that has built a model: in which file, and that one's SHA-256."""
+    """The function of a person's own that has built a model: in which file; `OwnCode` has its digests."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     file: str
     function: str
     digest: str
+    beside: str | None = None
+
+    def at(self, file: str) -> OwnCode:
+        """The same function of a file that may be elsewhere."""
+        return OwnCode(file=file, function=self.function, digest=self.digest, beside=self.beside)
 
 
 class Card(BaseModel):
@@ -224,7 +228,7 @@ def _names(path: Path, card: Card | None, needs: Needs, code: Path | None) -> di
     name = Path(made.file).name
     for place in (str(path.parent / name), made.file):
         with contextlib.suppress(ModelError):
-            known = own_file(OwnCode(file=place, function=made.function, digest=made.digest))
+            known = own_file(made.at(place))
             return own_names(*known)
     if not needs.names:
         return {}
@@ -235,9 +239,10 @@ def _names(path: Path, card: Card | None, needs: Needs, code: Path | None) -> di
 def _given(code: Path, made: Code | None) -> bytes:
     try:
         content = read_code(code)
+        is_same = made is None or is_of(code.resolve(), content, made.at(str(code)))
     except RuleError as broken:
         raise ModelError(str(code), broken.rule) from None
-    if made is not None and hashlib.sha256(content).hexdigest() != made.digest:
+    if not is_same:
         logger.warning("%s: differs from the file that the model was made with", code)
     return content
 

@@ -13,10 +13,13 @@ from typing import Any
 from hpo.errors import ModelError
 from hpo.own.files import own_file
 from hpo.own.session import code_file, function_of_session
-from hpo.spec.own_code import OwnCode, OwnModel
+from hpo.spec.imports import home_of, imported, look_in
+from hpo.spec.own_code import OwnCode, OwnModel, sha256
 
 # The files that are being run.
 _RUNNING: list[Path] = []
+# What they have imported from beside them: the file of each module, and its digest.
+_IMPORTED: dict[str, tuple[Path, str]] = {}
 
 
 def own_function(code: OwnCode) -> Callable[..., Any]:
@@ -77,15 +80,20 @@ def own_names(path: Path, content: bytes) -> dict[str, Any]:
 def _module(path: Path, content: bytes) -> types.ModuleType:
     """The file run as a module, once for each content; what it imports beside it is found."""
     name = f"hpo_own_{hashlib.sha256(str(path).encode() + content).hexdigest()[:16]}"
+    beside = {
+        module: (file.resolve(), sha256(file.read_bytes()))
+        for module, file in imported(path, content).items()
+    }
+    for imports, found in beside.items():
+        _check_module(path, imports, *found)
     if name in sys.modules:
         return sys.modules[name]
     module = types.ModuleType(name)
     module.__file__ = str(path)
-    folder, module.__package__ = _home(path)
+    folder, module.__package__ = home_of(path)
     # Before it is run: Keras looks classes up by their module.
     sys.modules[name] = module
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
+    look_in(folder)
     _RUNNING.append(path)
     try:
         exec(compile(content, str(path), "exec"), module.__dict__)
@@ -96,16 +104,25 @@ def _module(path: Path, content: bytes) -> types.ModuleType:
         raise ModelError(str(path), "must run without an error", got=told(error, path)) from error
     finally:
         _RUNNING.pop()
+        _IMPORTED.update({known: found for known, found in beside.items() if known in sys.modules})
     return module
 
 
-def _home(path: Path) -> tuple[Path, str]:
-    """The folder that a file's imports begin with, and the package that it is in, empty without one."""
-    folder, names = path.parent, list[str]()
-    while (folder / "__init__.py").is_file():
-        names.insert(0, folder.name)
-        folder = folder.parent
-    return folder, ".".join(names)
+def _check_module(path: Path, name: str, file: Path, digest: str) -> None:
+    """Raises ModelError if this process has another module of a name that a file imports.
+
+    Python has one module of a name: a study would be trained with the files of another one.
+    """
+    loaded = sys.modules.get(name)
+    if loaded is None:
+        return
+    origin = Path(getattr(loaded, "__file__", None) or "?").resolve()
+    if origin != file:
+        rule = f"imports {name} from beside it, and this process has imported another file of that name"
+        raise ModelError(str(path), rule, got=str(origin), remedy="Train its study by a worker of its own.")
+    if _IMPORTED.get(name, (file, digest)) != (file, digest):
+        rule = f"imports {file.name}, which has changed since this process imported it"
+        raise ModelError(str(path), rule, remedy="Start Python, or the worker, again.")
 
 
 def told(error: BaseException, path: Path) -> str:

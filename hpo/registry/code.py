@@ -14,23 +14,46 @@ from hpo.errors import CodeError, ModelError
 from hpo.own import PUT_BACK, own_file, text_of
 from hpo.spec import FinalSpec, OwnCode, StudySpec
 from hpo.spec.base import RuleError
+from hpo.spec.imports import imported
 from hpo.spec.own_code import read_code
 
 # Of a study: the text of each of its files, by the key that names the file.
 CODE_ATTRIBUTE = "own_code"
 MOST_LINES = 20
+# Characters of the files beside one that are kept to be shown; their digest covers all.
+MOST_KEPT = 1024**2
 ACCEPT = "--accept-code"
 # What would act on a terminal, or hide a part of a text.
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 def texts_of(spec: StudySpec) -> dict[str, str]:
-    """The text of each file that a study names.
+    """The text of each file that a study names, by its key, and of those that it imports from beside it.
+
+    Those are at `beside(key, module)`, as far as all of them are not too long to be kept.
 
     Raises:
         ModelError: a file is not there, or is not the one that the specification was made with.
     """
-    return {key: text_of(own_file(code)[1]) for key, code in spec.own_code.items()}
+    found: dict[str, str] = {}
+    for key, code in spec.own_code.items():
+        found |= _texts(key, *own_file(code))
+    return found
+
+
+def beside(key: str, module: str = "") -> str:
+    """Where the text of a module stands that the file of a key imports; how those of all modules begin."""
+    return f"{key}: {module}"
+
+
+def _texts(key: str, path: Path, content: bytes) -> dict[str, str]:
+    found, left = {key: text_of(content)}, MOST_KEPT
+    for module, file in imported(path, content).items():
+        text = text_of(read_code(file))
+        left -= len(text)
+        if left >= 0:
+            found[beside(key, module)] = text
+    return found
 
 
 def check_code(place: str, spec: StudySpec, kept: Mapping[str, str], *, accept: str = ACCEPT) -> None:
@@ -42,7 +65,7 @@ def check_code(place: str, spec: StudySpec, kept: Mapping[str, str], *, accept: 
         try:
             own_file(code)
         except ModelError as error:
-            raise _changed(place, spec, code, kept.get(key), remedy=error.remedy, accept=accept) from None
+            raise _changed(place, spec, key, kept, remedy=error.remedy, accept=accept) from None
 
 
 def check_same(
@@ -54,8 +77,8 @@ def check_same(
     """
     for key, code in old.own_code.items():
         other = new.own_code.get(key)
-        if other is not None and other.digest != code.digest and not (same_data and key == "data"):
-            raise _changed(place, old, other, kept.get(key), remedy=PUT_BACK)
+        if other is not None and not code.has_same_text(other) and not (same_data and key == "data"):
+            raise _changed(place, new, key, kept, remedy=PUT_BACK)
 
 
 def state_of(code: OwnCode) -> str:
@@ -79,16 +102,23 @@ def shown(text: str) -> str:
 
 
 def _changed(
-    place: str, spec: StudySpec, code: OwnCode, kept: str | None, *, remedy: str, accept: str = ACCEPT
+    place: str, spec: StudySpec, key: str, kept: Mapping[str, str], *, remedy: str, accept: str = ACCEPT
 ) -> CodeError:
     """What to say of a file that is not the study's; `remedy` is for one that cannot be read."""
-    path = Path(code.file)
+    path = Path(spec.own_code[key].file)
     try:
-        now = text_of(read_code(path))
+        now = _texts(key, path, read_code(path))
     except RuleError as broken:
         return CodeError(f"{place}: {path}", broken.rule, remedy=remedy)
-    diff = [] if kept is None else _diff(kept, now, path.name)
-    rule = f"{path.name} has changed since the study was made"
+    name, diff = path.name, list[str]()
+    if key in kept:
+        of_key = [
+            known for known in dict.fromkeys([*kept, *now]) if known == key or known.startswith(beside(key))
+        ]
+        other = next((known for known in of_key if kept.get(known) != now.get(known)), key)
+        name = path.name if other == key else other.removeprefix(beside(key))
+        diff = _diff(kept.get(other, ""), now.get(other, ""), name)
+    rule = f"{name} has changed since the study was made"
     if diff:
         more, less = (sum(line.startswith(sign) for line in diff[2:]) for sign in "+-")
         rule += f" (+{more} -{less} lines)"

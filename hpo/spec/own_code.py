@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from hpo.spec.base import ABSENT, Model, Must, RuleError, suggest
 from hpo.spec.hyperparameters import OF_OPTIMIZER, TrainingTable
+from hpo.spec.imports import imported
 
 # What a study gives to a function that builds a model, and no hyperparameter.
 GIVEN = ("input_shape", "outputs")
@@ -40,25 +41,37 @@ File = Annotated[str, Field(strict=True, min_length=1), Must("the path of a Pyth
 class Function:
     """What the text of a file says of a function: its arguments, and the values of their defaults.
 
+    `digest` and `beside`: see `OwnCode`.
+
     A default that is no plain value is None: the function keeps its own.
     """
 
     digest: str
     required: tuple[str, ...]
     defaults: Mapping[str, Any]
+    beside: str | None = None
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """What a specification knows the file by."""
+        return {"digest": self.digest} | ({} if self.beside is None else {"beside": self.beside})
 
 
 class OwnCode(Model):
     """A function of a person's own. `digest`: SHA-256 of the file as it was when it was read.
 
-    `filled`: what is filled in, and no person writes.
+    `beside`: `digest_beside` it; None if it imports no file from beside it, or an earlier version has not
+    looked. `filled`: what is filled in, and no person writes.
     """
 
-    filled: ClassVar[frozenset[str]] = frozenset({"digest"})
+    filled: ClassVar[frozenset[str]] = frozenset({"digest", "beside"})
     file: File = Field(description="A Python file; its path is relative to the study file.")
     function: Identifier = Field(description="The function in it.")
     digest: Annotated[str, Field(strict=True)] | None = Field(
         default=None, description="SHA-256 of the file. Filled in; another file is refused."
+    )
+    beside: Annotated[str, Field(strict=True)] | None = Field(
+        default=None, description="SHA-256 of the files beside it that it imports. Filled in; as digest."
     )
 
     @property
@@ -68,7 +81,13 @@ class OwnCode(Model):
 
     def is_same_as(self, other: OwnCode | None) -> bool:
         """Whether it is the same function of the same code, wherever the file is."""
-        return other is not None and (self.digest, self.function) == (other.digest, other.function)
+        return other is not None and self.function == other.function and self.has_same_text(other)
+
+    def has_same_text(self, other: OwnCode) -> bool:
+        """Whether the files are the same, as far as is known."""
+        return self.digest == other.digest and (
+            self.beside == other.beside or None in (self.beside, other.beside)
+        )
 
     def __str__(self) -> str:
         """As error messages name it."""
@@ -83,7 +102,7 @@ class OwnModel(OwnCode):
     same content, wherever their files are.
     """
 
-    filled: ClassVar[frozenset[str]] = frozenset({"digest", "required", "defaults", "structure", "text"})
+    filled: ClassVar[frozenset[str]] = OwnCode.filled | {"required", "defaults", "structure", "text"}
     function: Identifier = Field(default="build", description="The function in it that builds a model.")
     required: tuple[str, ...] = Field(default=(), description="Arguments without defaults. Filled in.")
     defaults: Mapping[str, Any] = Field(default={}, description="Arguments with defaults. Filled in.")
@@ -108,7 +127,7 @@ class OwnModel(OwnCode):
             raise RuleError("is a function of a Python session, which no file has", remedy=remedy)
         path = Path(table["file"]).absolute()
         read = read_function(path, function)
-        return {"digest": read.digest, **table, "file": str(path), **taken(read, function)}
+        return {**read.digests, **table, "file": str(path), **taken(read, function)}
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -135,7 +154,7 @@ class OwnModel(OwnCode):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, OwnModel):
             return NotImplemented
-        return (self.function, self.digest) == (other.function, other.digest)
+        return self.is_same_as(other)
 
     def __hash__(self) -> int:
         return hash((self.function, self.digest))
@@ -192,7 +211,7 @@ def without(table: Any, key: str, names: Collection[str]) -> Any:
 class OwnCallbacks(OwnCode):
     """A function that gives Keras callbacks for a training run. `takes`: what of the run it asks for."""
 
-    filled: ClassVar[frozenset[str]] = frozenset({"digest", "takes"})
+    filled: ClassVar[frozenset[str]] = OwnCode.filled | {"takes"}
     function: Identifier = Field(default="callbacks", description="The function in it that gives callbacks.")
     takes: tuple[str, ...] = Field(default=(), description="What of a run it asks for. Filled in.")
 
@@ -212,7 +231,7 @@ class OwnCallbacks(OwnCode):
                 remedy = suggest(name, OF_RUN, otherwise=f"It may take {', '.join(OF_RUN)}.")
                 raise RuleError(f"{function} takes what no run has", "function", got=name, remedy=remedy)
         takes = [name for name in OF_RUN if name in (*read.required, *read.defaults)]
-        return {"digest": read.digest, **table, "file": str(path), "takes": takes}
+        return {**read.digests, **table, "file": str(path), "takes": takes}
 
 
 def read_function(path: Path, function: str) -> Function:
@@ -244,10 +263,26 @@ def read_function(path: Path, function: str) -> Function:
     pairs += list(zip(names[without:], taken.defaults, strict=True))
     pairs += list(zip((argument.arg for argument in taken.kwonlyargs), taken.kw_defaults, strict=True))
     return Function(
-        hashlib.sha256(content).hexdigest(),
+        sha256(content),
         tuple(name for name, default in pairs if default is None),
         {name: _value(default) for name, default in pairs if default is not None},
+        digest_beside(path, content),
     )
+
+
+def digest_beside(path: Path, content: bytes) -> str | None:
+    """SHA-256 of the names and digests of the modules that a file imports from beside it; None of none.
+
+    Raises:
+        RuleError: one of their files cannot be read, or is too large.
+    """
+    lines = [f"{name} {sha256(read_code(file))}" for name, file in imported(path, content).items()]
+    return sha256("\n".join(lines).encode()) if lines else None
+
+
+def sha256(content: bytes) -> str:
+    """The digest that stands in specifications."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_code(path: Path) -> bytes:

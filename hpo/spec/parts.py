@@ -81,6 +81,9 @@ class Data(Model):
     digest: Annotated[str, Field(strict=True)] | None = Field(
         default=None, description="SHA-256 of the Python file. Filled in; another file is refused."
     )
+    beside: Annotated[str, Field(strict=True)] | None = Field(
+        default=None, description="SHA-256 of the files beside it that it imports. Filled in; as digest."
+    )
     target: Columns | None = Field(
         default=None, description="Of a table: the column to predict, or a list of several."
     )
@@ -140,7 +143,7 @@ class Data(Model):
             return table
         if (file := table.get("file")) is None:
             name = table.get("name")
-            for key in ("function", "digest"):
+            for key in ("function", "digest", "beside"):
                 if table.get(key) is not None:
                     rule = "needs the file that it is of"
                     raise RuleError(rule, key, got=table[key], remedy="Set data.file.")
@@ -160,7 +163,7 @@ class Data(Model):
             if read.required:
                 rule, remedy = f"{function} must take no arguments", "Give them defaults."
                 raise RuleError(rule, "function", got=", ".join(read.required), remedy=remedy)
-            table = {**table, "digest": read.digest}
+            table = {**table, **read.digests}
         return {**table, "name": file, "function": function}
 
     @model_validator(mode="after")
@@ -185,7 +188,7 @@ class Data(Model):
         """The function that gives the data; None of data of any other kind."""
         if self.file is None or self.function is None:
             return None
-        return OwnCode(file=self.file, function=self.function, digest=self.digest)
+        return OwnCode(file=self.file, function=self.function, digest=self.digest, beside=self.beside)
 
     @property
     def split_by_column(self) -> Literal["group", "time"] | None:

@@ -25,10 +25,11 @@ from hpo.storage.patience import is_damage, reason
 DEFAULT_URL = "sqlite:///hpo.db"
 SQLITE_BUSY_SECONDS = 60.0
 SQLITE_DRIVERS = ("sqlite", "sqlite+pysqlite")
-# What trains or reads, and the thread that keeps the lease, which rarely asks at the same moment: then it
-# gets a connection for that moment. A server has a hundred, for all workers.
-SQLITE_POOL: dict[str, Any] = {"pool_size": 2, "max_overflow": 0}
-POSTGRESQL_POOL: dict[str, Any] = {"pool_size": 1, "max_overflow": 1}
+# One for what trains or reads, one for the thread that keeps the lease.
+CONNECTIONS = 2
+SQLITE_POOL: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 0}
+# They rarely ask at the same moment, and the second is for that: a server has a hundred for all workers.
+POSTGRESQL_POOL: dict[str, Any] = {"pool_size": 1, "max_overflow": CONNECTIONS - 1}
 # A connection that was used so long ago is asked first whether it is still there.
 ASKED_AFTER_SECONDS = 1.0
 # A worker that is suspended inside a transaction would keep its locks, and so its trial, for good.

@@ -75,6 +75,11 @@ def code_table(study: StoredStudy) -> Table:
         }
         for key, code in study.spec.own_code.items()
     ]
+    rows += [
+        {"key": key, "function": None, "file": None, "digest": None, "state": None, "text": text}
+        for key, text in kept.items()
+        if key not in study.spec.own_code
+    ]
     return Table("Code", columns, rows)
 
 

@@ -21,7 +21,8 @@ def card_of(
     model = spec.model
     code = None
     if isinstance(model, OwnModel):
-        code = Code(file=model.file, function=model.function, digest=model.digest or "")
+        made = model.model_dump(include={"file", "function", "digest", "beside"})
+        code = Code(**made | {"digest": model.digest or ""})
     return Card(
         format=FORMAT,
         study=spec.name,

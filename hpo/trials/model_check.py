@@ -1,8 +1,9 @@
-"""A study's own model, built for what the study asks before anything is trained.
+"""A study's model, built for what the study asks before anything is trained.
 
-Built are the first configuration and the ends of each dimension, or each arm, for the data's shapes. Run as a
-module it does so in a process of its own: the specification and the shapes come on standard input as JSON,
-what has been found goes to standard output.
+Of a person's own are built the first configuration and the ends of each dimension, or each arm, for the
+shapes of the data; of hpo's own, whose rules the specification knows, the first, with what `compile` names.
+Run as a module it does so in a process of its own: the specification and the shapes come on standard input
+as JSON, what has been found goes to standard output.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from hpo.data import mapped
 from hpo.errors import HpoError, ModelError, SpecError
+from hpo.own import own_function
 from hpo.spec import ComparisonSpec, Hyperparameters, OwnModel, SearchSpec, StudySpec, from_json
 from hpo.spec import space as dimensions
 from hpo.spec.hyperparameters import OF_OPTIMIZER
@@ -48,14 +50,24 @@ class Configuration:
 
 
 def check_model(spec: StudySpec, shapes: Shapes) -> Found:
-    """Build a study's own model, and see that it can be trained on such data and ranked.
+    """Build a study's model, and see that it can be trained on such data and ranked.
 
     Raises:
-        ModelError: its function cannot be had, fails, or returns what cannot be trained on them.
+        ModelError: its function cannot be had, fails, or returns what cannot be trained on them; a loss or
+            metric is not there, or cannot be had of such targets.
         SpecError: the study asks for what has no effect on its model, or for a metric that it lacks.
     """
-    check = _Check(spec, shapes)
+    from hpo.models.named import check_named
+
     first, *others = _configurations(spec)
+    # Losses and metrics are registered by any of its files, all of which a worker runs.
+    for code in spec.own_code.values():
+        own_function(code)
+    check_named(spec.compile)
+    if not isinstance(spec.model, OwnModel):
+        _check_network(spec, shapes, first)
+        return Found((), ())
+    check = _Check(spec, shapes)
     check.first(first)
     deadline = time.monotonic() + SECONDS
     for other in others:
@@ -65,9 +77,21 @@ def check_model(spec: StudySpec, shapes: Shapes) -> Found:
     return Found(tuple(_structure(check, spec, first, deadline)), tuple(check.losses()))
 
 
+def _check_network(spec: StudySpec, shapes: Shapes, first: Configuration) -> None:
+    """Raises ModelError if a network of hpo's cannot be trained as `compile` says."""
+    from hpo.models.table import family_of
+
+    family = family_of(spec.model, shapes.signature(spec.compile))
+    network = family.build(shapes.settled(spec.hyperparameters_for(first.values)), "graph")
+    try:
+        _reported(network.trainer.model, shapes)
+    except Exception as error:
+        rule = f"must be of targets of shape {_targets(shapes)} and outputs as a network has them"
+        raise ModelError("compile", rule, got=_said(error)) from None
+
+
 class _Check:
     def __init__(self, spec: StudySpec, shapes: Shapes) -> None:
-        from hpo.models.named import check_named
         from hpo.models.table import own_family
         from hpo.tasks import TASKS
 
@@ -75,8 +99,6 @@ class _Check:
         self._spec, self._shapes, self.model = spec, shapes, spec.model
         self._task, self._one_output = TASKS[shapes.task], TASKS["binary"]
         self._family = own_family(spec.model, shapes.signature(spec.compile))
-        # After the file, which may register them.
-        check_named(spec.compile)
         self._place = str(spec.model)
 
     def first(self, configuration: Configuration) -> None:
@@ -120,30 +142,12 @@ class _Check:
 
     def _reported(self, built: Any) -> list[str]:
         """The metrics that a model reports, once it is made for its targets. Raises ModelError."""
-        import numpy as np
-
-        from hpo.training.runs import Trainer
-        from hpo.training.samples import Samples
-
-        shapes = self._shapes
-
-        def two(kind: str, shape: tuple[int, ...]) -> Any:
-            return np.zeros((2, *shape), kind)
-
-        x = mapped(two, shapes.dtype, shapes.sample_shape)
-        y = mapped(two, shapes.target_dtype, shapes.target_shape)
-        weight = mapped(lambda _: np.ones(2), y) if shapes.weighted else None
         try:
-            Trainer(built.whole, "graph").build(Samples.of(x, y, weight))
-            # A step as well: shapes that do not go together may only raise there.
-            built.whole.test_on_batch(x, y, weight)
-            return list(built.whole.get_metrics_result())
+            return _reported(built.whole, self._shapes)
         except Exception as error:
-            said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            targets = mapped(lambda _, shape: (None, *shape), shapes.target_dtype, shapes.target_shape)
-            rule = f"must compile its model for targets of shape {targets}"
+            rule = f"must compile its model for targets of shape {_targets(self._shapes)}"
             remedy = f"Compile it with {self._task.loss!r} and metrics of such targets, or leave it to hpo."
-            raise ModelError(self._place, rule, got=said, remedy=remedy) from None
+            raise ModelError(self._place, rule, got=_said(error), remedy=remedy) from None
 
     def _check_loss(self, built: Any) -> None:
         import keras
@@ -187,6 +191,33 @@ class _Check:
             written = f'keras.metrics.{self._task.epoch[name]}(name="{name}")'
         remedy = f"{self._place} reports {', '.join(there)}: compile it with metrics=[{written}], or leave"
         raise SpecError("objective.metric", rule, got=objective.metric, remedy=f"{remedy} compiling to hpo.")
+
+
+def _reported(model: Any, shapes: Shapes) -> list[str]:
+    """The metrics that a model reports of such data; what does not go together raises what Keras does."""
+    import numpy as np
+
+    from hpo.training.runs import Trainer
+    from hpo.training.samples import Samples
+
+    def two(kind: str, shape: tuple[int, ...]) -> Any:
+        return np.zeros((2, *shape), kind)
+
+    x = mapped(two, shapes.dtype, shapes.sample_shape)
+    y = mapped(two, shapes.target_dtype, shapes.target_shape)
+    weight = mapped(lambda _: np.ones(2), y) if shapes.weighted else None
+    Trainer(model, "graph").build(Samples.of(x, y, weight))
+    # A step as well: shapes that do not go together may only raise there.
+    model.test_on_batch(x, y, weight)
+    return list(model.get_metrics_result())
+
+
+def _targets(shapes: Shapes) -> Any:
+    return mapped(lambda _, shape: (None, *shape), shapes.target_dtype, shapes.target_shape)
+
+
+def _said(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def _check_effects(spec: StudySpec, model: OwnModel) -> None:

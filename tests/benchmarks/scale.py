@@ -5,8 +5,8 @@ their `runner` sleeps for as long as an epoch would take. All share this machine
 
 - `share`: of the ideal throughput, workers / seconds of a trial; medians of `--repeats` runs, least and most.
 - `database_ms`, `worker_ms`: CPU time of the server, and of the workers, a trial; `database_cores`: the
-  server's over the run; `other_cores`: what anything else on this machine took. `connections`: the most at
-  the same time, a worker.
+  server's over the run; `other_cores`: what anything else on this machine took. `connections`: those of
+  a worker, at most times; `most_connections` as they begin.
 - `round_trips`, `statements`: of one worker, a trial, as libpq and SQLAlchemy count them. The same with
   `--others` workers' trials in the database: what each costs the others.
 
@@ -61,6 +61,7 @@ MEASURED = (
     "worker_ms",
     "other_cores",
     "connections",
+    "most_connections",
 )
 # Statements that are prepared by the driver are so at their sixth time.
 WARM_UPS = 6
@@ -130,7 +131,7 @@ def _measure(bench: Bench, load: Load, workers: int, repeats: int) -> dict[str, 
 def _run(bench: Bench, load: Load, workers: int) -> dict[str, float]:
     url, folder = bench.new_url("postgresql"), str(bench.folder / "artifacts")
     _create(url, folder, load, workers)
-    with _connections(url) as most:
+    with _connections(url) as counts:
         times = bench.crowd(_work, workers, url, folder, load, bench.server_pid)
     started, ended, worker, server_before, server_after, all_before, all_after = zip(*times, strict=True)
     wall, trials = max(ended) - min(started), workers * load.trials
@@ -144,7 +145,8 @@ def _run(bench: Bench, load: Load, workers: int) -> dict[str, float]:
         "database_cores": used / wall,
         "worker_ms": sum(worker) / trials * 1000,
         "other_cores": max(0.0, others / wall),
-        "connections": most() / workers,
+        "connections": statistics.median(counts) / workers,
+        "most_connections": max(counts) / workers,
     }
 
 
@@ -224,14 +226,15 @@ def _busy_seconds() -> float:
 
 
 @contextlib.contextmanager
-def _connections(url: str) -> Iterator[Callable[[], int]]:
-    """Counts connections to a database beside its own; yields what tells the most at the same time."""
+def _connections(url: str) -> Iterator[list[int]]:
+    """Counts connections to a database beside its own, again and again, until it ends."""
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.StaticPool)
     asked = sa.text(
         "SELECT count(*) - 1 FROM pg_stat_activity WHERE datname = current_database()"
         " AND backend_type = 'client backend'"
     )
-    counts, ended = [0], threading.Event()
+    counts: list[int] = []
+    ended = threading.Event()
 
     def look() -> None:
         with engine.connect() as connection:
@@ -241,7 +244,7 @@ def _connections(url: str) -> Iterator[Callable[[], int]]:
     thread = threading.Thread(target=look)
     thread.start()
     try:
-        yield lambda: max(counts)
+        yield counts
     finally:
         ended.set()
         thread.join()

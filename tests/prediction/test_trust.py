@@ -139,7 +139,7 @@ def test_a_model_of_keras_s_own_layers_needs_nothing(folder: Path) -> None:
     with zipfile.ZipFile(folder / "stock.keras") as archive:
         card = json.loads(archive.read("hpo.json"))
     assert card["code"]["function"] == "stock"
-    assert set(card["code"]) == {"file", "function", "digest"}
+    assert set(card["code"]) == {"file", "function", "digest", "beside"}
     assert card["hyperparameters"]["units"] == 4
 
 

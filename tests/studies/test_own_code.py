@@ -259,6 +259,65 @@ def test_a_moved_file_is_no_change_and_is_found_where_it_is_now(folder: Path, ow
     assert stored.file == str(folder / "elsewhere" / "model.py")
 
 
+HELPER = "def width(units):\n    return 2 * units\n"
+
+
+def with_helper(folder: Path, helper: str = HELPER) -> None:
+    """A model that imports a file beside it, which is in no package."""
+    (folder / "shapes_beside.py").write_text(helper)
+    text = "from shapes_beside import width\n" + MODEL.replace("Dense(units,", "Dense(width(units),")
+    (folder / "model.py").write_text(text)
+
+
+def test_a_file_that_is_imported_from_beside_belongs_to_the_code(folder: Path, own_data: Path) -> None:
+    with_helper(folder)
+    assert quick("create", "study.toml", folder=folder).returncode == 0
+    text = quick("show", "own", "--code", folder=folder).stdout
+    assert "# model: shapes_beside, beside it" in text
+    assert "return 2 * units" in text
+    assert quick("create", "study.toml", folder=folder).returncode == 0
+    (folder / "shapes_beside.py").write_text(HELPER.replace("2 *", "3 *"))
+    for command in ("run", "study.toml"), ("resume", "own"):
+        done = quick(*command, folder=folder)
+        assert done.returncode == 2
+        assert "shapes_beside has changed since the study was made (+1 -1 lines)." in done.stderr
+        assert "+    return 3 * units" in done.stderr
+    assert quick("create", "study.toml", "--accept-code", folder=folder).returncode == 0
+    assert open_study("own-2", storage=f"sqlite:///{folder / 'hpo.db'}").spec.own_code["model"].beside
+
+
+def test_a_study_of_a_version_that_did_not_look_beside_goes_on(folder: Path, own_data: Path) -> None:
+    with_helper(folder)
+    storage = f"sqlite:///{folder / 'hpo.db'}"
+    study = create_study(table(folder, own_data), storage=storage)
+    stored = study.storage.study_attribute(study.id, "spec")
+    del stored["model"]["beside"]
+    study.storage.set_study_attribute(study.id, "spec", stored)
+    assert open_study("own", storage=storage).spec.own_code["model"].beside is None
+    assert quick("worker", "own", "--max-trials", "1", folder=folder).returncode == 0
+    again = create_study(table(folder, own_data), storage=storage)
+    assert again.spec == study.spec
+    assert again.spec.own_code["model"].beside is not None
+    assert states(again) == ["complete", "waiting"]
+
+
+def test_one_process_does_not_train_two_studies_with_the_same_file_beside(
+    folder: Path, own_data: Path, tmp_path: Path
+) -> None:
+    studies = []
+    for name, helper in {"a": HELPER, "b": HELPER.replace("2 *", "3 *")}.items():
+        (tmp_path / name).mkdir()
+        with_helper(tmp_path / name, helper)
+        storage = f"sqlite:///{folder / 'hpo.db'}"
+        studies.append(create_study(table(tmp_path / name, own_data, name=name), storage=storage))
+    done = quick("worker", "--exit-when-idle", "--max-trials", "3", folder=folder)
+    assert done.returncode != 0
+    assert "imports shapes_beside from beside it, and this process has imported another file" in done.stderr
+    assert sorted(map(states, studies)) == [["complete"] * 2, ["waiting"] * 2]
+    done = quick("worker", "b", "--exit-when-idle", folder=folder)
+    assert (done.returncode, states(studies[1])) == (0, ["complete"] * 2)
+
+
 def test_a_large_file_is_refused(folder: Path, own_data: Path) -> None:
     (folder / "model.py").write_text(MODEL + "#" * 300_000)
     with pytest.raises(HpoError, match=r"at most 256 KiB, as its text is kept with the study"):

@@ -225,6 +225,31 @@ def test_losses_and_metrics_by_name_are_keras_s_and_registered_ones(storage: Sto
     assert study.best.value == metrics["val_spread"]
 
 
+@pytest.mark.parametrize(
+    ("named", "line"),
+    [
+        (
+            {"loss": "sparse_crossentropy"},
+            "compile.loss: must be of Keras, or registered in the study's file",
+        ),
+        # Registered by the file of the callbacks.
+        (
+            {"loss": "harsh", "metrics": ["F1Score"]},
+            "compile: must be of targets of shape .* but got 'ValueError",
+        ),
+    ],
+)
+def test_what_no_network_can_be_compiled_with_creates_no_study(
+    named: dict[str, Any], line: str, storage: Storage, file: str
+) -> None:
+    data, space = {"name": "digits"}, {"dropout": [0.1]}
+    own = {"file": file, "function": "stops"}
+    spec = StudySpec(name="s", kind="search", data=data, trials=1, space=space, compile=named, callbacks=own)
+    with pytest.raises(hpo.ModelError, match=line):
+        create_study(spec, storage=storage)
+    assert hpo.list_studies(storage=storage) == []
+
+
 def test_a_named_loss_of_a_regression_is_of_scaled_targets(storage: Storage) -> None:
     params = SMALL | {"epochs": 1}
     data = {"name": "diabetes"}

@@ -1,4 +1,4 @@
-"""Own models of studies that are created: tried once, in another process, before anything is stored."""
+"""Models of studies that are created: tried once, in another process, before anything is stored."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
 
 
 def tried(spec: StudySpec, dataset: Dataset, *, storage: Storage | str | None) -> StudySpec:
-    """The specification, with what building its own model has told; of a model of hpo's as it is.
+    """The specification, with what building its own model has told.
 
-    A study that is stored with the same code and space has been tried.
+    A study that is stored with the same code and space has been tried. Of a model of hpo's there is something
+    to try if the study has the key compile.
 
     Raises:
         ModelError: the model cannot be built, or trained on these data.
         SpecError: the study asks for what its model does not have.
     """
-    model = spec.model
-    if not isinstance(model, OwnModel):
+    if not isinstance(spec.model, OwnModel) and spec.compile is None:
         return spec
     stored = _stored_spec(spec.name, storage)
-    if stored is not None and isinstance(stored.model, OwnModel) and not _is_new(stored, spec):
-        return _with(spec, model, stored.model.structure)
+    if stored is not None and type(stored.model) is type(spec.model) and not _is_new(stored, spec):
+        return _with(spec, stored.model)
     shapes = Shapes.of(dataset, spec)
     console = stderr()
     shown = console.is_terminal and not console.is_jupyter
     with console.status(f"{spec.name}: checking the model") if shown else nullcontext():
-        if model.is_of_session:
+        if isinstance(spec.model, OwnModel) and spec.model.is_of_session:
             prepare_tensorflow(cores())
             found = check_model(spec, shapes)
         else:
-            found = _in_child(spec, model, shapes)
+            found = _in_child(spec, shapes)
     for line in found.losses:
         logger.warning("%s", line)
-    return _with(spec, model, found.structure)
+    return _with(spec, found)
 
 
 def _stored_spec(name: str, storage: Storage | str | None) -> StudySpec | None:
@@ -74,12 +74,15 @@ def _is_new(stored: StudySpec, spec: StudySpec) -> bool:
     return any(change.key.startswith("arms ") and change.extends for change in changes(stored, spec))
 
 
-def _with(spec: StudySpec, model: OwnModel, structure: tuple[str, ...] | None) -> StudySpec:
-    return spec.model_copy(update={"model": model.model_copy(update={"structure": structure})})
+def _with(spec: StudySpec, known: str | OwnModel | Found) -> StudySpec:
+    if not isinstance(spec.model, OwnModel) or isinstance(known, str):
+        return spec
+    return spec.model_copy(update={"model": spec.model.model_copy(update={"structure": known.structure})})
 
 
-def _in_child(spec: StudySpec, model: OwnModel, shapes: Shapes) -> Found:
+def _in_child(spec: StudySpec, shapes: Shapes) -> Found:
     """What a process of its own finds. Raises HpoError."""
+    place = str(spec.model) if isinstance(spec.model, OwnModel) else "compile"
     asked = json.dumps({"spec": to_json(spec), "shapes": shapes.to_json()})
     try:
         done = subprocess.run(
@@ -93,14 +96,14 @@ def _in_child(spec: StudySpec, model: OwnModel, shapes: Shapes) -> Found:
         )
     except subprocess.TimeoutExpired:
         got = f"nothing after {LONGEST / 60:.0f} min"
-        raise ModelError(str(model), "must build a model", got=_Verbatim(got)) from None
+        raise ModelError(place, "must build a model", got=_Verbatim(got)) from None
     try:
         answer = json.loads(done.stdout)
     except ValueError:
         # A fault of hpo's own leaves a traceback.
         last = done.stderr.strip().splitlines()[-1:] if done.returncode == 1 else []
         said = ": ".join(["a process that ended with exit code " + str(done.returncode), *last])
-        raise ModelError(str(model), "must build a model", got=_Verbatim(said[:200])) from None
+        raise ModelError(place, "must build a model", got=_Verbatim(said[:200])) from None
     if "error" in answer:
         raise _error(answer)
     return Found(tuple(answer["structure"]), tuple(answer["losses"]))
