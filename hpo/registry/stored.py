@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -91,10 +92,9 @@ class StoredStudy:
             SpecError: this version of hpo cannot read it.
             StudyError: somebody has deleted the study.
         """
-        try:
-            attributes = self.optuna.user_attrs
-        except KeyError:
-            raise _deleted(self.name) from None
+        attributes = self.storage.study_attributes(self.id)
+        if attributes is None:
+            raise _deleted(self.name)
         if not is_ours(attributes):
             raise StudyError(place_of(self.name), "must have been created by hpo, and was not")
         self._stored_spec = attributes[SPEC_ATTRIBUTE]
@@ -323,7 +323,10 @@ class StoredStudy:
     def optuna_for(self, number: int) -> optuna.Study:
         """The Optuna study with the sampler and the pruner of trial `number`."""
         sampler, pruner = make_sampler(self.spec, number), make_pruner(self.spec)
-        return optuna.study.Study(self.name, self.storage.optuna, sampler=sampler, pruner=pruner)
+        # A new one would ask the database for its key by its name.
+        study = copy.copy(self.optuna)
+        study.sampler, study.pruner = sampler, pruner
+        return study
 
     def delete(self) -> None:
         """Remove the study with its trials and artifacts.

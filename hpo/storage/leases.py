@@ -26,6 +26,7 @@ _HELD = (
     .where(leases.c.key == sa.bindparam("key"), leases.c.token == sa.bindparam("token"))
     .with_for_update()
 )
+_RELEASED = leases.delete().where(leases.c.key == sa.bindparam("its"), leases.c.token == sa.bindparam("own"))
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ class Lease:
         """Whether the key is still this lease's, and stays so until the transaction ends."""
         return connection.execute(_HELD, {"key": self.key, "token": self.token}).first() is not None
 
-    def release_in(self, connection: sa.Connection) -> None:
-        """Give the key up as part of a transaction."""
-        connection.execute(leases.delete().where(self._held()))
+    def release_in(self, connection: sa.Connection) -> bool:
+        """Give the key up as part of a transaction; whether it was still this lease's until then."""
+        return connection.execute(_RELEASED, {"its": self.key, "own": self.token}).rowcount == 1
 
     def _held(self) -> sa.ColumnElement[bool]:
         return (leases.c.key == self.key) & (leases.c.token == self.token)
@@ -77,13 +78,14 @@ def acquire(engine: sa.Engine, key: str, *, owner: str, seconds: float) -> Lease
         return lease if take(connection, lease, owner=owner) else None
 
 
-def take(connection: sa.Connection, lease: Lease, *, owner: str) -> bool:
+def take(connection: sa.Connection, lease: Lease, *, owner: str, may_be_held: bool = True) -> bool:
     """As part of a transaction make `lease` the holder of its key, unless somebody else holds it.
 
     Nor while another transaction has the lease's row. To wait for it would be a deadlock: whoever holds a
-    lease locks first the lease and then its trial, whoever takes one first the trial.
+    lease locks first the lease and then its trial, whoever takes one first the trial. Of a trial that waits
+    nobody holds a lease, which is not asked for then.
     """
-    if connection.dialect.name == "postgresql" and _is_locked(connection, lease.key):
+    if may_be_held and connection.dialect.name == "postgresql" and _is_locked(connection, lease.key):
         return False
     insert = insert_into(connection, leases).values(
         key=lease.key,

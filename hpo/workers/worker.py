@@ -31,6 +31,7 @@ from hpo.storage import (
     Claim,
     LeasedTrial,
     LeaseLostError,
+    Pace,
     Patience,
     Storage,
     new_token,
@@ -129,7 +130,6 @@ class Worker:
 
     def stop_on_signals(self) -> None:
         """Stop on SIGINT and SIGTERM; a second one ends the process at once."""
-
         self._may_exit = True
         receiving, sending = socket.socketpair()
         sending.setblocking(False)
@@ -170,22 +170,22 @@ class Worker:
             StorageError: artifacts would be where workers on other machines do not find them.
             StudyError: its named studies have been deleted.
         """
-        finished, idle, planning = 0, IDLE_SECONDS, Delay(IDLE_SECONDS)
+        finished, idle, planning = 0, Pace(IDLE_SECONDS, LONGEST_IDLE_SECONDS), Delay(IDLE_SECONDS)
         try:
             self._retry(self._storage.confirm_artifacts)
             while not self._stopping.is_set() and (max_trials is None or finished < max_trials):
                 claim = self._claim(self._serving.claimable())
                 if claim is not None:
                     finished += self._trained(self._serving[claim.study_id], claim)
-                    idle, planning = IDLE_SECONDS, Delay(IDLE_SECONDS)
+                    idle.begin()
+                    planning = Delay(IDLE_SECONDS)
                     if self._has_no_room():
                         self.is_full = True
                         break
                 elif self._is_done(planning, exit_when_idle=exit_when_idle):
                     break
                 else:
-                    self._stopping.wait(idle)
-                    idle = IDLE_SECONDS if exit_when_idle else min(2 * idle, LONGEST_IDLE_SECONDS)
+                    self._stopping.wait(idle.seconds)
         except Exception as error:
             if passes(error):
                 raise WorkerError(f"{self._storage.place}: cannot be used: {reason(error)}") from error

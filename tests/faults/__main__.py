@@ -1,6 +1,6 @@
 """The long run: rounds of studies under faults until the time is over.
 
-python -m tests.faults --minutes 30 --seed 1 [--storage sqlite|postgresql|both] [--workers 4]
+python -m tests.faults --minutes 30 --seed 1 [--storage sqlite|postgresql|cluster|all] [--workers 4]
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import random
 import sys
 
 from tests.faults.nemesis import Pace
-from tests.faults.places import POSTGRESQL, SQLITE, new_place
+from tests.faults.places import CLUSTER, POSTGRESQL, SQLITE, new_place
 from tests.faults.rounds import Report, play
 
+KINDS = (SQLITE, POSTGRESQL, CLUSTER)
 MEGABYTES = 192
 FIRST_SIZE = 4
 # What a round takes beside its faults: to begin, to let the studies end, to check them.
@@ -22,7 +23,7 @@ AROUND_SECONDS = 20.0
 def main() -> int:
     options = _options()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
-    kinds = [SQLITE, POSTGRESQL] if options.storage == "both" else [options.storage]
+    kinds = [*KINDS] if options.storage == "all" else [options.storage]
     print(f"seed {seed}", flush=True)
     violations = 0
     for kind in kinds:
@@ -71,7 +72,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults")
     parser.add_argument("--minutes", type=float, default=30.0, help="of each kind of storage")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--storage", choices=[SQLITE, POSTGRESQL, "both"], default="both")
+    parser.add_argument("--storage", choices=[*KINDS, "all"], default="all")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--lease", type=float, default=2.5, help="seconds")
     parser.add_argument("--round", type=float, default=4.0, help="minutes of faults before a study may end")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import pytest
 
 from hpo import StudySpec, create_study
@@ -9,9 +12,11 @@ from hpo.storage import Storage
 from tests.faults import ledger
 from tests.faults.checker import Evidence, check
 from tests.faults.crew import launch
+from tests.faults.failover import play_failover
 from tests.faults.monitor import Seen
 from tests.faults.nemesis import PROCESS_FAULTS, Pace
-from tests.faults.places import POSTGRESQL, SQLITE, new_place
+from tests.faults.network import NetworkRefusedError
+from tests.faults.places import CLUSTER, POSTGRESQL, SQLITE, Place, new_place
 from tests.faults.rounds import play
 from tests.faults.worker import POISONED
 
@@ -29,16 +34,34 @@ POISON = {
 }
 
 
+@contextlib.contextmanager
+def place_of(kind: str) -> Iterator[Place]:
+    with contextlib.ExitStack() as stack:
+        try:
+            place = stack.enter_context(new_place(kind, megabytes=48))
+        except NetworkRefusedError as error:
+            pytest.skip(f"no hosts of their own: {error}")
+        yield place
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [SQLITE, POSTGRESQL])
+@pytest.mark.parametrize("kind", [SQLITE, POSTGRESQL, CLUSTER])
 def test_nothing_acknowledged_is_lost_and_budgets_are_exact_whatever_happens(kind):
-    with new_place(kind, megabytes=48) as place:
+    with place_of(kind) as place:
         report = play(place, seed=SEED, seconds=SECONDS, workers=3, lease_seconds=1.5, size=3, pace=QUICK)
         if not place.disk.is_mounted:
             print(f"no full disk: mounting was refused: {place.disk.refusal}")
     assert report.violations == []
     assert report.faults.keys() >= PROCESS_FAULTS.keys()
     assert report.events["retries"] > 0
+
+
+@pytest.mark.slow
+def test_what_a_lagging_copy_has_not_heard_of_is_named_and_trained_again():
+    with new_place(POSTGRESQL, megabytes=48) as place:
+        found = play_failover(place, size=12, results=6, workers=2, lease_seconds=1.5)
+    assert found.report.violations == []
+    assert sum(line.startswith("lost: the result of") for line in found.lost) >= 6
 
 
 @pytest.mark.slow
