@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import re
 import sqlite3
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -20,7 +18,7 @@ from sqlalchemy import orm
 from hpo.errors import StorageError
 from hpo.storage.bulk import BulkReadingStorage
 from hpo.storage.fence import guard
-from hpo.storage.patience import is_damage, reason
+from hpo.storage.patience import is_damage, is_tried_again, reason
 
 DEFAULT_URL = "sqlite:///hpo.db"
 SQLITE_BUSY_SECONDS = 60.0
@@ -30,8 +28,6 @@ CONNECTIONS = 2
 SQLITE_POOL: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 0}
 # They rarely ask at the same moment, and the second is for that: a server has a hundred for all workers.
 POSTGRESQL_POOL: dict[str, Any] = {"pool_size": 1, "max_overflow": CONNECTIONS - 1}
-# A connection that was used so long ago is asked first whether it is still there.
-ASKED_AFTER_SECONDS = 1.0
 # A worker that is suspended inside a transaction would keep its locks, and so its trial, for good.
 POSTGRESQL_OPTIONS: dict[str, Any] = {
     # No prepared statements: they save the server nothing that can be measured, and behind a pooler of
@@ -174,7 +170,6 @@ def make_engine(url: str) -> sa.Engine:
     if parsed.get_backend_name() != "sqlite":
         settings = {key: value for key, value in POSTGRESQL_OPTIONS.items() if key not in parsed.query}
         engine = sa.create_engine(url, connect_args=settings, **POSTGRESQL_POOL)
-        sa.event.listen(engine, "checkin", _note_time)
         sa.event.listen(engine, "checkout", partial(_ask, engine.dialect))
         return engine
     engine = sa.create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, **SQLITE_POOL)
@@ -183,16 +178,11 @@ def make_engine(url: str) -> sa.Engine:
     return engine
 
 
-def _note_time(_connection: Any, record: Any) -> None:
-    record.info["used"] = time.monotonic()
-
-
 def _ask(dialect: sa.Dialect, connection: Any, record: Any, _proxy: Any) -> None:
-    """SQLAlchemy's `pool_pre_ping`, but not before each of a worker's twenty transactions a trial.
-
-    What breaks within the second is an error that passes, and is tried again.
-    """
-    if time.monotonic() - record.info.get("used", math.inf) < ASKED_AFTER_SECONDS:
+    """SQLAlchemy's `pool_pre_ping`, but not where what fails is tried again: of 20 transactions a trial."""
+    is_new = record.info.setdefault("used", False) is False
+    record.info["used"] = True
+    if is_new or is_tried_again():
         return
     try:
         dialect.do_ping(connection)

@@ -2,7 +2,7 @@
 
 A commit costs 4 ms of SQLite, as much as an epoch of a small network, and 2 ms of PostgreSQL's processor, as
 much as the rest of a trial once it takes seconds. So what is reported within half a second is written
-together, later within a tenth of the time that the trial has trained, at most 5 s; and whatever else is
+together, later within a tenth of the time that the trial has trained, at most 15 s; and whatever else is
 written of the trial takes along what is kept. No pruner of ours reads what others have reported before they
 end, or reach a rung, and its own trial it knows. A worker that is killed loses as much, which is trained
 again from the last checkpoint.
@@ -19,7 +19,7 @@ from hpo.storage.dialects import insert_into
 from hpo.storage.pace import Pace
 
 REPORT_SECONDS = 0.5
-LONGEST_SECONDS = 5.0
+LONGEST_SECONDS = 15.0
 
 
 class Reports:

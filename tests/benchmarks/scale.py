@@ -66,6 +66,8 @@ MEASURED = (
 # Statements that are prepared by the driver are so at their sixth time.
 WARM_UPS = 6
 LONGER = (10, 100)
+# In the title of a server's process that serves a connection by a socket.
+LOCAL = "[local]"
 # libpq's name of what ends each answer of the server.
 ANSWERED = b"ReadyForQuery"
 MODEL_WORKERS = (16, 100, 1000, 10_000)
@@ -210,12 +212,15 @@ def _sleeping(load: Load, _study: Any) -> Callable[..., Outcome]:
 
 
 def _cpu_seconds(server: int) -> float:
-    """Of the server: of its processes, and of those that have ended."""
+    """Of the server's processes that serve connections, and of all that have ended."""
     postmaster = psutil.Process(server)
-    total = sum(postmaster.cpu_times()[:4])
+    times = postmaster.cpu_times()
+    total = float(times.children_user + times.children_system)
     for process in postmaster.children():
         with contextlib.suppress(psutil.NoSuchProcess):
-            total += sum(process.cpu_times()[:2])
+            # The others do once what they do, however many workers there are.
+            if LOCAL in " ".join(process.cmdline()):
+                total += sum(process.cpu_times()[:2])
     return total
 
 

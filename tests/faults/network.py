@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import itertools
 import os
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -71,9 +72,14 @@ class Network:
         self._set(host, "up")
 
     def remove(self) -> None:
-        """Undo all; processes that are still there are cut off."""
+        """Undo all; processes that are still on the hosts are ended."""
         while self._made:
-            subprocess.run(["ip", "netns", "delete", self._made.pop()], check=False)
+            name = self._made.pop()
+            found = subprocess.run(["ip", "netns", "pids", name], check=False, capture_output=True, text=True)
+            for process in map(int, found.stdout.split()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            subprocess.run(["ip", "netns", "delete", name], check=False)
 
     def _make(self) -> None:
         hub = self._add("hub")
