@@ -26,7 +26,7 @@ from tests import ray_cluster
 from tests.command import hpo
 from tests.tiny_studies import eventually, leases, states, training
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 PASSWORD = "pass-" + secrets.token_hex(8)
 LAYERS = """
