@@ -272,7 +272,7 @@ class Worker:
                 checkpoints.discard()
             return failed
         with preparing():
-            about = self._retry(lambda: self._versions.beside(study))
+            about = self._retry(lambda: self._versions.recorded_for(study))
             optuna_study = self._retry(lambda: study.optuna_for(claim.number))
             runner = self._runner_of(study)
         self._serving.has_trained(study)
