@@ -18,6 +18,7 @@ from hpo.errors import HpoError, WorkerError
 from hpo.registry import StoredStudy
 from hpo.storage import Storage, passes, reason
 from hpo.tables.numbers import counted
+from hpo.trials import CHECKPOINT_SECONDS
 from hpo.workers.engines import Engine, Handle, Log, WorkerOptions
 from hpo.workers.engines.local import LocalEngine
 
@@ -33,12 +34,12 @@ Result = TypeVar("Result")
 def run_workers(
     study: StoredStudy,
     *,
-    workers: int | None,
-    timeout: float | None,
-    max_worker_memory: float | None,
-    checkpoint_seconds: float,
-    look: Callable[[], None],
-    log: Log | None,
+    workers: int | None = None,
+    timeout: float | None = None,
+    max_worker_memory: float | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    look: Callable[[], None] = lambda: None,
+    log: Log | None = None,
     engine: Callable[[], Engine] = LocalEngine,
 ) -> None:
     """Run workers on the planned trials of a study; see `Study.run`.
@@ -82,7 +83,7 @@ def run_workers(
             crew.work(
                 left,
                 look,
-                partial(_scale, crew, study, limit),
+                partial(_scale, crew, study, left, limit),
                 deadline=None if timeout is None else time.monotonic() + timeout,
             )
         except KeyboardInterrupt:
@@ -97,18 +98,24 @@ def run_workers(
         raise WorkerError(crew.cannot_train)
 
 
-def _scale(crew: _Crew, study: StoredStudy, limit: Callable[[int], float]) -> None:
-    """Let a crew have as many workers as somebody wants by now, each of which may take `limit` bytes."""
+def _scale(crew: _Crew, study: StoredStudy, left: Callable[[], int], limit: Callable[[int], float]) -> None:
+    """Let a crew have as many workers as somebody wants by now, each of which may take `limit` bytes.
+
+    As at the begin, there are no more of them than trials.
+    """
     wanted = study.workers
     if wanted is None or wanted == crew.asked:
         return
+    count = min(wanted, left())
     try:
-        _check_room(study.storage, wanted - crew.asked)
+        _check_room(study.storage, count - crew.count)
     except HpoError as error:
         study.workers = None
         crew.log(str(error))
         return
-    crew.resize(wanted, limit(wanted))
+    crew.asked = wanted
+    if count != crew.count:
+        crew.resize(count, limit(count))
 
 
 class _Crew:
@@ -120,6 +127,7 @@ class _Crew:
         self._losses: deque[float] = deque()
         self._last_measured = time.monotonic()
         self._unreachable = False
+        # As many as somebody wants; there are fewer if fewer trials are left.
         self.asked = count
         self._workers = [self._start() for _ in range(count)]
         # Who was told to go, as there are to be fewer.
@@ -149,10 +157,15 @@ class _Crew:
                 self._replace(left)
                 self._outlasting(resize)
 
+    @property
+    def count(self) -> int:
+        """How many workers there are, without those that were told to go."""
+        return len(self._workers)
+
     def resize(self, count: int, memory: float) -> None:
         """Have so many workers, each of which may take so many bytes: the first, and new ones."""
-        self.log(f"{self._options.study}: {counted(count, 'worker')} in place of {self.asked}")
-        self.asked, self._options = count, replace(self._options, memory=memory)
+        self.log(f"{self._options.study}: {counted(count, 'worker')} in place of {self.count}")
+        self._options = replace(self._options, memory=memory)
         self._workers, superfluous = self._workers[:count], self._workers[count:]
         for worker in superfluous:
             worker.stop()

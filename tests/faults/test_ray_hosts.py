@@ -92,13 +92,5 @@ def undisturbed(folder: Path) -> Study:
     """The same study, trained by one worker of this machine."""
     storage = Storage(f"sqlite:///{folder}/hpo.db", artifact_dir=folder / "artifacts", create=True)
     study = create_study(folder / "hosts.toml", storage=storage)
-    run_workers(
-        study,
-        workers=2,
-        timeout=None,
-        max_worker_memory=None,
-        checkpoint_seconds=60.0,
-        look=lambda: None,
-        log=None,
-    )
+    run_workers(study, workers=2)
     return study

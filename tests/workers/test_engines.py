@@ -24,15 +24,9 @@ def study(tmp_path: Path) -> Study:
 
 
 def run(study: Study, engine: str, lines: list[str], **options: Any) -> None:
-    how: dict[str, Any] = {"workers": 2, "timeout": None, "look": lambda: None} | options
-    run_workers(
-        study,
-        max_worker_memory=None,
-        checkpoint_seconds=0.0,
-        log=lines.append,
-        engine=partial(make_engine, engine, EngineOptions()),
-        **how,
-    )
+    how: dict[str, Any] = {"workers": 2} | options
+    made = partial(make_engine, engine, EngineOptions())
+    run_workers(study, checkpoint_seconds=0.0, log=lines.append, engine=made, **how)
 
 
 def processes_of(study: Study) -> list[psutil.Process]:
@@ -72,8 +66,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_goes_on(engine, study):
 @pytest.mark.long
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_run_has_more_workers_and_fewer_as_it_goes_on(engine, tmp_path):
-    params = LONG["params"] | {"epochs": 300}
-    (study,) = new_studies(f"sqlite:///{tmp_path}/hpo.db", tmp_path, LONG | {"seeds": 20, "params": params})
+    (study,) = new_studies(f"sqlite:///{tmp_path}/hpo.db", tmp_path, LONG | {"seeds": 8})
     wanted, lines = [2, 1], list[str]()
 
     def look() -> None:
@@ -85,10 +78,25 @@ def test_a_run_has_more_workers_and_fewer_as_it_goes_on(engine, tmp_path):
 
     run(study, engine, lines, workers=1, look=look)
     assert not wanted
-    assert states(study) == ["complete"] * 40
+    assert states(study) == ["complete"] * 16
     assert lines == [f"{study.name}: 2 workers in place of 1", f"{study.name}: 1 worker in place of 2"]
     assert leases(study.storage) == 0
     assert sum(trial.retries for trial in study.all_trials) == 0
+
+
+@pytest.mark.long
+def test_a_run_is_not_given_more_workers_than_trials_are_left(tmp_path):
+    params = LONG["params"] | {"epochs": 400}
+    (study,) = new_studies(f"sqlite:///{tmp_path}/hpo.db", tmp_path, LONG | {"seeds": 1, "params": params})
+    lines: list[str] = []
+
+    def look() -> None:
+        if study.workers is None and training(study):
+            assert quick("scale", study.name, "4", folder=tmp_path).returncode == 0
+
+    run(study, "local", lines, workers=1, look=look)
+    assert states(study) == ["complete"] * 2
+    assert lines == [f"{study.name}: 2 workers in place of 1"]
 
 
 @pytest.mark.long
@@ -152,16 +160,8 @@ def test_a_task_whose_process_dies_is_started_again_by_ray(study):
 def test_workers_for_which_there_is_no_room_do_not_keep_a_run_from_its_end(study):
     started = time.monotonic()
     lines: list[str] = []
-    run_workers(
-        study,
-        workers=2,
-        timeout=None,
-        max_worker_memory=None,
-        checkpoint_seconds=60.0,
-        look=lambda: None,
-        log=lines.append,
-        engine=partial(make_engine, "ray", EngineOptions(cpus=psutil.cpu_count() or 1)),
-    )
+    engine = partial(make_engine, "ray", EngineOptions(cpus=psutil.cpu_count() or 1))
+    run_workers(study, workers=2, engine=engine, log=lines.append)
     assert states(study) == ["complete"] * 2
     assert time.monotonic() - started < 120
 
