@@ -15,7 +15,7 @@ import time
 import sqlalchemy as sa
 from optuna.storages._rdb import models
 
-from hpo.storage.dialects import insert_into
+from hpo.storage.dialects import insert_rows
 from hpo.storage.pace import Pace
 
 REPORT_SECONDS = 0.5
@@ -51,11 +51,10 @@ class Reports:
                     "trial_id": trial_id,
                     "step": step,
                     "intermediate_value": stored,
-                    "intermediate_value_type": kind,
+                    "intermediate_value_type": kind.name,
                 }
             )
-        insert = insert_into(connection, model).values(rows)
-        connection.execute(insert.on_conflict_do_nothing(index_elements=["trial_id", "step"]))
+        insert_rows(connection, model.__tablename__, rows, otherwise="(trial_id, step) DO NOTHING")
 
     def clear(self) -> None:
         """Forget what has been committed."""

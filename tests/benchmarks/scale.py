@@ -4,6 +4,7 @@ hpo's own workers, each a process, claim, report and finish trials as they do fo
 their `runner` sleeps for as long as an epoch would take. All share this machine's cores with the database.
 
 - `share`: of the ideal throughput, workers / seconds of a trial; medians of `--repeats` runs, least and most.
+  Each worker begins at a moment of its own, and goes by its own time.
 - `database_ms`, `worker_ms`: CPU time of the server, and of the workers, a trial; `database_cores`: the
   server's over the run; `other_cores`: what anything else on this machine took. `connections`: those of
   a worker, at most times; `most_connections` as they begin.
@@ -24,6 +25,7 @@ import contextlib
 import json
 import math
 import os
+import random
 import statistics
 import tempfile
 import threading
@@ -137,12 +139,13 @@ def _run(bench: Bench, load: Load, workers: int) -> dict[str, float]:
         times = bench.crowd(_work, workers, url, folder, load, bench.server_pid)
     started, ended, worker, server_before, server_after, all_before, all_after = zip(*times, strict=True)
     wall, trials = max(ended) - min(started), workers * load.trials
+    each = [end - start for start, end in zip(started, ended, strict=True)]
     _check(url, trials, load.epochs)
     used = max(server_after) - min(server_before)
     others = max(all_after) - min(all_before) - used - sum(worker)
     return {
-        "trials_per_s": trials / wall,
-        "share": trials * load.seconds / workers / wall,
+        "trials_per_s": sum(load.trials / seconds for seconds in each),
+        "share": statistics.mean(load.trials * load.seconds / seconds for seconds in each),
         "database_ms": used / trials * 1000,
         "database_cores": used / wall,
         "worker_ms": sum(worker) / trials * 1000,
@@ -185,6 +188,8 @@ def _work(barrier: Any, url: str, folder: str, load: Load, server: int) -> tuple
     Worker(storage, [WARM_UP], runner=partial(_sleeping, replace(load, seconds=0.0))).run(max_trials=WARM_UPS)
     worker = Worker(storage, [STUDY], runner=runner, on_finished=note)
     barrier.wait()
+    # At any moment of the others' trials: workers that begin together would all end them together.
+    time.sleep(random.uniform(0.0, load.seconds))
     before, all_before = _cpu_seconds(server), _busy_seconds()
     own, started = time.process_time(), time.perf_counter()
     worker.run(max_trials=load.trials)
