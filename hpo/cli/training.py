@@ -197,6 +197,20 @@ def watch(study: StudyName, storage: StorageUrl = None) -> None:
     say(states_of(opened, opened.summary))
 
 
+def scale(
+    study: StudyName,
+    workers: Annotated[int, typer.Argument(min=1, help="Workers of each run of the study that goes on.")],
+    storage: StorageUrl = None,
+) -> None:
+    """Let a study that is being trained have more workers, or fewer, wherever it was started."""
+    opened = open_study(study, storage)
+    if not left_of(opened):
+        say(f"{study} has nothing left to train: there is nothing to scale.")
+        return
+    opened.workers = workers
+    tell(f"{study}: {counted(workers, 'worker')}, of each hpo run or resume of it that goes on.")
+
+
 def stop(study: StudyName, storage: StorageUrl = None) -> None:
     """Let a study's workers, wherever they are, stop after their epoch; its trials go back to the queue."""
     opened = open_study(study, storage)

@@ -31,6 +31,8 @@ CREATED_ATTRIBUTE = "created"
 # Those that it was made with; absent from a study of version 0.1. A trial has those of its worker.
 VERSIONS_ATTRIBUTE = "versions"
 STOPPED_ATTRIBUTE = "stopped"
+# How many workers each crew of it is to have.
+WORKERS_ATTRIBUTE = "workers"
 ATTRIBUTES = frozenset({SPEC_ATTRIBUTE, DIGEST_ATTRIBUTE, CREATED_ATTRIBUTE})
 LOST = "its worker is lost; the next worker takes it up"
 OTHER_DATA = "Put that data back, or give the study a new name."
@@ -217,6 +219,17 @@ class StoredStudy:
         """Let workers train the study again after a `stop`."""
         if self.is_stopped:
             self.optuna.set_user_attr(STOPPED_ATTRIBUTE, None)
+
+    @property
+    def workers(self) -> int | None:
+        """How many workers each of its crews is to have; None: as many as it was started with."""
+        count: int | None = self.storage.study_attribute(self.id, WORKERS_ATTRIBUTE)
+        return count
+
+    @workers.setter
+    def workers(self, count: int | None) -> None:
+        if count != self.workers:
+            self.storage.set_study_attribute(self.id, WORKERS_ATTRIBUTE, count)
 
     @property
     def data(self) -> Data:

@@ -69,7 +69,7 @@ print(None if found is None else found.number)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("ahead", [-86400, 86400])
 def test_a_lease_lasts_by_the_clock_of_the_database_whatever_the_day_is_for_workers(ahead):
     if not Clock.is_there():

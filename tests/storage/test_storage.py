@@ -214,9 +214,9 @@ def test_an_expired_lease_that_nobody_took_can_be_renewed(storage):
 
 
 def test_renewing_lengthens_a_lease(storage):
-    lease = storage.acquire("key", owner="a", seconds=0.6)
-    for _ in range(4):
-        time.sleep(0.25)
+    lease = storage.acquire("key", owner="a", seconds=1.5)
+    for _ in range(5):
+        time.sleep(0.4)
         assert storage.acquire("key", owner="b", seconds=60) is None
         assert lease.renew()
 

@@ -26,7 +26,7 @@ from tests import ray_cluster
 from tests.command import hpo
 from tests.tiny_studies import eventually, leases, states, training
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 PASSWORD = "pass-" + secrets.token_hex(8)
 LAYERS = """
@@ -197,7 +197,11 @@ def test_a_ray_of_another_version_is_one_line(cluster, tmp_path):
     )
 
 
-def test_an_address_where_no_ray_listens_is_told_in_seconds():
+def test_an_address_where_no_ray_listens_is_told_in_seconds_and_nothing_is_created(tmp_path):
+    written(tmp_path, "away", epochs=1)
+    refused = hpo("run", "away.toml", "--engine", "ray", "--address", "127.0.0.1:9", folder=tmp_path)
+    assert (refused.returncode, (tmp_path / "hpo.db").exists()) == (2, False)
+    assert "engine ray: address 127.0.0.1:9: no Ray listens there. Start one there" in refused.stderr
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for address, rule in (
             ("127.0.0.1:9", "no Ray listens there"),

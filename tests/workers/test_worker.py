@@ -44,7 +44,7 @@ from tests.tiny_studies import (
 # For the tests in this process: one program to compile, for softmax regression.
 ARMS = [{"name": "slow", "learning_rate": 0.01}, {"name": "fast", "learning_rate": 0.1}]
 SOFTMAX = {"hidden_units": [], "batch_size": "full"}
-HALTING = LONG | {"name": "halting", "seeds": 1, "params": SOFTMAX | {"epochs": 80}, "arms": ARMS}
+HALTING = LONG | {"name": "halting", "seeds": 1, "params": SOFTMAX | {"epochs": 600}, "arms": ARMS}
 SHORT = HALTING | {"name": "short", "params": SOFTMAX | {"epochs": 2}}
 DRAWN: dict[str, Any] = {
     "name": "drawn",

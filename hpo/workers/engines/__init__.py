@@ -26,6 +26,7 @@ __all__ = [
     "Handle",
     "Log",
     "WorkerOptions",
+    "check_engine",
     "make_engine",
     "need_ray",
 ]
@@ -69,6 +70,24 @@ def _ray(options: EngineOptions) -> Engine:
 
 
 ENGINES: dict[str, Callable[[EngineOptions], Engine]] = {"local": _local, "ray": _ray}
+
+
+def _check_ray(options: EngineOptions) -> None:
+    need_ray("engine ray")
+    if options.address is not None:
+        from hpo.workers.engines.ray_address import found_at
+
+        found_at(options.address)
+
+
+# What is known of an engine before anything is made for it; one without an entry is always there.
+CHECKS: dict[str, Callable[[EngineOptions], None]] = {"ray": _check_ray}
+
+
+def check_engine(name: str, options: EngineOptions) -> None:
+    """Raises HpoError if an engine is not installed, or its cluster does not answer."""
+    if name in CHECKS:
+        CHECKS[name](options)
 
 
 def make_engine(name: str, options: EngineOptions | None = None) -> Engine:
