@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-# Of the time that has passed: what is a tenth late of it is not late.
-SHARE = 0.1
+# Of the time that has passed: what is a fifth of it late is not late.
+SHARE = 0.2
 
 
 class Pace:
-    """Seconds to wait: a tenth of those since the begin, but at least `first` and at most `longest`.
+    """Seconds to wait: a fifth of those since the begin, but at least `first` and at most `longest`.
 
     One worker may ask every moment; of ten thousand, each that waits or trains for long asks seldom.
 

@@ -405,6 +405,8 @@ def _model(cost: Cost, cores: int) -> Iterator[dict[str, Any]]:
             "share": {s: round(share(workers, s, demand, cores), 3) for s, demand in demands.items()},
             "saturates_at": {s: round(cores * (s + demand) / demand) for s, demand in demands.items()},
             "least_seconds": least_seconds(workers, cost, cores),
+            # Nothing waits for a server that is half idle.
+            "cores_needed": {s: math.ceil(2 * workers * d / (s + d)) for s, d in demands.items()},
         }
 
 
@@ -430,12 +432,14 @@ def _print_costs(rows: list[dict[str, Any]]) -> None:
 
 def _print_model(rows: list[dict[str, Any]]) -> None:
     title = f"model of a server with {rows[0]['cores']} cores: share of ideal by seconds a trial, and the"
-    title += f" shortest trial that reaches {TARGET:.0%}"
-    table = Table("workers", *(f"{seconds:g} s" for seconds in MODEL_SECONDS), "seconds", title=title)
+    title += f" shortest trial that reaches {TARGET:.0%}; cores of a server that is half idle"
+    lengths = [f"{seconds:g} s" for seconds in MODEL_SECONDS]
+    table = Table("workers", *lengths, "shortest", *(f"cores, {of}" for of in lengths), title=title)
     for row in rows:
         shares = (f"{of:.1%}" for of in row["share"].values())
         least = row["least_seconds"]
-        table.add_row(str(row["model"]), *shares, "none" if least is None else f"{least:.2f}")
+        shortest = "none" if least is None else f"{least:.2f} s"
+        table.add_row(str(row["model"]), *shares, shortest, *map(str, row["cores_needed"].values()))
     Console(stderr=True, width=150).print(table)
 
 
