@@ -169,7 +169,6 @@ class Worker:
             StorageError: artifacts would be where workers on other machines do not find them.
             StudyError: its named studies have been deleted.
         """
-        # Sooner where somebody waits for its end.
         idle = Pace(IDLE_SECONDS, LONGEST_IDLE_SECONDS, share=0.1 if exit_when_idle else 1.0)
         finished, planning = 0, Delay(IDLE_SECONDS)
         try:
