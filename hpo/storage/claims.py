@@ -25,7 +25,7 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
 from hpo.storage.artifacts import Attachment
-from hpo.storage.dialects import insert_into
+from hpo.storage.dialects import insert_rows
 from hpo.storage.fence import LeaseLostError, fenced
 from hpo.storage.leases import Lease, leases, now
 from hpo.storage.reports import REPORT_SECONDS, Reports
@@ -36,6 +36,12 @@ CHECKPOINT_ATTRIBUTE = "hpo:checkpoint"
 # Whose result a finished trial has. A worker that lost the reply to its COMMIT finds its own token here.
 FINISHED_BY_ATTRIBUTE = "hpo:finished_by"
 UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
+
+_TRIAL = models.TrialModel
+_RUNS = (_TRIAL.trial_id == sa.bindparam("its")) & (_TRIAL.state == TrialState.RUNNING)
+# Of every trial: to build them anew each time takes as long as the database does.
+_PUT_BACK = sa.update(_TRIAL).where(_RUNS).values({_TRIAL.state: sa.bindparam("becomes")})
+_ENDED = _PUT_BACK.values({_TRIAL._datetime_complete_utc: sa.bindparam("now")})
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ class Claim:
         with self.lease.engine.begin() as connection:
             if not self.lease.release_in(connection):
                 return self._is_finished_by_this(connection)
-            if ended := self._end(connection, state, _datetime_complete_utc=utc_now()):
+            if ended := self._end(connection, state):
                 self.reports.write_in(connection, self.trial_id)
                 self._upsert(connection, models.TrialUserAttributeModel, attributes or {})
                 self._upsert(connection, models.TrialSystemAttributeModel, system)
@@ -145,11 +151,11 @@ class Claim:
         self.reports.clear()
         return ended
 
-    def _end(self, connection: sa.Connection, state: TrialState, **columns: Any) -> bool:
-        trial = models.TrialModel
-        values = {trial.state: state} | {getattr(trial, name): value for name, value in columns.items()}
-        running = (trial.trial_id == self.trial_id) & (trial.state == TrialState.RUNNING)
-        return connection.execute(sa.update(trial).where(running).values(values)).rowcount == 1
+    def _end(self, connection: sa.Connection, state: TrialState) -> bool:
+        given = {"its": self.trial_id, "becomes": state}
+        if state.is_finished():
+            return connection.execute(_ENDED, given | {"now": utc_now()}).rowcount == 1
+        return connection.execute(_PUT_BACK, given).rowcount == 1
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[sa.Connection]:
@@ -166,8 +172,11 @@ class Claim:
 
     def _set_value(self, connection: sa.Connection, value: float) -> None:
         stored, kind = models.TrialValueModel.value_to_stored_repr(value)
-        row = {"trial_id": self.trial_id, "objective": 0, "value": stored, "value_type": kind}
-        connection.execute(sa.insert(models.TrialValueModel).values(row))
+        row = {"trial_id": self.trial_id, "objective": 0, "value": stored, "value_type": kind.name}
+        otherwise = (
+            "(trial_id, objective) DO UPDATE SET value = excluded.value, value_type = excluded.value_type"
+        )
+        insert_rows(connection, models.TrialValueModel.__tablename__, [row], otherwise=otherwise)
 
     def _forget_checkpoint(self, connection: sa.Connection) -> None:
         attribute = models.TrialSystemAttributeModel
@@ -198,18 +207,12 @@ def upsert_attributes(
     connection: sa.Connection, model: Any, trial_id: int, attributes: Mapping[str, Any]
 ) -> None:
     """Set attributes of a trial as Optuna does, all in one statement."""
-    if not attributes:
-        return
     rows = [
         {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
         for key, value in attributes.items()
     ]
-    insert = insert_into(connection, model).values(rows)
-    connection.execute(
-        insert.on_conflict_do_update(
-            index_elements=["trial_id", "key"], set_={"value_json": insert.excluded.value_json}
-        )
-    )
+    otherwise = "(trial_id, key) DO UPDATE SET value_json = excluded.value_json"
+    insert_rows(connection, model.__tablename__, rows, otherwise=otherwise)
 
 
 def key_of(trial_id: Any) -> sa.ColumnElement[str]:

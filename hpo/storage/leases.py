@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 
-from hpo.storage.dialects import insert_into
+from hpo.storage.dialects import insert_of
 
 OWNER_LENGTH = 128
 
@@ -20,6 +22,7 @@ leases = sa.Table(
     sa.Column("expires", sa.Double, nullable=False),
 )
 
+ROWS = {"preserve_rowcount": True}
 # Of every commit that is fenced: to build it anew each time takes as long as the database does.
 _HELD = (
     sa.select(leases.c.token)
@@ -87,19 +90,31 @@ def take(connection: sa.Connection, lease: Lease, *, owner: str, may_be_held: bo
     """
     if may_be_held and connection.dialect.name == "postgresql" and _is_locked(connection, lease.key):
         return False
-    insert = insert_into(connection, leases).values(
-        key=lease.key,
-        owner=owner[:OWNER_LENGTH],
-        token=lease.token,
-        expires=now(connection) + lease.seconds,
+    given = {
+        "key": lease.key,
+        "owner": owner[:OWNER_LENGTH],
+        "token": lease.token,
+        "seconds": lease.seconds,
+    }
+    # Otherwise not every driver counts the rows of an INSERT.
+    taken = connection.execute(_taken(connection.dialect.name), given, execution_options=ROWS)
+    return taken.rowcount == 1
+
+
+@cache
+def _taken(dialect: str) -> Any:
+    """The lease, unless somebody else holds its key. Of every claim: see `_HELD`."""
+    insert = insert_of(dialect, leases).values(
+        key=sa.bindparam("key"),
+        owner=sa.bindparam("owner"),
+        token=sa.bindparam("token"),
+        expires=clock(dialect) + sa.bindparam("seconds", type_=sa.Double),
     )
-    upsert = insert.on_conflict_do_update(
+    return insert.on_conflict_do_update(
         index_elements=["key"],
         set_={name: insert.excluded[name] for name in ("owner", "token", "expires")},
-        where=(leases.c.expires < now(connection)) | (leases.c.token == lease.token),
+        where=(leases.c.expires < clock(dialect)) | (leases.c.token == sa.bindparam("token")),
     )
-    # Otherwise not every driver counts the rows of an INSERT.
-    return connection.execute(upsert, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 def _is_locked(connection: sa.Connection, key: str) -> bool:

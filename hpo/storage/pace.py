@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-# Of the time that has passed: what is a tenth late of it is not late.
-SHARE = 0.1
+# Of the time that has passed: what is a fifth of it late is not late.
+SHARE = 0.2
 
 
 class Pace:
-    """Seconds to wait: a tenth of those since the begin, but at least `first` and at most `longest`.
+    """Seconds to wait: a share of those since the begin, but at least `first` and at most `longest`.
 
     One worker may ask every moment; of ten thousand, each that waits or trains for long asks seldom.
 
@@ -17,8 +17,8 @@ class Pace:
     0.5
     """
 
-    def __init__(self, first: float, longest: float) -> None:
-        self._first, self._longest = first, longest
+    def __init__(self, first: float, longest: float, *, share: float = SHARE) -> None:
+        self._first, self._longest, self._share = first, longest, share
         self.begin()
 
     def begin(self) -> None:
@@ -29,4 +29,4 @@ class Pace:
     def seconds(self) -> float:
         """How long to wait now."""
         passed = time.monotonic() - self._begun
-        return min(self._longest, max(self._first, SHARE * passed))
+        return min(self._longest, max(self._first, self._share * passed))

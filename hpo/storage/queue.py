@@ -34,6 +34,11 @@ _TRIAL = models.TrialModel
 _WAITS = _TRIAL.state == sa.literal_column("'WAITING'")
 _RUNS = _TRIAL.state == sa.literal_column("'RUNNING'")
 
+_BEGUN = (
+    sa.update(_TRIAL)
+    .where(_TRIAL.trial_id == sa.bindparam("its"))
+    .values({_TRIAL.state: TrialState.RUNNING, _TRIAL._datetime_start_utc: sa.bindparam("now")})
+)
 INDEX = "hpo_waiting"
 # Of PostgreSQL: two sessions that create an index if it is not there may both find that it is not.
 ADVISORY_KEY = 7240118
@@ -86,8 +91,7 @@ def claim_first(
 def _begun(connection: sa.Connection, found: Any, lease: Lease, over: Any) -> Claim:
     retries = json.loads(found.retries) if found.retries else 0
     if found.state == TrialState.WAITING:
-        begun = {_TRIAL.state: TrialState.RUNNING, _TRIAL._datetime_start_utc: utc_now()}
-        connection.execute(sa.update(_TRIAL).where(_TRIAL.trial_id == found.trial_id).values(begun))
+        connection.execute(_BEGUN, {"its": found.trial_id, "now": utc_now()})
     elif over.token != lease.token:
         retries += 1
         counted = {RETRIES_ATTRIBUTE: retries}

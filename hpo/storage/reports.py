@@ -2,7 +2,7 @@
 
 A commit costs 4 ms of SQLite, as much as an epoch of a small network, and 2 ms of PostgreSQL's processor, as
 much as the rest of a trial once it takes seconds. So what is reported within half a second is written
-together, later within a tenth of the time that the trial has trained, at most 15 s; and whatever else is
+together, later within a fifth of the time that the trial has trained, at most 15 s; and whatever else is
 written of the trial takes along what is kept. No pruner of ours reads what others have reported before they
 end, or reach a rung, and its own trial it knows. A worker that is killed loses as much, which is trained
 again from the last checkpoint.
@@ -15,7 +15,7 @@ import time
 import sqlalchemy as sa
 from optuna.storages._rdb import models
 
-from hpo.storage.dialects import insert_into
+from hpo.storage.dialects import insert_rows
 from hpo.storage.pace import Pace
 
 REPORT_SECONDS = 0.5
@@ -35,7 +35,7 @@ class Reports:
         self.values[step] = value
 
     def are_due(self, seconds: float) -> bool:
-        """Whether the last ones were written so long ago, and a tenth of the time since the begin."""
+        """Whether the last ones were written so long ago, and a fifth of the time since the begin."""
         return time.monotonic() - self._written >= max(seconds, self._pace.seconds)
 
     def write_in(self, connection: sa.Connection, trial_id: int) -> None:
@@ -51,11 +51,10 @@ class Reports:
                     "trial_id": trial_id,
                     "step": step,
                     "intermediate_value": stored,
-                    "intermediate_value_type": kind,
+                    "intermediate_value_type": kind.name,
                 }
             )
-        insert = insert_into(connection, model).values(rows)
-        connection.execute(insert.on_conflict_do_nothing(index_elements=["trial_id", "step"]))
+        insert_rows(connection, model.__tablename__, rows, otherwise="(trial_id, step) DO NOTHING")
 
     def clear(self) -> None:
         """Forget what has been committed."""

@@ -110,7 +110,7 @@ class Worker:
         on_finished: Callable[[StoredStudy, int], None] | None = None,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
-        self.is_full = False
+        self.is_full, self._may_exit = False, False
         self._storage, self._threads, self._gpu_memory = storage, threads, gpu_memory
         self._max_memory = max_memory
         self._checkpoint_seconds, self._lease_seconds = checkpoint_seconds, lease_seconds
@@ -118,7 +118,6 @@ class Worker:
         self._on_finished = on_finished or (lambda study, trial_id: None)
         self._stopping = threading.Event()
         self._retry = Patience(self._stopping)
-        self._may_exit = False
         self._runner: tuple[int, Runner] | None = None
         self._versions = WorkerVersions()
         self._serving = Serving(storage, studies, retry=self._retry)
@@ -170,7 +169,8 @@ class Worker:
             StorageError: artifacts would be where workers on other machines do not find them.
             StudyError: its named studies have been deleted.
         """
-        finished, idle, planning = 0, Pace(IDLE_SECONDS, LONGEST_IDLE_SECONDS), Delay(IDLE_SECONDS)
+        idle = Pace(IDLE_SECONDS, LONGEST_IDLE_SECONDS, share=0.1 if exit_when_idle else 1.0)
+        finished, planning = 0, Delay(IDLE_SECONDS)
         try:
             self._retry(self._storage.confirm_artifacts)
             while not self._stopping.is_set() and (max_trials is None or finished < max_trials):

@@ -4,6 +4,7 @@ hpo's own workers, each a process, claim, report and finish trials as they do fo
 their `runner` sleeps for as long as an epoch would take. All share this machine's cores with the database.
 
 - `share`: of the ideal throughput, workers / seconds of a trial; medians of `--repeats` runs, least and most.
+  Each worker begins at a moment of its own, and goes by its own time.
 - `database_ms`, `worker_ms`: CPU time of the server, and of the workers, a trial; `database_cores`: the
   server's over the run; `other_cores`: what anything else on this machine took. `connections`: those of
   a worker, at most times; `most_connections` as they begin.
@@ -24,6 +25,7 @@ import contextlib
 import json
 import math
 import os
+import random
 import statistics
 import tempfile
 import threading
@@ -137,12 +139,13 @@ def _run(bench: Bench, load: Load, workers: int) -> dict[str, float]:
         times = bench.crowd(_work, workers, url, folder, load, bench.server_pid)
     started, ended, worker, server_before, server_after, all_before, all_after = zip(*times, strict=True)
     wall, trials = max(ended) - min(started), workers * load.trials
+    each = [end - start for start, end in zip(started, ended, strict=True)]
     _check(url, trials, load.epochs)
     used = max(server_after) - min(server_before)
     others = max(all_after) - min(all_before) - used - sum(worker)
     return {
-        "trials_per_s": trials / wall,
-        "share": trials * load.seconds / workers / wall,
+        "trials_per_s": sum(load.trials / seconds for seconds in each),
+        "share": statistics.mean(load.trials * load.seconds / seconds for seconds in each),
         "database_ms": used / trials * 1000,
         "database_cores": used / wall,
         "worker_ms": sum(worker) / trials * 1000,
@@ -185,6 +188,8 @@ def _work(barrier: Any, url: str, folder: str, load: Load, server: int) -> tuple
     Worker(storage, [WARM_UP], runner=partial(_sleeping, replace(load, seconds=0.0))).run(max_trials=WARM_UPS)
     worker = Worker(storage, [STUDY], runner=runner, on_finished=note)
     barrier.wait()
+    # At any moment of the others' trials: workers that begin together would all end them together.
+    time.sleep(random.uniform(0.0, load.seconds))
     before, all_before = _cpu_seconds(server), _busy_seconds()
     own, started = time.process_time(), time.perf_counter()
     worker.run(max_trials=load.trials)
@@ -400,6 +405,8 @@ def _model(cost: Cost, cores: int) -> Iterator[dict[str, Any]]:
             "share": {s: round(share(workers, s, demand, cores), 3) for s, demand in demands.items()},
             "saturates_at": {s: round(cores * (s + demand) / demand) for s, demand in demands.items()},
             "least_seconds": least_seconds(workers, cost, cores),
+            # Nothing waits for a server that is half idle.
+            "cores_needed": {s: math.ceil(2 * workers * d / (s + d)) for s, d in demands.items()},
         }
 
 
@@ -425,12 +432,14 @@ def _print_costs(rows: list[dict[str, Any]]) -> None:
 
 def _print_model(rows: list[dict[str, Any]]) -> None:
     title = f"model of a server with {rows[0]['cores']} cores: share of ideal by seconds a trial, and the"
-    title += f" shortest trial that reaches {TARGET:.0%}"
-    table = Table("workers", *(f"{seconds:g} s" for seconds in MODEL_SECONDS), "seconds", title=title)
+    title += f" shortest trial that reaches {TARGET:.0%}; cores of a server that is half idle"
+    lengths = [f"{seconds:g} s" for seconds in MODEL_SECONDS]
+    table = Table("workers", *lengths, "shortest", *(f"cores, {of}" for of in lengths), title=title)
     for row in rows:
         shares = (f"{of:.1%}" for of in row["share"].values())
         least = row["least_seconds"]
-        table.add_row(str(row["model"]), *shares, "none" if least is None else f"{least:.2f}")
+        shortest = "none" if least is None else f"{least:.2f} s"
+        table.add_row(str(row["model"]), *shares, shortest, *map(str, row["cores_needed"].values()))
     Console(stderr=True, width=150).print(table)
 
 

@@ -168,7 +168,7 @@ def test_a_long_change_is_cut(folder: Path) -> None:
     (folder / "model.py").unlink()
     (line,) = refused(folder, "resume", "own")
     assert line.startswith(
-        f"study 'own': {folder / 'model.py'}: there is no such file. Put it there, or into "
+        f"study 'own': {folder / 'model.py'}: there is no such file. Put it there, into "
     )
 
 
