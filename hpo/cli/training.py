@@ -18,6 +18,7 @@ from hpo.cli.options import (
     StorageUrl,
     StudyName,
     StudyNames,
+    Trials,
     fetch,
     open_storage,
     open_study,
@@ -54,9 +55,7 @@ def run(
     *,
     spec: SpecPath,
     storage: StorageUrl = None,
-    trials: Annotated[
-        int | None, typer.Option(min=1, help="Trials of a search, in place of the file's.")
-    ] = None,
+    trials: Trials = None,
     accept_code: AcceptCode = False,
     training: Training,
 ) -> None:
