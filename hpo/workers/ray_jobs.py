@@ -17,9 +17,11 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
+import tenacity
 
 from hpo.errors import HpoError
 from hpo.own import copy_code
@@ -30,6 +32,8 @@ from hpo.storage.engine import located, masked
 from hpo.workers.engines import SHARED, need_ray
 
 SECONDS = 5.0
+# A cluster that has just been started answers before it can take a job, and says so.
+NO_AGENT, AGENT_SECONDS = r"(?s).*No available agent to submit job", 60.0
 PORT = 8265
 PLACE = "--address"
 
@@ -101,12 +105,23 @@ class JobApi:
         resume = ["python", "-m", "hpo", "resume", study.name, "--engine", "ray", "--address", "auto"]
         with _code_of(study.spec) as folder, self._told():
             files = {} if folder is None else {"working_dir": str(folder)}
-            submitted: str = self._client.submit_job(
+            submitted: str = self._submitted(
                 entrypoint=shlex.join([*resume, *arguments]),
                 submission_id=f"hpo-{study.name}-{secrets.token_hex(4)}",
                 runtime_env={"env_vars": dict(variables), **files},
                 metadata={"study": study.name},
             )
+        return submitted
+
+    def _submitted(self, **job: Any) -> str:
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception_message(match=NO_AGENT),
+            wait=tenacity.wait_fixed(1.0),
+            stop=tenacity.stop_after_delay(AGENT_SECONDS),
+            reraise=True,
+        ):
+            with attempt:
+                submitted: str = self._client.submit_job(**job)
         return submitted
 
     @contextlib.contextmanager
