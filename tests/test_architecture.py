@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import COLD_PYTHON
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hpo"
 FILES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
@@ -83,7 +85,7 @@ def loaded(modules: list[str], watched: tuple[str, ...]) -> set[str]:
 
 def test_imports_go_one_way_and_every_room_has_its_place() -> None:
     done = subprocess.run(
-        [Path(sys.executable).parent / "lint-imports", "--no-cache"],
+        [Path(COLD_PYTHON).parent / "lint-imports", "--no-cache"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -37,6 +37,7 @@ import hpo.doctor
 import hpo.prediction
 import hpo.report
 import hpo.studies.final
+import hpo.trials.model_check
 import hpo.trials.runner
 import hpo.workers.worker
 

@@ -32,7 +32,18 @@ from hpo.storage import Storage
 from hpo.storage.artifacts import artifacts_of
 from hpo.tables.numbers import with_spread
 from hpo.tasks import TASKS
-from tests.command import COMPARISON, HPO, SEARCH, Done, Trained, environment, hpo, hpo_on_terminal, quick
+from tests.command import (
+    COLD_PYTHON,
+    COMPARISON,
+    HPO,
+    SEARCH,
+    Done,
+    Trained,
+    environment,
+    hpo,
+    hpo_on_terminal,
+    quick,
+)
 
 FINAL_METRICS = {
     *TASKS["multi-class"].metrics,
@@ -115,7 +126,7 @@ def listing(folder: Path) -> dict[str, int]:
 
 def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
     assert library.__version__ == importlib.metadata.version("hpo-studies")
-    for command in ([Path(sys.executable).with_name("hpo")], HPO):
+    for command in ([Path(COLD_PYTHON).with_name("hpo")], HPO):
         done = subprocess.run([*command, "--version"], cwd=tmp_path, capture_output=True, text=True)
         assert succeeded(done).stdout == f"hpo {library.__version__}\n"
 
