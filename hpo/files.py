@@ -1,4 +1,7 @@
-"""Files that are whole or not there; those that people name for a result are checked before the work."""
+"""Files that are whole or not there; those that people name for a result are checked before the work.
+
+And the folder in which a machine has what studies need.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,14 @@ def expanded(path: str | Path) -> Path:
     """
     # Unlike Path.expanduser, this leaves the home folder of nobody as it is.
     return Path(path if os.path.lexists(path) else os.path.expanduser(os.path.expandvars(path)))  # noqa: PTH111
+
+
+def data_dir() -> Path:
+    """This machine's folder of data sets and of people's code: `HPO_DATA_DIR`, or the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    given = os.environ.get("HPO_DATA_DIR")
+    return expanded(given) if given else user_cache_path("hpo")
 
 
 def check_new_file(path: Path, *, suffix: str | None = None, force: bool | None = None) -> None:

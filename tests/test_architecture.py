@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -98,6 +99,31 @@ def test_the_order_is_that_of_the_readme() -> None:
     rows = [line.split("|")[1] for line in rooms.splitlines() if line.startswith("| `")]
     listed = [part.strip(" `/") for row in rows for part in row.split(",")]
     assert listed == [name for name in reversed(LAYERS) if name != "__main__"]
+
+
+def words_of(room: str) -> set[str]:
+    """What a room's sources define and import: its modules, their names, and what has a name as text."""
+    names = [name for name in FILES if name.startswith(f"{room}.")]
+    found = {part for name in names for part in name.split(".")}
+    for name in names:
+        for node in ast.walk(ast.parse(FILES[name].read_text())):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                parts = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+                found |= {word for part in parts for word in part.split(".")}
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+    return found
+
+
+@pytest.mark.parametrize(
+    "room", [name.removesuffix(".__init__") for name in FILES if name.endswith("__init__")]
+)
+def test_what_a_room_says_of_itself_is_there(room: str) -> None:
+    said = ast.get_docstring(ast.parse(FILES[f"{room}.__init__"].read_text())) or ""
+    named = set(re.findall(r"`([a-z_]\w*)`", said))
+    assert named <= words_of(room) | set(LAYERS)
 
 
 def test_tensorflow_is_loaded_only_where_networks_are_trained() -> None:

@@ -43,14 +43,36 @@ def imports(tree: ast.Module) -> Iterator[str]:
 TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
 
 
+# Where those of extras are imported, once it is known that they are installed.
+EXTRAS = {"ray": "hpo.workers", "s3": "hpo.storage.places"}
+
+
+def names_of(lines: list[str]) -> set[str]:
+    """The distributions of a list of requirements."""
+    return {normal(re.split(r"[^\w.-]", line)[0]) for line in lines}
+
+
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
-    declared = {normal(re.split(r"[^\w.-]", line)[0]) for line in PROJECT["dependencies"]}
+    declared = names_of(PROJECT["dependencies"])
     found = {name.split(".")[0] for tree in TREES.values() for name in imports(tree)}
     others = found - sys.stdlib_module_names - {"hpo"}
     distributions = packages_distributions()
     imported = {name: {normal(dist) for dist in distributions[name]} for name in others}
-    assert {name for name, dists in imported.items() if not dists & declared} == set()
-    assert declared - set().union(*imported.values()) == set()
+    optional = {extra: names_of(PROJECT["optional-dependencies"][extra]) for extra in EXTRAS}
+    assert {
+        name for name, dists in imported.items() if not dists & declared.union(*optional.values())
+    } == set()
+    assert declared.union(*optional.values()) - set().union(*imported.values()) == set()
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_what_an_extra_brings_is_imported_in_one_room_alone(extra: str) -> None:
+    brought = names_of(PROJECT["optional-dependencies"][extra])
+    distributions = packages_distributions()
+    for name, tree in TREES.items():
+        for module in {module.split(".")[0] for module in imports(tree)} - sys.stdlib_module_names - {"hpo"}:
+            if brought & {normal(dist) for dist in distributions[module]}:
+                assert name.startswith(EXTRAS[extra]), (name, module)
 
 
 def test_optuna_is_bound_to_the_minor_version_whose_private_parts_are_known() -> None:

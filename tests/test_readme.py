@@ -15,7 +15,7 @@ from tests.command import hpo
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 # A command, as it is typed, in code of one line or in a block.
-TYPED = re.compile(r"\bhpo ((?:data )?[a-z]+)((?: +[^\s`#]+)*)")
+TYPED = re.compile(r"\bhpo ((?:data )?[a-z]+(?:-[a-z]+)*)((?: +[^\s`#]+)*)")
 
 
 def options(*path: str) -> set[str]:

@@ -115,7 +115,7 @@ def worker_process(storage: Storage, *options: str) -> Iterator[Forked]:
     """An `hpo worker`, which is gone at the end."""
     process = Forked(
         ["worker", *options],
-        env=environment(HPO_STORAGE=storage.url, HPO_ARTIFACT_DIR=str(storage.artifacts.path)),
+        env=environment(HPO_STORAGE=storage.url, HPO_ARTIFACT_DIR=storage.artifacts.place.given),
         stderr=subprocess.PIPE,
     )
     try:

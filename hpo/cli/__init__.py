@@ -2,7 +2,7 @@
 
 Commands of one panel of `hpo --help` share a module. They import what they call when they run, so that
 `hpo --help` loads no room but this one and `tables`. `output` prints tables, `progress` what is going on,
-`pictures` small images; the console is made in `console` alone. All of it is private: programs use `hpo`.
+`pictures` small images; consoles are those of `tables`. All of it is private: programs use `hpo`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from hpo.errors import HpoError, WorkerError
 
 ENVIRONMENT = (
     "Environment: HPO_STORAGE, the database's URL (sqlite:///hpo.db); HPO_ARTIFACT_DIR, the folder of what"
-    " trials leave (hpo-artifacts); HPO_DATA_DIR, the folder of data sets (in the user's cache)."
+    " trials leave (hpo-artifacts), or s3://BUCKET/PREFIX; HPO_DATA_DIR, the folder of data sets (in the"
+    " user's cache)."
 )
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "worker": training.worker,
         "watch": training.watch,
         "stop": training.stop,
+        "submit": cluster.submit,
         "cluster-template": cluster.cluster_template,
     },
     "Results": {

@@ -1,10 +1,68 @@
-"""Commands for clusters: a file by which one of them runs workers."""
+"""Commands for clusters: a job that trains a study, a file by which one of them runs workers."""
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Literal
 
 import typer
+
+from hpo.cli.creating import create_from
+from hpo.cli.options import (
+    AcceptCode,
+    CheckpointSeconds,
+    CpusPerWorker,
+    GpusPerWorker,
+    SpecPath,
+    StorageUrl,
+    Timeout,
+    Workers,
+)
+
+
+def submit(
+    spec: SpecPath,
+    address: Annotated[
+        str,
+        typer.Option(
+            envvar="RAY_API_SERVER_ADDRESS",
+            metavar="URL",
+            help="Of the cluster's dashboard: http://HOST:PORT.",
+        ),
+    ],
+    storage: StorageUrl = None,
+    workers: Workers = None,
+    cpus_per_worker: CpusPerWorker = None,
+    gpus_per_worker: GpusPerWorker = None,
+    timeout: Timeout = None,
+    checkpoint_seconds: CheckpointSeconds = None,
+    accept_code: AcceptCode = False,
+) -> None:
+    """Create or resume a study, and let a Ray cluster train it as a job; prints the job's id."""
+    from hpo.spec import load
+    from hpo.workers import check_workers
+    from hpo.workers.ray_jobs import JobApi, places
+
+    check_workers(load(spec), workers, "ray")
+    cluster = JobApi(address)
+    variables = places(storage, cluster)
+    study = create_from(spec, storage, None, accept_code=accept_code)
+    options = {
+        "--workers": workers,
+        "--cpus-per-worker": cpus_per_worker,
+        "--gpus-per-worker": gpus_per_worker,
+        "--timeout": timeout,
+        "--checkpoint-seconds": checkpoint_seconds,
+    }
+    given = {option: str(value) for option, value in options.items() if value is not None}
+    arguments = [text for pair in given.items() for text in pair]
+    job = cluster.submit(study, variables=variables, arguments=arguments)
+    print(job)
+    print(
+        f"{study.name} is trained by this job of {cluster.url}. Look: hpo watch {study.name}, hpo list, or"
+        f" ray job logs --address {cluster.url} {job}. End it: hpo stop {study.name}",
+        file=sys.stderr,
+    )
 
 
 def cluster_template(

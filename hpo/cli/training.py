@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpo.cli.conclusion import conclude, left_of, states_of
+from hpo.cli.creating import create_from, say_accepted
 from hpo.cli.options import (
     AcceptCode,
-    Address,
     CheckpointSeconds,
-    CpusPerWorker,
-    EngineName,
-    GpusPerWorker,
-    MaxWorkerMemory,
     Output,
     SpecPath,
     StorageUrl,
     StudyName,
     StudyNames,
-    Timeout,
-    Workers,
     fetch,
     open_storage,
     open_study,
@@ -31,14 +25,14 @@ from hpo.cli.options import (
 )
 from hpo.cli.output import Format
 from hpo.cli.results import show_comparison, show_final
-from hpo.errors import DataError, HpoError, SpecError
+from hpo.cli.training_options import Training, trains
+from hpo.errors import StorageError
 from hpo.tables.console import say, tell
-from hpo.tables.kinds import counts as states
-from hpo.tables.numbers import counted, number
+from hpo.tables.numbers import counted
 
 if TYPE_CHECKING:
     from hpo.registry import StoredStudy
-    from hpo.studies import Study, StudySummary
+    from hpo.studies import Study
 
 # A search may have hundreds of configurations; `hpo compare` shows them all.
 SHOWN_ARMS = 10
@@ -49,58 +43,38 @@ POLL_SECONDS = 0.2
 
 def create(spec: SpecPath, storage: StorageUrl = None, accept_code: AcceptCode = False) -> None:
     """Register a study and plan its trials; train nothing."""
-    study = _create(spec, storage, None, accept_code=accept_code)
-    left = _left(study)
+    study = create_from(spec, storage, None, accept_code=accept_code)
+    left = left_of(study)
     said = f"{counted(left, 'trial')} to train. Run: hpo resume {study.name}" if left else "nothing to train."
     print(f"{study.name}: {said}", file=sys.stderr)
 
 
+@trains
 def run(
+    *,
     spec: SpecPath,
     storage: StorageUrl = None,
-    workers: Workers = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials of a search, in place of the file's.")
     ] = None,
-    engine: EngineName = "local",
-    address: Address = None,
-    cpus_per_worker: CpusPerWorker = None,
-    gpus_per_worker: GpusPerWorker = None,
-    timeout: Timeout = None,
-    max_worker_memory: MaxWorkerMemory = None,
-    checkpoint_seconds: CheckpointSeconds = None,
     accept_code: AcceptCode = False,
+    training: Training,
 ) -> None:
     """Create or resume a study, train it, print what it shows.
 
     Exit code 1: a run of a comparison failed, or configurations of a search failed and none is complete.
     """
-    study = _create(spec, storage, trials, accept_code=accept_code)
-    _train(
-        study,
-        workers=workers,
-        engine=engine,
-        address=address,
-        cpus_per_worker=cpus_per_worker,
-        gpus_per_worker=gpus_per_worker,
-        timeout=timeout,
-        max_worker_memory=max_worker_memory,
-        checkpoint_seconds=checkpoint_seconds,
-    )
+    study = create_from(spec, storage, trials, accept_code=accept_code)
+    _train(study, training)
 
 
+@trains
 def resume(
+    *,
     study: StudyName,
     storage: StorageUrl = None,
-    workers: Workers = None,
-    engine: EngineName = "local",
-    address: Address = None,
-    cpus_per_worker: CpusPerWorker = None,
-    gpus_per_worker: GpusPerWorker = None,
-    timeout: Timeout = None,
-    max_worker_memory: MaxWorkerMemory = None,
-    checkpoint_seconds: CheckpointSeconds = None,
     accept_code: AcceptCode = False,
+    training: Training,
 ) -> None:
     """Train what is left of a study, as it is stored.
 
@@ -112,20 +86,12 @@ def resume(
         opened = _accepted(opened)
     opened.check_code()
     opened.confirm_data()
-    _train(
-        opened,
-        workers=workers,
-        engine=engine,
-        address=address,
-        cpus_per_worker=cpus_per_worker,
-        gpus_per_worker=gpus_per_worker,
-        timeout=timeout,
-        max_worker_memory=max_worker_memory,
-        checkpoint_seconds=checkpoint_seconds,
-    )
+    _train(opened, training)
 
 
+@trains
 def final(
+    *,
     studies: StudyNames,
     top: Annotated[int | None, typer.Option(min=1, help="How many configurations; by default 1.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Fresh seeds for each; by default 5.")] = None,
@@ -134,14 +100,7 @@ def final(
     ] = False,
     storage: StorageUrl = None,
     output: Output = Format.table,
-    workers: Workers = None,
-    engine: EngineName = "local",
-    address: Address = None,
-    cpus_per_worker: CpusPerWorker = None,
-    gpus_per_worker: GpusPerWorker = None,
-    timeout: Timeout = None,
-    max_worker_memory: MaxWorkerMemory = None,
-    checkpoint_seconds: CheckpointSeconds = None,
+    training: Training,
 ) -> None:
     """Train the best configurations on fresh seeds and evaluate them, once, on the test set.
 
@@ -153,26 +112,15 @@ def final(
     chosen = [open_study(name, opened) for name in studies]
     for study in chosen:
         fetch(study.spec.data.name)
-        if left := _left(study):
+        if left := left_of(study):
             print(f"{study.name}: {counted(left, 'trial')} not trained yet.", file=sys.stderr)
     evaluation = create_final(chosen, top=top, seeds=seeds, again=again)
-    if not _left(evaluation) and not again:
+    if not left_of(evaluation) and not again:
         said = f"{evaluation.name} has been evaluated. Another look at the test set is recorded: --again"
         say(said)
         show_final(evaluation, output)
         return
-    _train(
-        evaluation,
-        output=output,
-        workers=workers,
-        engine=engine,
-        address=address,
-        cpus_per_worker=cpus_per_worker,
-        gpus_per_worker=gpus_per_worker,
-        timeout=timeout,
-        max_worker_memory=max_worker_memory,
-        checkpoint_seconds=checkpoint_seconds,
-    )
+    _train(evaluation, training, output=output)
 
 
 def worker(
@@ -219,7 +167,7 @@ def worker(
         print(f"Worker {served.name} on {opened.place}. Ctrl-C stops it after its epoch.", file=sys.stderr)
     try:
         finished = served.run(max_trials=max_trials, exit_when_idle=exit_when_idle)
-    except CannotTrainError as error:
+    except (CannotTrainError, StorageError) as error:
         if not stop_on_end_of_input:
             raise
         print(error, file=sys.stderr)
@@ -239,20 +187,20 @@ def watch(study: StudyName, storage: StorageUrl = None) -> None:
 
     def is_over() -> bool:
         opened.refresh()
-        return opened.is_stopped or not _left(opened)
+        return opened.is_stopped or not left_of(opened)
 
     try:
         watch_trials(opened.spec, lambda: opened.frozen_trials, is_over=is_over, console=stdout())
     except KeyboardInterrupt:
         return
     tell(opened.headline)
-    say(_states(opened, opened.summary))
+    say(states_of(opened, opened.summary))
 
 
 def stop(study: StudyName, storage: StorageUrl = None) -> None:
     """Let a study's workers, wherever they are, stop after their epoch; its trials go back to the queue."""
     opened = open_study(study, storage)
-    if not _left(opened):
+    if not left_of(opened):
         say(f"{study} has nothing left to train: there is nothing to stop.")
         return
     opened.stop()
@@ -268,57 +216,8 @@ def _accepted(study: Study) -> Study:
     from hpo.studies import create_study
 
     found = create_study(study.spec, storage=study.storage, accept_code=True)
-    _say_accepted(found, study.name)
+    say_accepted(found, study.name)
     return found
-
-
-def _say_accepted(study: Study, asked: str) -> None:
-    if study.name != asked:
-        files = ", ".join(dict.fromkeys(Path(code.file).name for code in study.spec.own_code.values()))
-        say(f"{study.name} is the study with {files} as it is now; {asked} stays as it is.")
-
-
-def _create(path: Path, storage: str | None, trials: int | None, *, accept_code: bool) -> Study:
-    from hpo.spec import SearchSpec, load, parse, to_table
-
-    _refuse_name(path, storage)
-    spec = load(path)
-    if trials is not None:
-        if not isinstance(spec, SearchSpec):
-            raise SpecError(
-                "--trials", f"is for a search, and {path} is a comparison", remedy="Set seeds instead."
-            )
-        spec = parse(to_table(spec) | {"trials": trials}, source="--trials")
-    from hpo.studies import create_study  # takes longer than to find a mistake in the file
-
-    try:
-        fetch(spec.data.name)
-        study = create_study(spec, storage=storage, accept_code=accept_code)
-    except DataError as error:
-        raise error.inside(str(path)) from None
-    if accept_code:
-        _say_accepted(study, spec.name)
-    return study
-
-
-def _refuse_name(path: Path, storage: str | None) -> None:
-    """Say what trains a stored study, to somebody who names one in the place of a file."""
-    if path.exists() or path.suffix:
-        return
-    from hpo.registry import summaries
-
-    name = str(path)
-    try:
-        names = [summary.name for summary in summaries(open_storage(storage))]
-    except HpoError:  # there is no database
-        return
-    if name in names:
-        rule = "is the name of a stored study, not of a study file"
-        raise SpecError(name, rule, remedy=f"Train what is left of it with: hpo resume {name}")
-
-
-def _left(study: Study) -> int:
-    return len(study.storage.unfinished(study.id))
 
 
 def _tell(study: StoredStudy, trial_id: int) -> None:
@@ -329,14 +228,13 @@ def _tell(study: StoredStudy, trial_id: int) -> None:
     print(f"{study.name} {ended(study.spec, trial)}", file=sys.stderr, flush=True)
 
 
-def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
+def _train(study: Study, training: Training, *, output: Format = Format.table) -> None:
     from hpo.spec import FinalSpec
 
-    _check_engine(how)
-    if not _left(study):
+    if not left_of(study):
         print(f"{study.name}: nothing is left to train.", file=sys.stderr)
     try:
-        summary = study.run(**{option: value for option, value in how.items() if value is not None})
+        summary = study.run(**training.given)
     except KeyboardInterrupt:
         print(f"Stopped. Go on with: hpo resume {study.name}", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -348,63 +246,4 @@ def _train(study: Study, *, output: Format = Format.table, **how: Any) -> None:
         from hpo.dashboard.publishing import publish
 
         publish(study)
-    _conclude(study, summary)
-
-
-def _check_engine(how: dict[str, Any]) -> None:
-    """Refuse what has no effect on workers of this machine."""
-    for option in ("address", "cpus_per_worker", "gpus_per_worker"):
-        if how["engine"] == "local" and how[option] is not None:
-            place = f"--{option.replace('_', '-')}"
-            raise HpoError(place, "has no effect with --engine local", remedy="Say --engine ray too.")
-
-
-def _conclude(study: Study, summary: StudySummary) -> None:
-    """The last line, which says whether all is well; exit code 1 if it is not.
-
-    A search goes over configurations of which some may diverge, and its result is what the others reached. A
-    comparison with a run less is not the one that was asked for.
-    """
-    from hpo.spec import SearchSpec
-
-    counts = summary.counts
-    steps = [_next(study, summary)] if counts["complete"] and not _left(study) else []
-    # The last line of a run in which something failed says what.
-    for line in (*steps, _states(study, summary)) if counts["failed"] else (_states(study, summary), *steps):
-        say(line)
-    is_well = isinstance(study.spec, SearchSpec) and counts["complete"]
-    if counts["failed"] and not is_well:
-        raise typer.Exit(1)
-
-
-def _states(study: Study, summary: StudySummary) -> str:
-    """How many trials are in which state, and what became of those that are not complete."""
-    line = f"{study.name}: {states(summary.counts)}."
-    if _left(study):
-        line += " Stopped by hpo stop." if study.is_stopped else ""
-        line += f" Go on with: hpo resume {study.name}"
-    if summary.counts["failed"]:
-        failed = next(trial for trial in study.all_trials if trial.state == "failed")
-        line += f" The first that failed, #{failed.number}: {failed.reason}"
-    return line
-
-
-def _next(study: Study, summary: StudySummary) -> str:
-    """What a person would do now, of what can be done: without a test part there is no final evaluation."""
-    from hpo.spec import ComparisonSpec, FinalSpec
-
-    name, steps = study.name, []
-    final = [f"hpo final {name}"] if study.test_digest is not None else []
-    if isinstance(study.spec, FinalSpec):
-        name = study.spec.sources[0]
-    elif not isinstance(study.spec, ComparisonSpec):
-        best = study.best
-        steps.append(f"best #{best.number} {number(best.value)}")
-        several = [f"hpo promote {name}"] if summary.counts["complete"] > 1 else []
-        if confirmed := " or ".join([*several, *final]):
-            steps.append(f"confirm: {confirmed}")
-    elif study.compare().has_one_seed:
-        steps.append("decide: set seeds = 5 in the study file and run it again")
-    else:
-        steps += [f"test: {command}" for command in final]
-    return " · ".join((*steps, f"look: hpo report {name} --out report"))
+    conclude(study, summary)

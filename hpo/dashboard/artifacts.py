@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from optuna.artifacts.exceptions import ArtifactNotFound
 from werkzeug import Request, Response
 
 from hpo.dashboard.middleware import Handler
@@ -14,13 +15,12 @@ def as_attachments(handler: Handler) -> Handler:
     """Sends artifacts as attachments."""
 
     def handle(request: Request) -> Response:
-        response = handler(request)
+        try:
+            response = handler(request)
+        except ArtifactNotFound:  # it is named, and gone: no fault of the server's
+            return Response("Not found.\n", 404, content_type="text/plain")
         if not request.path.startswith("/artifacts/"):
             return response
-        # A file that is gone is no fault of the server's.
-        if response.status_code >= 500:
-            response.close()
-            return Response("Not found.\n", 404, content_type="text/plain")
         response.headers.pop("Access-Control-Allow-Origin", None)
         response.headers["Content-Disposition"] = "attachment"
         response.headers["Content-Security-Policy"] = SANDBOX

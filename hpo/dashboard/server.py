@@ -18,7 +18,6 @@ from typing import Any
 
 import optuna_dashboard
 import waitress
-from optuna.artifacts import FileSystemArtifactStore
 from waitress.wasyncore import close_all
 
 from hpo.dashboard.arm_parameters import ShownTrials
@@ -36,7 +35,7 @@ from hpo.dashboard.tokens import Token, new_token, token_in
 from hpo.dashboard.trial_attributes import DashboardStorage
 from hpo.dashboard.upstream import JupyterLabExtensionContext
 from hpo.dashboard.validation import validated
-from hpo.errors import HpoError, StorageError
+from hpo.errors import HpoError
 from hpo.storage import Storage
 
 HOST, PORT = "127.0.0.1", 8080
@@ -73,7 +72,7 @@ class Server:
 
     Raises:
         HpoError: nobody can listen there, the token file or the root path cannot be used.
-        StorageError: the artifact folder cannot be made.
+        StorageError: the artifact folder cannot be used.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class Server:
             # For who is on this machine.
             self.reachable: tuple[str, int] = listening.getsockname()[:2]
             self.port = self.reachable[1]
-            _make(storage.artifacts.path)
+            storage.artifacts.place.make()
             guard = Guard(self._handler(storage), self._rules(), log=log)
             # That some clients wait for others is no news.
             logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -143,12 +142,12 @@ class Server:
 
     def _handler(self, storage: Storage) -> Handler:
         """What is behind the guard; the room's `__init__` has the order."""
-        may_write, folder = self._settings.may_write, storage.artifacts.path
+        may_write = self._settings.may_write
         shown = storage.opened_as(DashboardStorage, reading=not may_write, cache=ShownTrials)
         assert isinstance(shown, ShownTrials)
         self.dashboard = optuna_dashboard.wsgi(
             shown,
-            artifact_store=FileSystemArtifactStore(folder),
+            artifact_store=storage.artifacts.place.store,
             # What its pages take for the path before that of artifacts.
             jupyterlab_extension_context=JupyterLabExtensionContext(self.root) if self.root else None,
         )
@@ -226,13 +225,6 @@ def _listen(settings: Settings) -> socket.socket:
         # Python adds the address to what the system says.
         why = os.strerror(code) if code > 0 else "there is no such host"
         raise HpoError(place, f"cannot be used: {why}", remedy="Choose another: --port.") from None
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"artifact folder {folder}", f"cannot be made: {error.strerror}") from None
 
 
 def _collect_seldom() -> None:

@@ -17,7 +17,7 @@ from hpo.data.columns import Column, Layout
 from hpo.data.csv_form import CsvForm
 from hpo.data.dataset import Dataset
 from hpo.data.doubts import doubts_about, doubts_about_columns, scales
-from hpo.data.known_sets import KnownSet, Progress, data_dir, known
+from hpo.data.known_sets import KnownSet, Progress, known
 from hpo.data.library import (
     check_keys,
     check_name,
@@ -38,6 +38,7 @@ from hpo.data.picture import samples_picture
 from hpo.data.pixels import as_pixels, is_image_shape
 from hpo.data.preparation import Statistics, fitted
 from hpo.data.splits import Split, check_splits, is_corrected, splits_of, stratified_folds, stratified_split
+from hpo.files import data_dir
 
 __all__ = [
     "Column",

@@ -17,7 +17,7 @@ from hpo.data.catalog import ENTRIES, KEYS, Arrays, Entry, mismatch, normalised
 from hpo.data.sources import SOURCES, SourceError
 from hpo.data.splits import stratified_split
 from hpo.errors import DataError
-from hpo.files import expanded
+from hpo.files import data_dir
 
 Progress = Callable[[str, int, int | None], None]  # what, bytes done, bytes in total if known
 log = logging.getLogger(__name__)
@@ -35,14 +35,6 @@ class KnownSet:
     classes: int
     download_bytes: int
     present: bool
-
-
-def data_dir() -> Path:
-    """The folder of downloaded sets: `HPO_DATA_DIR`, or the user's cache folder."""
-    from platformdirs import user_cache_path
-
-    given = os.environ.get("HPO_DATA_DIR")
-    return expanded(given) if given else user_cache_path("hpo")
 
 
 def known(*, data_dir: Path | None = None) -> list[KnownSet]:

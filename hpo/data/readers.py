@@ -19,14 +19,14 @@ from hpo.data.columns import Array
 from hpo.data.dataset import Dataset, make_dataset
 from hpo.data.functions import given_for, own_dataset
 from hpo.data.image_folders import image_folder
-from hpo.data.known_sets import data_dir, read_known
+from hpo.data.known_sets import read_known
 from hpo.data.openml import check_openml, is_openml, read_openml
 from hpo.data.own_files import read_labels, read_own
 from hpo.data.splits import held_out
 from hpo.data.table_sets import Part, TableSet
 from hpo.data.tables import TableFile, is_table, read_table
 from hpo.errors import DataError
-from hpo.files import expanded
+from hpo.files import data_dir, expanded
 from hpo.spec.own_code import SUFFIX
 from hpo.tasks import TASKS
 

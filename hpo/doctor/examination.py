@@ -11,8 +11,7 @@ from hpo.doctor.artifacts import file_faults
 from hpo.doctor.findings import OWNER, Examination, Finding, trial_place
 from hpo.doctor.schema import damage, schema_faults
 from hpo.registry import SPEC_ATTRIBUTE
-from hpo.storage import ArtifactFolder
-from hpo.storage.artifacts import artifact_path
+from hpo.storage import ArtifactFolder, place_at
 from hpo.storage.engine import checked, explained, located, make_engine
 from hpo.storage.identity import give_identity
 from hpo.storage.inspection import (
@@ -57,7 +56,7 @@ def examine(
             with engine.begin() as connection:
                 return give_identity(connection)
 
-        folder = ArtifactFolder(artifact_path(artifact_dir), identity)
+        folder = ArtifactFolder(place_at(artifact_dir), identity)
         try:
             return list(_faults(Examination(url, place, engine, folder, repair)))
         finally:

@@ -5,13 +5,14 @@ given, and is the file that the study was made with: never from the database; or
 program hands over, as the hypermodels of `spaces`. May import `spec` alone.
 """
 
-from hpo.own.files import PUT_BACK, is_of, own_file, text_of
+from hpo.own.files import PUT_BACK, copy_code, is_of, own_file, text_of
 from hpo.own.functions import file_of, own_function, own_names, refuse_inside, told
 from hpo.own.session import given_names, is_here, model_of
 from hpo.own.spaces import from_keras_tuner, from_optuna
 
 __all__ = [
     "PUT_BACK",
+    "copy_code",
     "file_of",
     "from_keras_tuner",
     "from_optuna",

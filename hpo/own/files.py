@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hpo.errors import ModelError
+from hpo.files import data_dir
 from hpo.spec.base import RuleError
-from hpo.spec.own_code import OwnCode, digest_beside, read_code, sha256
+from hpo.spec.imports import home_of, imported
+from hpo.spec.own_code import SUFFIX, OwnCode, digest_beside, read_code, sha256
 
 PUT_BACK = "Put that one back."
+# A file's name, and folders around it, by which it is looked for.
+MOST_DEPTH = 3
 
 
 def own_file(code: OwnCode) -> tuple[Path, bytes]:
     """The file as it was when the study was made, and its content.
 
-    It is where it was then, or else the file of its name and content in the current folder.
+    It is where it was then, or else a file of its content in the current folder or in the data folder.
 
     Raises:
         ModelError: there is none, or it is another one by now.
     """
     path = Path(code.file)
-    for place in (path, Path(path.name)):
+    for place in _places(path):
         with contextlib.suppress(RuleError):
             content = read_code(place)
             if is_of(place.resolve(), content, code):
@@ -30,9 +35,45 @@ def own_file(code: OwnCode) -> tuple[Path, bytes]:
     try:
         read_code(path)
     except RuleError as broken:
-        remedy = "Put it there, or into the current folder: a study's code is run from its file alone."
+        remedy = (
+            f"Put it there, into the current folder or into {data_dir()}:"
+            " a study's code is run from its file alone."
+        )
         raise ModelError(str(path), broken.rule, remedy=remedy) from None
     raise ModelError(str(path), "differs from the file that the study was made with", remedy=PUT_BACK)
+
+
+def _places(path: Path) -> Iterator[Path]:
+    """Where a file may be on this machine: first those of its name, alone or below folders of theirs."""
+    folders = (Path(), data_dir())
+    yield path
+    for folder in folders:
+        for depth in range(1, MOST_DEPTH + 1):
+            yield folder.joinpath(*path.parts[-depth:])
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            yield from sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def copy_code(codes: Iterable[OwnCode], folder: Path) -> None:
+    """Copy a study's files, with those beside them that they import, to where `own_file` finds them.
+
+    Raises:
+        ModelError: one is not here, or is another one by now; or two of one name import others of one name.
+    """
+    for code in codes:
+        path, content = own_file(code)
+        home, _ = home_of(path)
+        files = {file.relative_to(home): read_code(file) for file in imported(path, content).values()}
+        files[path.relative_to(home)] = content
+        for root in (folder, folder / home.name):
+            if all(not (root / at).exists() or (root / at).read_bytes() == files[at] for at in files):
+                break
+        else:
+            raise ModelError(str(path), "has the name of another file of the study", remedy="Rename one.")
+        for at, text in files.items():
+            (root / at).parent.mkdir(parents=True, exist_ok=True)
+            (root / at).write_bytes(text)
 
 
 def is_of(path: Path, content: bytes, code: OwnCode) -> bool:

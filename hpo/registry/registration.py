@@ -18,6 +18,7 @@ from hpo.registry.stored import (
     SPEC_ATTRIBUTE,
     STOPPED_ATTRIBUTE,
     TEST_DIGEST_ATTRIBUTE,
+    VERSIONS_ATTRIBUTE,
     StoredStudy,
     StudySummary,
     is_ours,
@@ -27,9 +28,12 @@ from hpo.registry.stored import (
 from hpo.spec import FinalSpec, StudySpec, changes, parse, to_json, to_table
 from hpo.spec.base import RuleError, Shown, key_path
 from hpo.storage import Storage
+from hpo.versions import versions
 
 # Hyperparameters that say how the columns of a table are prepared.
 OF_COLUMNS = ("one_hot_levels", "embedding_width", "min_level_count")
+# What a study may have when it is half registered, beside what all have.
+FURTHER = (TEST_DIGEST_ATTRIBUTE, CODE_ATTRIBUTE, VERSIONS_ATTRIBUTE)
 
 
 def check_data(spec: StudySpec, dataset: Dataset) -> None:
@@ -155,7 +159,7 @@ def _is_half_registered(study: optuna.Study, spec: StudySpec) -> bool:
     """Whether it is what `create_study` leaves if it is killed: a new study, or one that looks like it."""
     return (
         not is_ours(study.user_attrs)
-        and study.user_attrs.keys() <= {*ATTRIBUTES, TEST_DIGEST_ATTRIBUTE, CODE_ATTRIBUTE}
+        and study.user_attrs.keys() <= {*ATTRIBUTES, *FURTHER}
         and [direction.name.lower() for direction in study.directions] == [spec.objective.direction]
         and not study.get_trials(deepcopy=False)
     )
@@ -168,6 +172,7 @@ def _register(
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names([spec.objective.metric])
     study.set_user_attr(CREATED_ATTRIBUTE, datetime.now(UTC).isoformat(timespec="seconds"))
+    study.set_user_attr(VERSIONS_ATTRIBUTE, versions())
     study.set_user_attr(DIGEST_ATTRIBUTE, digest)
     study.set_user_attr(TEST_DIGEST_ATTRIBUTE, test_digest)
     if texts:

@@ -27,6 +27,8 @@ DIGEST_ATTRIBUTE = "data_digest"
 # None, or absent from a study of version 0.1, until there is a test part.
 TEST_DIGEST_ATTRIBUTE = "test_digest"
 CREATED_ATTRIBUTE = "created"
+# Those that it was made with; absent from a study of version 0.1. A trial has those of its worker.
+VERSIONS_ATTRIBUTE = "versions"
 STOPPED_ATTRIBUTE = "stopped"
 ATTRIBUTES = frozenset({SPEC_ATTRIBUTE, DIGEST_ATTRIBUTE, CREATED_ATTRIBUTE})
 LOST = "its worker is lost; the next worker takes it up"
@@ -97,12 +99,21 @@ class StoredStudy:
         self.spec = from_json(self._stored_spec, source=place_of(self.name))
         self.data_digest: str = attributes[DIGEST_ATTRIBUTE]
         self.test_digest: str | None = attributes.get(TEST_DIGEST_ATTRIBUTE)
+        self._versions: dict[str, str] | None = attributes.get(VERSIONS_ATTRIBUTE)
         self._has_older_split = TEST_DIGEST_ATTRIBUTE not in attributes
 
     @property
     def kept_code(self) -> dict[str, str]:
         """The text of each file of a person's own, by the key that names it, as it was kept to be shown."""
         return self.storage.study_attribute(self.id, CODE_ATTRIBUTE) or {}
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions that the study was made with, or else those of its first trial that says them."""
+        if self._versions is None:
+            of_trials = (frozen.user_attrs.get(VERSIONS_ATTRIBUTE) for frozen in self.frozen_trials)
+            self._versions = next(filter(None, of_trials), None)
+        return self._versions or {}
 
     def check_code(self) -> None:
         """Raises CodeError unless the files of people's own are here, and as the study was made with them."""
@@ -211,11 +222,11 @@ class StoredStudy:
     def data(self) -> Data:
         """The data as this machine has them: those given in Python may be in another artifact folder."""
         data = self.spec.data
-        path = Path(data.name)
-        kept = self.storage.artifacts.data / path.name
-        if path.parent.name != kept.parent.name or path.exists() or not kept.is_file():
+        path, folder = Path(data.name), self.storage.artifacts.data
+        if path.parent.name != folder.name or path.exists():
             return data
-        return data.model_copy(update={"name": str(kept.resolve())})
+        kept = self.storage.artifacts.given_data(path.name)
+        return data if kept is None else data.model_copy(update={"name": str(kept.resolve())})
 
     def load_data(self) -> Dataset:
         """The training part of the study's data set.

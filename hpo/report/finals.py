@@ -36,6 +36,8 @@ def on_the_test_set(study: Study) -> list[Block]:
     blocks: list[Block] = [Heading("On the test set")]
     if not finals and not any(trial.state == "complete" for trial in study.all_trials):
         return [*blocks, Paragraph("There is nothing to evaluate yet: no trial is complete.")]
+    if not finals and study.test_digest is None:
+        return [*blocks, Paragraph("The data have no test part, so there is nothing to evaluate on one.")]
     if not finals:
         said = "Nothing of this study was evaluated on the test set. This trains it on fresh seeds and does:"
         return [*blocks, Paragraph(said), Command(f"hpo final {study.name}")]

@@ -29,16 +29,19 @@ def ranking(subject: Subject) -> list[Block]:
     if not ranked:
         return blocks
     first = "highest" if subject.spec.objective.direction == "maximize" else "lowest"
+    # Without a test part there is no final evaluation.
+    has_test = subject.study.test_digest is not None
+    command, there = ("final", "there, and on the test set,") if has_test else ("promote", "there")
     warning = (
         f"Nothing is concluded. The {first} of {counted(len(ranked), 'value')} is chosen by luck too: on"
-        " fresh seeds it may not be reached. What is reached there, and on the test set, says:"
+        f" fresh seeds it may not be reached. What is reached {there} says:"
     )
     if subject.spec.objective.at == "best":
         warning = (
             f"Values are those of each trial's best epoch, chosen on the same validation data. {warning}"
         )
     table = ranking_table(subject.spec, ranked[:SHOWN_CONFIGURATIONS], subject.comparison)
-    blocks += [Paragraph(warning), Command(f"hpo final {name}"), table]
+    blocks += [Paragraph(warning), Command(f"hpo {command} {name}"), table]
     if len(ranked) > SHOWN_CONFIGURATIONS:
         more = counted(len(ranked) - SHOWN_CONFIGURATIONS, "further configuration")
         blocks.append(Paragraph(f"{more}: hpo compare {name} shows all."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -168,11 +169,11 @@ def read_curves(study: Study, arms: dict[int, Any]) -> tuple[pd.DataFrame, list[
     for frozen in study.frozen_trials:
         if frozen.number not in arms:
             continue
-        path = study.storage.artifact(frozen, CURVES_FILE)
+        found = study.storage.artifact(frozen, CURVES_FILE)
         try:
-            if path is None:
+            if found is None:
                 raise FileNotFoundError
-            frame = pd.read_csv(path)
+            frame = pd.read_csv(io.BytesIO(study.storage.artifacts.read(found)))
             # Each run of a trial counts its epochs from 1.
             run = (frame["epoch"] == 1).cumsum() + MOST_RUNS * frozen.number
             reported = [name for name in frame.columns if name not in ("seed", "fold")]
@@ -199,6 +200,11 @@ def method(subject: Subject) -> list[Block]:
         lines.append(_tests(comparison))
     mine, *others = (f"{name} {version}" for name, version in versions().items())
     lines.append(f"Reported by {mine} with {', '.join(others)}, as installed where this was written.")
+    if apart := [trial for trial in trials if trial.other_versions]:
+        made = sorted({f"{k} {v}" for trial in apart for k, v in (trial.other_versions or {}).items()})
+        lines.append(
+            f"Trained by other versions than the study was made with, {', '.join(made)}: {len(apart)}."
+        )
     return [Heading("How it was done"), Bullets(tuple(lines)), *code_of(subject.study)]
 
 

@@ -1,4 +1,11 @@
-"""The specification of a study: what a study file may say, and what it means."""
+"""The specification of a study: what a study file may say, and what it means.
+
+Frozen, and checked when it is made. `study` has what all kinds share, `search`, `comparison` and `final` are
+the kinds, `parts` their tables; `hyperparameters` and `networks` are the vocabularies of models, `space` is
+what varies, `metrics` all that can be measured. `formats` reads and writes TOML and JSON, that of earlier
+versions too; `changes` says what differs between two. Imports `tasks`, and neither Optuna nor TensorFlow:
+files are checked in a moment. How a broken rule becomes a line (`base`) is private.
+"""
 
 from hpo.spec.changes import Change, changes
 from hpo.spec.comparison import Arm, ComparisonSpec

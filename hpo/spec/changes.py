@@ -11,8 +11,8 @@ from hpo.spec.study import StudySpec
 
 # These say how results are read, not what is trained.
 READING = frozenset({"description", "metrics", "baseline", "min_effect", "alpha"})
-# These say when a trial is given up; those that have finished stay as they are.
-LIMITS = frozenset({"max_retries", "trial_timeout"})
+# These say who trains, and when a trial is given up; those that have finished stay as they are.
+LIMITS = frozenset({"max_retries", "trial_timeout", "strict_versions"})
 # These may grow, and shrink again: what has finished stays and counts, what only waits is withdrawn.
 COUNTS = {"search": frozenset({"trials"}), "comparison": frozenset({"seeds"}), "final": frozenset[str]()}
 

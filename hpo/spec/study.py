@@ -92,8 +92,8 @@ class StudySpec(Model):
     ('ComparisonSpec', 10)
 
     Keys of both kinds: name kind description data model task compile callbacks objective metrics seeds
-    max_retries trial_timeout loop params. Of a search: space trials sampler pruner. Of a comparison:
-    first_seed arms baseline min_effect alpha.
+    max_retries trial_timeout strict_versions loop params. Of a search: space trials sampler pruner. Of a
+    comparison: first_seed arms baseline min_effect alpha.
     `hpo init` writes an example with comments, `hpo schema` says what each key takes.
 
     Raises:
@@ -139,6 +139,11 @@ class StudySpec(Model):
         default=None,
         description="Seconds that a trial may train, compiling not counted; after that it fails, at the end "
         "of an epoch.",
+    )
+    strict_versions: Annotated[bool, Field(strict=True), Must("true or false")] = Field(
+        default=False,
+        description="Whether workers with another hpo, Keras, TensorFlow or Python than the study was made "
+        "with leave it to others; else they say so once.",
     )
     loop: Annotated[Literal["auto", "xla", "graph", "fit"], OneOf()] = Field(
         default="auto",

@@ -1,4 +1,4 @@
-"""Where studies live: a relational database with Optuna's schema, two tables of ours, a folder of artifacts.
+"""Where studies live: a relational database with Optuna's schema, three tables of ours, a place of artifacts.
 
 Optuna decides what a trial is; a lease decides who trains it. A claim takes the lease of a trial in a small
 table of the same database and makes the trial running, in one transaction. Whatever its worker then writes,
@@ -6,17 +6,14 @@ by Optuna's calls too, commits only while the lease is held; when it runs out, t
 goes on. So no clock, heartbeat or state of Optuna's decides: the row of the lease does, by the database's
 clock. What runs without such a row is another program's.
 
+Artifacts are in one of the `places`, a folder or a bucket; `sharing` knows whether workers of several
+machines have the same one.
+
 Imports `files` and `errors`. All that goes around Optuna's public calls, or depends on one kind of database,
 is in here: `handles` has public names for what others need of it, `inspection` and `schema` are the doctor's.
 """
 
-from hpo.storage.artifacts import (
-    DEFAULT_ARTIFACT_DIR,
-    ArtifactFolder,
-    Attachment,
-    artifact_path,
-    data_path,
-)
+from hpo.storage.artifacts import DATA, ArtifactFolder, Attachment
 from hpo.storage.begun import BegunTrial
 from hpo.storage.bulk import BulkReadingStorage
 from hpo.storage.cache import TrialCache
@@ -35,10 +32,12 @@ from hpo.storage.handles import (
 from hpo.storage.leased import LeasedTrial
 from hpo.storage.leases import OWNER_LENGTH, Lease, new_token
 from hpo.storage.patience import Patience, passes, reason
+from hpo.storage.places import DEFAULT_ARTIFACT_DIR, Place, place_at
 from hpo.storage.results import TrialResult
 from hpo.storage.storage import Storage, StudyRow
 
 __all__ = [
+    "DATA",
     "DEFAULT_ARTIFACT_DIR",
     "DEFAULT_URL",
     "OWNER_LENGTH",
@@ -52,15 +51,15 @@ __all__ = [
     "LeaseLostError",
     "LeasedTrial",
     "Patience",
+    "Place",
     "Storage",
     "StudyRow",
     "TrialCache",
     "TrialResult",
-    "artifact_path",
-    "data_path",
     "last_step",
     "new_token",
     "passes",
+    "place_at",
     "quiet",
     "reason",
     "set_system_attribute",

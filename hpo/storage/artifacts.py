@@ -1,6 +1,6 @@
-"""The folder of what trials leave: artifacts, whose names carry their digests, and checkpoints.
+"""What trials leave: artifacts, whose names carry their digests, and checkpoints, in one place.
 
-Several databases may share a folder: each file's name carries the identity of the database that it is of.
+Several databases may share a place: each file's name carries the identity of the database that it is of.
 Artifacts are `DIGEST-IDENTITY-RANDOM`, checkpoints `IDENTITY-RANDOM.checkpoint`; earlier versions left the
 identity out. Optuna's readers find an artifact by its id, which is the file's name, in one flat folder.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import mimetypes
-import os
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -18,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpo.files import whole_file
+from hpo.storage.places import Place
 
-DEFAULT_ARTIFACT_DIR = "hpo-artifacts"
+# Below the place of artifacts: what nobody takes for one.
+DATA = "data"
 # Optuna's: a trial's attribute of this prefix and an artifact's id holds what the artifact is.
 ARTIFACT_PREFIX = "artifacts:"
 CHECKPOINT_SUFFIX = ".checkpoint"
@@ -46,22 +46,31 @@ class Attachment:
 
 
 class ArtifactFolder:
-    """Files that are either whole, on the disk, or not there; `identity` is asked for when one is named."""
+    """The files of a database's trials in their place; `identity` is asked for when one is named."""
 
-    def __init__(self, path: Path, identity: Callable[[], str]) -> None:
-        self.path, self._identity = path, identity
+    def __init__(self, place: Place, identity: Callable[[], str]) -> None:
+        self.place, self._identity = place, identity
+
+    @property
+    def path(self) -> Path:
+        """The folder of this machine, in which all is unless it is in a bucket."""
+        return self.place.path
 
     @property
     def data(self) -> Path:
         """The folder of the data that people have given in Python, each file named by its digest."""
-        return data_path(self.path)
+        return self.path / DATA
+
+    def given_data(self, name: str) -> Path | None:
+        """The file of given data of that name, brought to this machine if need be; None if there is none."""
+        return self.place.local(f"{DATA}/{name}")
 
     def of_callbacks(self, study: str) -> Path:
         """The folder where callbacks of people's own write for a study, which may not be there."""
         return self.path / "callbacks" / f"{study}-{self._identity()[:8]}"
 
     def attach(self, filename: str, content: bytes) -> Attachment:
-        """Keep a file. It is on the disk when this returns, so a row written after it never dangles."""
+        """Keep a file. It is durable when this returns, so a row written after it never dangles."""
         artifact_id = f"{hashlib.sha256(content).hexdigest()}-{self._own_name()}"
         self.write(artifact_id, content)
         return Attachment(artifact_id, filename)
@@ -72,15 +81,17 @@ class ArtifactFolder:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file, or replace it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with whole_file(self.path / name, replace=True) as draft:
-            draft.write_bytes(content)
+        self.place.write(name, content)
+
+    def read(self, name: str) -> bytes:
+        """The content of a file. Raises OSError if it is not there, or cannot be read."""
+        return self.place.read(name)
 
     def remove(self, name: str) -> None:
-        """Delete a file, if it is there, and in the folder itself."""
+        """Delete a file, if it is there, and in the place itself."""
         # What some other program has written as a name may be a path out of it.
         if Path(name).name == name:
-            (self.path / name).unlink(missing_ok=True)
+            self.place.remove(name)
 
     def is_intact(self, artifact_id: str) -> bool:
         """Whether a file has the digest in its name; True if its name has none.
@@ -88,31 +99,16 @@ class ArtifactFolder:
         Raises:
             OSError: it is not there, or cannot be read.
         """
-        return has_digest(self.path / artifact_id, artifact_id)
+        return has_digest(self.read(artifact_id), artifact_id)
 
     def _own_name(self) -> str:
         return f"{self._identity()}-{uuid.uuid4().hex}"
 
 
-def artifact_path(path: Path | str | None) -> Path:
-    """The folder at `path`, by default `HPO_ARTIFACT_DIR`, then `hpo-artifacts`."""
-    return Path(path or os.environ.get("HPO_ARTIFACT_DIR") or DEFAULT_ARTIFACT_DIR)
-
-
-def data_path(folder: Path) -> Path:
-    """Where an artifact folder has given data: beside the artifacts, where nobody takes them for one."""
-    return folder / "data"
-
-
-def has_digest(path: Path, artifact_id: str) -> bool:
-    """Whether a file has the digest that an id begins with; True if it begins with none.
-
-    Raises:
-        OSError: it is not there, or cannot be read.
-    """
+def has_digest(content: bytes, artifact_id: str) -> bool:
+    """Whether these bytes have the digest that an id begins with; True if it begins with none."""
     named = _ID.fullmatch(artifact_id)
-    with path.open("rb") as file:
-        return named is None or hashlib.file_digest(file, "sha256").hexdigest() == named[1]
+    return named is None or hashlib.sha256(content).hexdigest() == named[1]
 
 
 def identity_in(name: str) -> str | None:

@@ -85,6 +85,14 @@ class Claim:
         with self._held() as connection:
             self._upsert(connection, models.TrialSystemAttributeModel, {CHECKPOINT_ATTRIBUTE: name})
 
+    def recorded_checkpoint(self) -> str | None:
+        """The file from which training can go on, whoever has the trial by now; None if there is none."""
+        attribute = models.TrialSystemAttributeModel
+        own = (attribute.trial_id == self.trial_id) & (attribute.key == CHECKPOINT_ATTRIBUTE)
+        with self.lease.engine.connect() as connection:
+            text = connection.execute(sa.select(attribute.value_json).where(own)).scalar()
+        return None if text is None else str(json.loads(text))
+
     def finish(
         self,
         state: TrialState,

@@ -24,18 +24,21 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import StorageError
 from hpo.storage import planned
-from hpo.storage.artifacts import ArtifactFolder, artifact_path, artifacts_of
+from hpo.storage.artifacts import ArtifactFolder, artifacts_of
 from hpo.storage.begun import BegunTrial, begun_trials, configurations, waiting_trials
 from hpo.storage.bulk import READING, BulkReadingStorage
 from hpo.storage.cache import TrialCache
 from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, Claim, claim_first, held, leased, trial_key
+from hpo.storage.connections import room_for_workers
 from hpo.storage.engine import checked, explained, located, make_engine, optuna_storage, tell_damage
 from hpo.storage.fence import LeaseLostError, fenced
 from hpo.storage.handles import quiet, trial_id
 from hpo.storage.identity import find_identity, give_identity
 from hpo.storage.leases import Lease, acquire, leases, new_token
+from hpo.storage.places import place_at
 from hpo.storage.results import TrialResult, holders, results
 from hpo.storage.schema import check_schema, create_schema
+from hpo.storage.sharing import confirm
 
 LOCK_SECONDS = 60.0
 
@@ -57,7 +60,7 @@ class Storage:
     Args:
         url: `sqlite:///FILE`, `postgresql+psycopg://...`, or `@FILE` for the URL in a file; by default
             `HPO_STORAGE`, then `sqlite:///hpo.db`.
-        artifact_dir: by default `HPO_ARTIFACT_DIR`, then `hpo-artifacts`.
+        artifact_dir: a folder or `s3://BUCKET/PREFIX`; by default `HPO_ARTIFACT_DIR`, then `hpo-artifacts`.
         create: create the database if it is not there.
 
     Raises:
@@ -71,7 +74,7 @@ class Storage:
         url, self.place = located(url)
         # For child processes: a URL that came from a file is theirs to read.
         self.given = f"@{Path(given[1:]).expanduser().resolve()}" if given.startswith("@") else url
-        self.artifacts = ArtifactFolder(artifact_path(artifact_dir), lambda: self.identity)
+        self.artifacts = ArtifactFolder(place_at(artifact_dir), lambda: self.identity)
         with explained(self.place):
             self.url = checked(url, place=self.place, create=create)
             if create:
@@ -81,6 +84,11 @@ class Storage:
             # Readers need not wait for those who write.
             self.reading = self.engine.execution_options(**READING)
             check_schema(self.engine, place=self.place, create=create)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the database is a file of this machine, an SQLite one."""
+        return self.engine.dialect.name == "sqlite"
 
     @cached_property
     def rdb(self) -> RDBStorage:
@@ -233,7 +241,21 @@ class Storage:
         with self.reading.connect() as connection:
             return list(connection.execute(found.order_by(trial.number)).scalars())
 
-    # Studies
+    # Artifacts and studies
+
+    def room_for_workers(self) -> int | None:
+        """How many workers more the database has connections for; None if that is not limited."""
+        with explained(self.place):
+            return room_for_workers(self.reading)
+
+    def confirm_artifacts(self) -> None:
+        """Check, before anything is trained, that artifacts will be where all workers look for them.
+
+        Raises:
+            StorageError: their place cannot be used, or workers on other machines have another one.
+        """
+        with explained(f"artifact folder {self.artifacts.place}"):
+            confirm(self.engine, self.artifacts.place)
 
     def create_study(self, name: str, *, direction: Literal["minimize", "maximize"]) -> Study:
         """A study of that name, or the one that is there, without Optuna's lines about it."""
@@ -328,13 +350,14 @@ class Storage:
         for own in attributes:
             for name in (*artifacts_of(own), own.get(CHECKPOINT_ATTRIBUTE)):
                 if name is not None:
-                    self.artifacts.remove(name)
+                    with explained(f"artifact folder {self.artifacts.place}"):
+                        self.artifacts.remove(name)
 
-    def artifact(self, trial: FrozenTrial, filename: str) -> Path | None:
-        """The file of a trial's artifact of that name, if it has one."""
+    def artifact(self, trial: FrozenTrial, filename: str) -> str | None:
+        """The id of a trial's artifact of that name, if it has one; `artifacts.read` has its content."""
         for artifact_id, name in artifacts_of(trial.system_attrs).items():
             if name == filename:
-                return self.artifacts.path / artifact_id
+                return artifact_id
         return None
 
 

@@ -19,11 +19,20 @@ logger = logging.getLogger(__name__)
 TOLERANCE = 1e-3
 
 
-def export(spec: StudySpec, trial: Trial, dataset: Dataset, path: Path, *, force: bool = False) -> None:
+def export(
+    spec: StudySpec,
+    trial: Trial,
+    dataset: Dataset,
+    path: Path,
+    *,
+    test: Dataset | None = None,
+    force: bool = False,
+) -> None:
     """Train the first replicate of a complete trial again and write its model.
 
-    Of a trial that is valued by its best epoch, the model of that epoch. A warning says so if the model does
-    not have the metrics that the trial recorded.
+    Of a trial that is valued by its best epoch, the model of that epoch. `test` is the test part that it was
+    evaluated on, if it was: the model says what it reaches there. A warning says so if the model does not
+    have the metrics that the trial recorded.
 
     Raises:
         HpoError: the file cannot be written, or is there already and `force` is not set.
@@ -32,7 +41,7 @@ def export(spec: StudySpec, trial: Trial, dataset: Dataset, path: Path, *, force
     epochs = trial.best_epoch if spec.objective.at == "best" else None
     # Version 0.1 had one loop, and named none.
     loop = trial.loop or "xla"
-    runner = TrialRunner(spec, dataset)
+    runner = TrialRunner(spec, dataset, test=test)
     training = runner.train(hyperparameters, loop, number=trial.number, seed=trial.seed, epochs=epochs)
     _compare(_recorded(spec, trial), training.metrics, f"study {spec.name!r} trial {trial.number}")
     card = card_of(spec, dataset, trial.number, trial.arm, hyperparameters, training)

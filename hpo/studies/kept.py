@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from optuna.trial import FrozenTrial
 
 from hpo.registry import StoredStudy
+from hpo.storage.artifacts import has_digest
 from hpo.trials import MODEL_FILE, Trial
 
 
-def kept_model(study: StoredStudy, frozen: FrozenTrial) -> tuple[Path | None, str | None]:
+def kept_model(study: StoredStudy, frozen: FrozenTrial) -> tuple[bytes | None, str | None]:
     """The file of the model that a trial kept, and, if it kept one that is of no use, why."""
-    path = study.storage.artifact(frozen, MODEL_FILE)
-    if path is None:
+    artifact_id = study.storage.artifact(frozen, MODEL_FILE)
+    if artifact_id is None:
         return None, None
-    fault = _fault(study, Trial.of(study.spec, frozen), path)
-    return (path, None) if fault is None else (None, fault)
-
-
-def _fault(study: StoredStudy, trial: Trial, path: Path) -> str | None:
     try:
-        if not study.storage.artifacts.is_intact(path.name):
-            return "is damaged"
+        content = study.storage.artifacts.read(artifact_id)
     except FileNotFoundError:
-        return "is gone"
+        return None, "is gone"
     except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
+        return None, f"cannot be read: {error.strerror or error}"
+    if not has_digest(content, artifact_id):
+        return None, "is damaged"
     # As version 0.1 left it.
-    if not trial.has_metrics_of_value(study.spec):
-        return "is of its last epoch, and the trial is judged by its best"
-    return None
+    if not Trial.of(study.spec, frozen).has_metrics_of_value(study.spec):
+        return None, "is of its last epoch, and the trial is judged by its best"
+    return content, None

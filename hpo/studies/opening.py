@@ -41,7 +41,7 @@ from hpo.spec import (
 )
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN
-from hpo.storage import Storage, artifact_path, data_path
+from hpo.storage import DATA, Place, Storage, place_at
 from hpo.studies.given import PLACE, Kept, keep
 from hpo.studies.lists import StudyList
 from hpo.studies.names import numbered_names
@@ -68,7 +68,7 @@ def create_study(
     Args:
         spec: the path of a study file, a dict of what such a file says, or a specification.
         storage: a database URL; by default `HPO_STORAGE`, then `sqlite:///hpo.db`.
-        artifact_dir: by default `HPO_ARTIFACT_DIR`, then `hpo-artifacts`.
+        artifact_dir: a folder or `s3://BUCKET/PREFIX`; by default `HPO_ARTIFACT_DIR`, then `hpo-artifacts`.
         data: in place of the specification's `data.name`, (x, y) of numpy arrays or of pandas or polars
             frames, or one frame with `data.target` in the specification. It is kept in the artifact folder,
             in `data/`, by its digest. A file or a dict may leave `data.name` out.
@@ -91,8 +91,8 @@ def create_study(
     if data is None:
         spec = _spec_of(spec, model=set_keys)
         return _created(spec, storage, artifact_dir, place=spec.data.name, accept_code=accept_code)
-    folder = storage.artifacts.path if isinstance(storage, Storage) else artifact_path(artifact_dir)
-    with _kept(data, data_path(folder)) as kept:
+    place = storage.artifacts.place if isinstance(storage, Storage) else place_at(artifact_dir)
+    with _kept(data, place) as kept:
         spec = _spec_of(spec, kept.keys, model=set_keys)
         return _created(spec, storage, artifact_dir, place=PLACE, accept_code=accept_code)
 
@@ -148,15 +148,18 @@ def _name_of_code(spec: StudySpec, storage: Storage) -> str:
 
 
 @contextmanager
-def _kept(data: object, folder: Path) -> Iterator[Kept]:
+def _kept(data: object, place: Place) -> Iterator[Kept]:
     """A file of given data, which is gone again, if it is new, when no study comes of it."""
-    kept = keep(data, folder)
+    kept = keep(data, place.path / DATA)
+    shared = f"{DATA}/{kept.path.name}"
     try:
+        place.share(kept.path, shared)
         yield kept
     except (DataError, ModelError, SpecError, StudyError) as error:
         # After any other error, of the database for one, a study may be there.
         if kept.is_new:
             kept.path.unlink(missing_ok=True)
+            place.remove(shared)
         if isinstance(error, DataError):
             # People know it as what they gave, and not as a file.
             raise error.elsewhere(str(kept.path), PLACE) from None

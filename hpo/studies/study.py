@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import logging
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 
 from hpo.analysis import Comparison, compare, headline, rank
 from hpo.data.archive import DAMAGE
-from hpo.errors import StudyError
+from hpo.errors import StorageError, StudyError
 from hpo.files import check_new_file, new_file
 from hpo.own import refuse_inside
 from hpo.registry import StoredStudy, StudySummary, place_of
@@ -111,10 +111,10 @@ class Study(StoredStudy):
         """
         import pandas as pd
 
-        path = self._artifact(number, CURVES_FILE)
-        if path is None:
+        content = self._artifact(number, CURVES_FILE)
+        if content is None:
             raise StudyError(place_of(self.name), f"there are no learning curves of trial {number}")
-        return pd.read_csv(path)
+        return pd.read_csv(io.BytesIO(content))
 
     def predictions(self, number: int) -> np.ndarray[Any, Any]:
         """What a trial of a final evaluation makes of the test set: (samples, outputs), float32.
@@ -124,10 +124,10 @@ class Study(StoredStudy):
         """
         import numpy as np
 
-        path = self._artifact(number, PREDICTIONS_FILE)
-        if path is None:
+        content = self._artifact(number, PREDICTIONS_FILE)
+        if content is None:
             raise StudyError(place_of(self.name), f"there are no predictions of trial {number}")
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             found: np.ndarray[Any, Any] = archive["probabilities"]
         return found
 
@@ -137,11 +137,11 @@ class Study(StoredStudy):
         Raises:
             StudyError: there is no such trial, or it has kept none that can be read.
         """
-        path = self._artifact(number, VALIDATION_FILE)
-        if path is None:
+        content = self._artifact(number, VALIDATION_FILE)
+        if content is None:
             raise StudyError(place_of(self.name), f"there are no validation outputs of trial {number}")
         try:
-            return read_validation(path)
+            return read_validation(content)
         except DAMAGE:
             raise StudyError(
                 place_of(self.name), f"the validation outputs of trial {number} are damaged"
@@ -162,10 +162,16 @@ class Study(StoredStudy):
             has_test=self.test_digest is not None,
         )
 
-    def _artifact(self, number: int, filename: str) -> Path | None:
+    def _artifact(self, number: int, filename: str) -> bytes | None:
         frozen = next((t for t in self.frozen_trials if t.number == number), None)
-        path = self.storage.artifact(frozen, filename) if frozen is not None else None
-        return path if path is not None and path.exists() else None
+        found = self.storage.artifact(frozen, filename) if frozen is not None else None
+        try:
+            return None if found is None else self.storage.artifacts.read(found)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            place = f"artifact folder {self.storage.artifacts.place}"
+            raise StorageError(place, f"cannot be read: {error.strerror or error}") from None
 
     def run(
         self,
@@ -263,7 +269,7 @@ class Study(StoredStudy):
         kept, fault = kept_model(self, self.frozen_trials[chosen.number])
         if kept is not None:
             with new_file(path, force=force) as draft:
-                shutil.copyfile(kept, draft)
+                draft.write_bytes(kept)
             return path
         self.check_code()
         if fault is not None:
@@ -272,11 +278,11 @@ class Study(StoredStudy):
         if self.spec.data.code is not None:
             # A person's function may import it, and it takes its threads when it is imported.
             prepare_tensorflow(chosen.threads or 1)
-        dataset = self.load_data()
+        dataset, test = self.load_data(), self.load_test_data()
         prepare_tensorflow(chosen.threads or 1)
         from hpo.studies.export import export
 
-        export(self.spec, chosen, dataset, path, force=force)
+        export(self.spec, chosen, dataset, path, test=test, force=force)
         return path
 
     def has_model(self, number: int) -> bool:

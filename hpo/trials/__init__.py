@@ -1,10 +1,10 @@
 """One claimed trial, from hyperparameters to its result.
 
-A worker hands a trial to the `runner`, which trains its replicates on a study's `split_data` in lockstep, an
-epoch each: `progress`
-reports their mean and hears whether to prune, `checkpoints` keep what the next worker goes on from, `metrics`
-measure the final model. How it ended is an `Outcome`, which the worker records; what people then read of it
-is the record, `Trial`. `runner`, `split_data` and `progress` need TensorFlow: whoever trains imports them.
+A worker hands a trial to the `runner`, which trains its replicates on a study's data (`study_data`) in
+`lockstep`, an epoch each: `progress` reports their mean and hears whether to prune, `checkpoints` keep what
+the next worker goes on from, `final_metrics` are the means of what is measured at the end. How it ended is an
+`Outcome`, which the worker records; what people then read of it is the record, `Trial`. Imports storage,
+search, pictures, models, training, data, own. What trains needs TensorFlow: whoever trains imports it.
 """
 
 from hpo.trials.attachments import (

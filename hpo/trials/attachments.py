@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -77,11 +76,11 @@ def validation_file(validated: Validated) -> bytes:
     return buffer.getvalue()
 
 
-def read_validation(path: Path) -> Validated:
-    """What `validation_file` wrote. Raises OSError, ValueError, KeyError or BadZipFile if it is not right."""
+def read_validation(content: bytes) -> Validated:
+    """What `validation_file` wrote. Raises ValueError, KeyError or BadZipFile if it is not right."""
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as archive:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         # Earlier versions wrote no weights.
         wanted = [f.name for f in fields(Validated) if f.name != "weight" or f.name in archive]
         found = {name: archive[name] for name in wanted}

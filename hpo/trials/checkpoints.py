@@ -56,7 +56,7 @@ class TrialCheckpoints:
         if self._name is None:
             return None
         try:
-            tree: dict[str, Any] = loads((self._folder.path / self._name).read_bytes())
+            tree: dict[str, Any] = loads(self._folder.read(self._name))
             return tree
         except DAMAGE as error:
             logger.warning("trial begins anew, since its checkpoint %s cannot be read: %s", self._name, error)
@@ -66,7 +66,9 @@ class TrialCheckpoints:
         """Write a new file, then its row, then delete the former file. Training goes on without what fails.
 
         The row decides. So a worker that has lost the trial can neither replace what the next one has saved
-        nor leave a file: each file is written once, and only the holder's row names it.
+        nor leave a file: each file is written once, and only the holder's row names it. It may have recorded
+        its last one all the same, as it learns when the reply is lost for longer than the lease lasts: then
+        the next worker goes on from that, and knows nothing of the former one.
 
         Raises:
             LeaseLostError: another worker may have the trial by now.
@@ -81,7 +83,10 @@ class TrialCheckpoints:
         try:
             self._retry(lambda: self._claim.keep_checkpoint(name))
         except LeaseLostError:
-            self._folder.remove(name)
+            named = self._retry(self._claim.recorded_checkpoint)
+            for file in (name, former):
+                if file is not None and file != named:
+                    self._folder.remove(file)
             raise
         self._name = name
         if former is not None:

@@ -39,10 +39,11 @@ class Trial:
     the final metrics as means over the replicates, `replicates` the metrics of each with its seed and fold.
     Times are local, as Optuna keeps them; `reported` is what each epoch reported, from epoch 1. `threads` are
     TensorFlow's in its worker, `loop` is what ran its epochs (version 0.1 had "xla" alone, and did not say),
-    `versions` those of hpo and of the packages that it trained with, `retries` counts the workers that were
-    lost while they trained it. `reason` says why it failed or was pruned, or, of
-    one that waits, why a worker could not train it. `objective` is its study's, `reported_metric` what stands
-    for that while it trains. One is `lost` that runs, and whose worker is gone.
+    `versions` those of hpo, of the packages that it trained with and of Python, `other_versions` those that
+    its study was made with and that were others there, `retries` counts the workers that were lost while they
+    trained it. `reason` says why it failed or was pruned, or, of one that waits, why a worker could not train
+    it. `objective` is its study's, `reported_metric` what stands for that while it trains. One is `lost` that
+    runs, and whose worker is gone.
     """
 
     number: int
@@ -59,6 +60,7 @@ class Trial:
     worker: str | None
     threads: int | None
     versions: dict[str, str] | None
+    other_versions: dict[str, str] | None
     loop: str | None
     retries: int
     reason: str | None
@@ -88,6 +90,7 @@ class Trial:
             worker=attributes.get("worker"),
             threads=attributes.get("threads"),
             versions=attributes.get("versions"),
+            other_versions=attributes.get("other_versions"),
             loop=attributes.get("loop"),
             retries=attributes.get("retries", 0),
             reason=attributes.get("reason"),

@@ -8,7 +8,8 @@ checkpoint and puts the trial back; if the worker dies, the lease ends and the n
 `Serving` knows which studies a worker serves. It opens a study before anything of it is claimed, and passes
 over for a while what it cannot read or train: no study costs the others anything. `Shares` knows which
 compile keys other workers have begun: what waits with them is claimed last, so that one key is compiled by
-one worker as long as there is other work. A worker that finds nothing to claim plans. `run_workers` is the
+one worker as long as there is other work. `WorkerVersions` records what a trial was trained with. A worker
+that finds nothing to claim plans. `ray_jobs` sends a study to a Ray cluster, as a job. `run_workers` is the
 crew of `hpo run`: child processes of `hpo worker`, replaced when they die or grow, unless they end with the
 exit code that says that the study cannot be trained. `in_process` is for a model whose function only this
 process has. Imports registry, trials, training and storage.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import socket
@@ -12,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from hpo.errors import WorkerError
+from hpo.errors import HpoError, WorkerError
 from hpo.registry import StoredStudy
-from hpo.storage import passes, reason
+from hpo.storage import Storage, passes, reason
 from hpo.tables.numbers import counted
 from hpo.workers.engines import Engine, Handle, Log, WorkerOptions
 from hpo.workers.engines.local import LocalEngine
@@ -45,6 +46,7 @@ def run_workers(
     and put their trials back, then it goes on up.
 
     Raises:
+        HpoError: the engine or the storage is not for workers there, or for so many.
         WorkerError: workers died again and again, or cannot train the study.
     """
     log, storage = _without_repeats(log or _to_stderr), study.storage
@@ -57,25 +59,28 @@ def run_workers(
     planned = left()
     if planned == 0:
         return
-    started = engine()
-    asked = workers or started.capacity
-    count = min(asked, planned)
-    limit = started.memory(count) if max_worker_memory is None else max_worker_memory * 1024**2
-    # By what was asked for, not by what is left: results repeat to the last bit only with as many threads.
-    threads = started.threads(asked)
-    begun = f"{socket.gethostname()}-{os.getpid()}"
-    options = WorkerOptions(begun, study.name, storage, threads, limit, checkpoint_seconds, log)
-    crew = _Crew(started, options, count=count)
-    try:
-        crew.work(left, look, deadline=None if timeout is None else time.monotonic() + timeout)
-    except KeyboardInterrupt:
-        crew.log("Stopping after this epoch. Ctrl-C again stops at once.")
-        crew.stop()
-        crew.wait_or_insist()
-        raise
-    finally:
-        crew.let_go()
-        started.close()
+    with contextlib.closing(engine()) as started:
+        asked = workers or started.capacity
+        count = min(asked, planned)
+        started.check(storage)
+        _check_room(storage, count)
+        if started.notice is not None:
+            log(started.notice)
+        limit = started.memory(count) if max_worker_memory is None else max_worker_memory * 1024**2
+        # By what was asked for, not by what is left: results repeat bit for bit only with as many threads.
+        threads = started.threads(asked)
+        begun = f"{socket.gethostname()}-{os.getpid()}"
+        options = WorkerOptions(begun, study.name, storage, threads, limit, checkpoint_seconds, log)
+        crew = _Crew(started, options, count=count)
+        try:
+            crew.work(left, look, deadline=None if timeout is None else time.monotonic() + timeout)
+        except KeyboardInterrupt:
+            crew.log("Stopping after this epoch. Ctrl-C again stops at once.")
+            crew.stop()
+            crew.wait_or_insist()
+            raise
+        finally:
+            crew.let_go()
     look()
     if crew.cannot_train is not None and left():
         raise WorkerError(crew.cannot_train)
@@ -210,6 +215,15 @@ class _Crew:
             return None
         self._unreachable = False
         return result
+
+
+def _check_room(storage: Storage, workers: int) -> None:
+    """Raises HpoError for more workers than the database has connections for."""
+    room = storage.room_for_workers()
+    if room is not None and workers > room:
+        rule = f"must be at most {room}, as many as {storage.place} has connections left for, 2 a worker"
+        remedy = "Raise its max_connections, or put a pooler such as PgBouncer before it."
+        raise HpoError("--workers", rule, got=workers, remedy=remedy)
 
 
 def _without_repeats(log: Log) -> Log:

@@ -13,7 +13,7 @@ import socket
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Protocol
 
 import optuna
@@ -41,10 +41,10 @@ from hpo.training.device import prepare_tensorflow
 from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, curves_file, predictions_file
 from hpo.trials.checkpoints import CHECKPOINT_SECONDS, Checkpoints, TrialCheckpoints
 from hpo.trials.outcome import Outcome, StoppedError
-from hpo.versions import versions
 from hpo.workers.keeper import Keeper
 from hpo.workers.serving import CannotTrainError, Delay, Serving, UntrainableError, preparing
 from hpo.workers.shares import Shares
+from hpo.workers.trained_with import WorkerVersions
 
 logger = logging.getLogger(__name__)
 
@@ -119,12 +119,9 @@ class Worker:
         self._retry = Patience(self._stopping)
         self._may_exit = False
         self._runner: tuple[int, Runner] | None = None
+        self._versions = WorkerVersions()
         self._serving = Serving(storage, studies, retry=self._retry)
         self._shares = Shares(storage, self.name[:OWNER_LENGTH])
-
-    @cached_property
-    def _versions(self) -> dict[str, str]:
-        return versions()
 
     def stop(self) -> None:
         """Ask the worker to put its trial back into the queue after the epoch it is in, and to return."""
@@ -170,10 +167,12 @@ class Worker:
         Raises:
             WorkerError: the storage could not be used for a long time, or, with `exit_when_idle`, what is
                 left to train is of studies that cannot be trained.
+            StorageError: artifacts would be where workers on other machines do not find them.
             StudyError: its named studies have been deleted.
         """
         finished, idle, planning = 0, IDLE_SECONDS, Delay(IDLE_SECONDS)
         try:
+            self._retry(self._storage.confirm_artifacts)
             while not self._stopping.is_set() and (max_trials is None or finished < max_trials):
                 claim = self._claim(self._serving.claimable())
                 if claim is not None:
@@ -273,12 +272,14 @@ class Worker:
                 checkpoints.discard()
             return failed
         with preparing():
+            about = self._retry(lambda: self._versions.beside(study))
             optuna_study = self._retry(lambda: study.optuna_for(claim.number))
             runner = self._runner_of(study)
         self._serving.has_trained(study)
         may = partial(may_prune, study.spec)
         trial = LeasedTrial(optuna_study, claim, self._retry, may_prune=may)
-        outcome = self._outcome(study, trial, claim, keeper, partial(runner, checkpoints=checkpoints))
+        run = partial(runner, checkpoints=checkpoints)
+        outcome = self._outcome(study, trial, claim, keeper, run, about=about)
         if outcome is None or not self._record(study, claim, trial, outcome):
             return False
         checkpoints.discard()
@@ -297,21 +298,22 @@ class Worker:
         claim: Claim,
         keeper: Keeper,
         runner: Callable[..., Outcome],
+        *,
+        about: dict[str, Any],
     ) -> Outcome | None:
         """Train the trial; what goes wrong with it alone is its outcome. None if it was stopped."""
         try:
             if isinstance(study.spec, SearchSpec):
                 suggest(trial, study.spec)
             hyperparameters = hyperparameters_of(study.spec, trial)
-            about = {
+            described = about | {
                 "worker": self.name,
                 "threads": self._threads,
                 "hyperparameters": hyperparameters.model_dump(mode="json"),
-                "versions": self._versions,
             }
-            # Of a worker that could not train it.
-            outdated = [name for name in ("reason",) if name in trial.user_attrs]
-            self._retry(lambda: claim.describe(about, without=outdated))
+            # Of a worker that could not train it, or had other versions.
+            outdated = [n for n in ("reason", "other_versions") if n in trial.user_attrs and n not in about]
+            self._retry(lambda: claim.describe(described, without=outdated))
             return runner(
                 trial,
                 hyperparameters,
@@ -375,10 +377,8 @@ class Worker:
         """Write how a trial ended; False if another worker has it now."""
         attributes: dict[str, Any] = {name: outcome.metrics[name] for name in metrics_in(outcome.metrics)}
         attributes["replicates"] = [{"seed": r.seed, "fold": r.fold, **r.metrics} for r in outcome.replicates]
-        if outcome.loop is not None:
-            attributes["loop"] = outcome.loop
-        if outcome.reason is not None:
-            attributes["reason"] = outcome.reason
+        told = {"loop": outcome.loop, "reason": outcome.reason}
+        attributes |= {name: value for name, value in told.items() if value is not None}
         attachments = []
         if outcome.curves:
             curves = curves_file(outcome.curves)

@@ -72,9 +72,9 @@ def events_of(evidence: Evidence, kind: str) -> list[Event]:
 
 def artifact_of(evidence: Evidence, trial_id: int) -> Path:
     trial = evidence.storage.rdb.get_trial(trial_id)
-    path = evidence.storage.artifact(trial, "curves.csv")
-    assert path is not None
-    return path
+    found = evidence.storage.artifact(trial, "curves.csv")
+    assert found is not None
+    return evidence.storage.artifacts.path / found
 
 
 def test_a_clean_run_has_no_violation_and_all_that_is_checked(evidence):

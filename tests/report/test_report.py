@@ -339,6 +339,16 @@ def test_a_study_without_results_is_reported_as_one(tmp_path: Path) -> None:
     publish(study)
 
 
+def test_a_search_of_data_without_a_test_part_advises_what_can_be_done(tmp_path: Path) -> None:
+    spec = search(trials=3)
+    study = created(spec.model_copy(update={"data": spec.data.model_copy(update={"name": "wine"})}), tmp_path)
+    record(study, lambda arm, seed: {"val_accuracy": 0.9, "val_loss": 0.1})
+    text, _ = written(study, out=tmp_path)
+    assert "What is reached there says:\n\n```sh\nhpo promote s\n```" in text
+    assert "The data have no test part, so there is nothing to evaluate on one." in text
+    assert "hpo final" not in text
+
+
 def test_a_search_without_a_complete_trial_advises_no_final_and_says_why_there_are_no_pictures(
     tmp_path: Path,
 ) -> None:

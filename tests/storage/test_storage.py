@@ -970,7 +970,7 @@ def test_an_artifact_is_found_by_its_file_s_name(storage):
     study = new_study(storage, trials=1)
     finish_with(storage, study, {"a.bin": b"a", "b.bin": b"b"})
     (trial,) = study.trials
-    assert storage.artifact(trial, "b.bin").read_bytes() == b"b"
+    assert storage.artifacts.read(storage.artifact(trial, "b.bin")) == b"b"
     assert storage.artifact(trial, "c.bin") is None
 
 

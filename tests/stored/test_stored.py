@@ -14,20 +14,22 @@ import hpo as library
 from tests.command import hpo, quick
 
 HERE = Path(__file__).parent
-EXPECTED: dict[str, Any] = json.loads((HERE / "0.1.json").read_text())
-NAMES = [row["name"] for row in EXPECTED["list"]]
+EXPECTED: dict[str, Any] = {
+    version: json.loads((HERE / f"{version}.json").read_text()) for version in ("0.1", "0.2")
+}
+STUDIES = [(version, row["name"]) for version, found in EXPECTED.items() for row in found["list"]]
 # Times are as they were, of what was resumed they are new.
 TIMES = {"train_seconds", "compile_seconds"}
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as version 0.1 left it; only read."""
-    return unpacked(tmp_path_factory.mktemp("stored"))
+def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder as each version left it; only read."""
+    return {version: unpacked(tmp_path_factory.mktemp("stored"), version) for version in EXPECTED}
 
 
-def unpacked(folder: Path) -> Path:
-    with zipfile.ZipFile(HERE / "0.1.zip") as archive:
+def unpacked(folder: Path, version: str) -> Path:
+    with zipfile.ZipFile(HERE / f"{version}.zip") as archive:
         archive.extractall(folder)
     return folder
 
@@ -49,61 +51,91 @@ def is_part(old: Any, new: Any) -> bool:
     return bool(old == new)
 
 
-def test_the_list_is_as_it_was(stored: Path) -> None:
-    assert is_part(EXPECTED["list"], read(stored, "list"))
+@pytest.mark.parametrize("version", EXPECTED)
+def test_the_list_is_as_it_was(version: str, stored: dict[str, Path]) -> None:
+    assert is_part(EXPECTED[version]["list"], read(stored[version], "list"))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_trials_are_as_they_were(name: str, stored: Path) -> None:
-    assert is_part(EXPECTED["studies"][name]["trials"], read(stored, "trials", name))
+@pytest.mark.parametrize(("version", "name"), STUDIES)
+def test_trials_are_as_they_were(version: str, name: str, stored: dict[str, Path]) -> None:
+    assert is_part(EXPECTED[version]["studies"][name]["trials"], read(stored[version], "trials", name))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "grid"])
-def test_comparisons_are_as_they_were(name: str, stored: Path) -> None:
-    assert is_part(EXPECTED["studies"][name]["compare"], read(stored, "compare", name))
+@pytest.mark.parametrize(("version", "name"), [study for study in STUDIES if study != ("0.1", "grid")])
+def test_comparisons_are_as_they_were(version: str, name: str, stored: dict[str, Path]) -> None:
+    assert is_part(EXPECTED[version]["studies"][name]["compare"], read(stored[version], "compare", name))
 
 
-def test_a_search_of_the_best_epoch_is_ranked_by_its_value_now(stored: Path) -> None:
-    best = min(EXPECTED["studies"]["grid"]["trials"], key=lambda trial: trial["value"])
-    assert read(stored, "best", "grid")["number"] == best["number"]
-    assert read(stored, "compare", "grid")["arms"][0]["arm"] == f"#{best['number']}"
+def test_a_search_of_the_best_epoch_is_ranked_by_its_value_now(stored: dict[str, Path]) -> None:
+    folder = stored["0.1"]
+    best = min(EXPECTED["0.1"]["studies"]["grid"]["trials"], key=lambda trial: trial["value"])
+    assert read(folder, "best", "grid")["number"] == best["number"]
+    assert read(folder, "compare", "grid")["arms"][0]["arm"] == f"#{best['number']}"
 
 
-def test_a_model_of_then_predicts(stored: Path) -> None:
+def test_a_model_of_then_predicts(stored: dict[str, Path]) -> None:
+    folder = stored["0.1"]
     x = np.zeros((2, 8, 8), np.uint8)
-    np.savez(stored / "x.npz", x=x)
-    assert len(read(stored, "predict", "grid.keras", "x.npz")) == 2
+    np.savez(folder / "x.npz", x=x)
+    assert len(read(folder, "predict", "grid.keras", "x.npz")) == 2
 
 
-def test_they_are_reported_and_examined(stored: Path) -> None:
-    done = quick("report", *NAMES, "--out", "report", folder=stored)
+@pytest.mark.parametrize("version", EXPECTED)
+def test_they_are_reported_and_examined(version: str, stored: dict[str, Path]) -> None:
+    folder, names = stored[version], [name for of, name in STUDIES if of == version]
+    done = quick("report", *names, "--out", "report", folder=folder)
     assert done.returncode == 0, done.stderr
-    text = (stored / "report/report.md").read_text()
-    assert all(f"## {name}\n" in text for name in NAMES)
+    text = (folder / "report/report.md").read_text()
+    assert all(f"## {name}\n" in text for name in names)
     assert "no learning curves" not in text
-    assert quick("doctor", folder=stored).returncode == 0
+    assert quick("doctor", folder=folder).returncode == 0
+
+
+def test_a_model_of_then_that_was_kept_is_exported_and_takes_raw_rows(stored: dict[str, Path]) -> None:
+    folder = stored["0.2"]
+    for name in ("table", "table-final", "minutes"):
+        done = quick("export", name, "--out", f"{name}.keras", folder=folder)
+        assert done.returncode == 0, done.stderr
+        assert len(read(folder, "predict", f"{name}.keras", "rows.csv")) == 120
+
+
+# Of people's own code the files are where the study file is, and not where they were: it is run again.
+GOING_ON = [
+    ("0.1", "interrupted", ("resume", "interrupted")),
+    ("0.1", "tpe", ("resume", "tpe")),
+    ("0.2", "mine", ("run", "mine.toml")),
+]
 
 
 @pytest.mark.slow
-def test_what_was_begun_then_ends_with_the_same_results(tmp_path: Path) -> None:
-    folder = unpacked(tmp_path)
-    for name, found in EXPECTED["resumed"].items():
-        done = hpo("resume", name, "--workers", "1", folder=folder)
-        assert done.returncode == 0, done.stderr
-        assert "begins anew" not in done.stderr
-        for then, now in zip(found["trials"], read(folder, "trials", name), strict=True):
-            assert (now["state"], now["params"], now["epochs_run"]) == (
-                then["state"],
-                then["params"],
-                then["epochs_run"],
-            )
-            metrics = {key: value for key, value in then["metrics"].items() if key not in TIMES}
-            assert {key: now["metrics"][key] for key in metrics} == pytest.approx(metrics, abs=1e-3)
-            assert now["curve"] == pytest.approx(then["curve"], abs=1e-3)
+@pytest.mark.parametrize(("version", "name", "command"), GOING_ON)
+def test_what_was_begun_then_ends_with_the_same_results(
+    version: str, name: str, command: tuple[str, str], tmp_path: Path
+) -> None:
+    folder, found = unpacked(tmp_path, version), EXPECTED[version]["resumed"][name]
+    done = hpo(*command, "--workers", "1", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "begins anew" not in done.stderr
+    for then, now in zip(found["trials"], read(folder, "trials", name), strict=True):
+        assert (now["state"], now["params"], now["epochs_run"]) == (
+            then["state"],
+            then["params"],
+            then["epochs_run"],
+        )
+        metrics = {key: value for key, value in then["metrics"].items() if key not in TIMES}
+        assert {key: now["metrics"][key] for key in metrics} == pytest.approx(metrics, abs=1e-3)
+        assert now["curve"] == pytest.approx(then["curve"], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["table", "minutes"])
+def test_a_file_of_a_table_that_has_moved_finds_its_study(name: str, tmp_path: Path) -> None:
+    done = quick("create", f"{name}.toml", folder=unpacked(tmp_path, "0.2"))
+    assert done.returncode == 0, done.stderr
+    assert "nothing to train" in done.stderr
 
 
 def test_a_study_file_of_then_finds_its_study(tmp_path: Path) -> None:
-    folder = unpacked(tmp_path)
+    folder = unpacked(tmp_path, "0.1")
     study = library.open_study("own", storage=f"sqlite:///{folder / 'hpo.db'}")
     # The data have moved, and are the same.
     text = "\n".join(

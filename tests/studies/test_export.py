@@ -192,7 +192,7 @@ def cached(studies: list[Study], monkeypatch: pytest.MonkeyPatch) -> Study:
         TRAINED["folds"] = RUNNER[0].train(hyperparameters, "xla")
 
     class Cached:
-        def __init__(self, *_: Any) -> None: ...
+        def __init__(self, *_: Any, **__: Any) -> None: ...
 
         def train(self, *_: Any, **__: Any) -> ReplicateRun:
             return TRAINED["folds"]
@@ -336,9 +336,9 @@ def keeping(studies: list[Study], tmp_path: Path) -> Study:
 
 
 def kept_by(study: Study) -> Path:
-    path = study.storage.artifact(study.frozen_trials[study.best.number], MODEL_FILE)
-    assert path is not None
-    return path
+    found = study.storage.artifact(study.frozen_trials[study.best.number], MODEL_FILE)
+    assert found is not None
+    return study.storage.artifacts.path / found
 
 
 def test_a_model_that_was_kept_is_copied_and_nothing_is_trained(keeping: Study, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 import hpo
 from hpo.data import load_test
 from hpo.errors import SpecError, StudyError
+from hpo.models.file import load
 from hpo.spec import FinalSpec, loads, to_toml
 from hpo.studies.final import create_final, finals_of, summarise_final
+from hpo.trials import MODEL_FILE
 from tests.command import SEARCH, Done, Trained, quick
 from tests.command import quick as command
 from tests.recorded import created, record
@@ -68,6 +71,24 @@ def test_the_stored_test_metrics_are_those_of_the_stored_predictions(final):
         assert trial.metrics["test_accuracy"] == pytest.approx(np.mean(predicted.argmax(axis=1) == test.y))
         loss = -np.log(predicted[np.arange(len(test.y)), test.y]).mean()
         assert trial.metrics["test_loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_a_model_that_was_kept_and_one_that_is_trained_again_are_the_same_and_say_the_same(final, tmp_path):
+    number = final.best.number
+    kept = final.export(tmp_path / "kept.keras", trial=number)
+    frozen = final.frozen_trials[number]
+    away = final.storage.artifact(frozen, MODEL_FILE).rename(tmp_path / "away.keras")
+    try:
+        again = final.export(tmp_path / "again.keras", trial=number)
+    finally:
+        away.rename(final.storage.artifact(frozen, MODEL_FILE))
+    one, other = load(kept), load(again)
+    for weights, others in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, others)
+    with zipfile.ZipFile(kept) as before, zipfile.ZipFile(again) as after:
+        card = json.loads(after.read("hpo.json"))
+        assert card == json.loads(before.read("hpo.json"))
+    assert {"test_accuracy", "test_loss"} <= card["metrics"].keys()
 
 
 def test_the_gap_is_validation_minus_test_over_seeds(folder, final):

@@ -8,12 +8,14 @@ import json
 import math
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -165,6 +167,40 @@ def test_a_worker_that_was_suspended_does_not_replace_what_the_next_one_has_save
     assert len(files(storage)) == 1
     expire(storage)
     assert of(storage, claim(storage, study)).load() == {"epoch": 2}
+
+
+@dataclass(frozen=True)
+class ReplyLostClaim(Claim):
+    """Its checkpoints are recorded, and the reply is lost for longer than the lease lasts."""
+
+    meanwhile: Callable[[], None] = field(kw_only=True)
+
+    def keep_checkpoint(self, name: str) -> None:
+        super().keep_checkpoint(name)
+        self.meanwhile()
+        raise sa.exc.OperationalError("COMMIT", {}, ConnectionError("server closed the connection"))
+
+
+@pytest.mark.parametrize("next_saves", [False, True])
+def test_a_checkpoint_whose_reply_was_lost_is_the_next_worker_s_and_no_other_file_is_left(
+    storage: Storage, next_saves: bool
+) -> None:
+    study = new_study(storage, trials=1)
+
+    def take_over() -> None:
+        expire(storage)
+        next_ = of(storage, claim(storage, study))
+        if next_saves:
+            next_.save({"epoch": 3})
+
+    held = claim(storage, study)
+    of(storage, held).save({"epoch": 1})
+    content = vars(held) | {"checkpoint": files(storage)[0].name}
+    with pytest.raises(LeaseLostError):
+        of(storage, ReplyLostClaim(**content, meanwhile=take_over)).save({"epoch": 2})
+    expire(storage)
+    assert of(storage, claim(storage, study)).load() == {"epoch": 3 if next_saves else 2}
+    assert len(files(storage)) == 1
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-9])])

@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial
 from hpo import Study, StudyError, StudySpec, create_study
 from hpo.errors import WorkerError
 from hpo.spec import to_toml
+from hpo.storage.places import FolderPlace
 from tests.command import COLD_PYTHON, environment, hpo, quick
 from tests.forks import Forked
 from tests.tiny_studies import (
@@ -49,7 +50,7 @@ def registered(folder: Path, table: dict[str, Any]) -> Study:
     """A study and its file in a folder, as `hpo create` leaves them."""
     (folder / f"{table['name']}.toml").write_text(to_toml(StudySpec(**table)))
     (study,) = new_studies(f"sqlite:///{folder}/hpo.db", folder, table)
-    study.storage.artifacts.path = folder / "hpo-artifacts"
+    study.storage.artifacts.place = FolderPlace(folder / "hpo-artifacts")
     return study
 
 

@@ -161,3 +161,4 @@ def test_an_address_without_a_cluster_and_options_of_another_engine_are_one_line
     refused = hpo("run", "s.toml", "--cpus-per-worker", "2", folder=tmp_path)
     assert refused.returncode == 2
     assert "--cpus-per-worker: has no effect with --engine local. Say --engine ray too." in refused.stderr
+    assert not (tmp_path / "hpo.db").exists()

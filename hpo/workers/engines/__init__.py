@@ -13,19 +13,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hpo.errors import HpoError
-from hpo.workers.engines.contract import CANNOT_TRAIN, IS_FULL, Engine, Handle, Log, WorkerOptions
+from hpo.workers.engines.contract import CANNOT_TRAIN, IS_FULL, SHARED, Engine, Handle, Log, WorkerOptions
 from hpo.workers.engines.local import LocalEngine
 
 __all__ = [
     "CANNOT_TRAIN",
     "ENGINES",
     "IS_FULL",
+    "SHARED",
     "Engine",
     "EngineOptions",
     "Handle",
     "Log",
     "WorkerOptions",
     "make_engine",
+    "need_ray",
 ]
 
 
@@ -45,11 +47,16 @@ def _local(options: EngineOptions) -> Engine:
     return LocalEngine()
 
 
-def _ray(options: EngineOptions) -> Engine:
+def need_ray(place: str) -> None:
+    """Raises HpoError if Ray is not installed; otherwise it may be imported, and reports to nobody."""
     if importlib.util.find_spec("ray") is None:
         rule = "needs the package ray, which is not installed"
-        raise HpoError("engine ray", rule, remedy="pip install 'hpo-studies[ray]'")
+        raise HpoError(place, rule, remedy="pip install 'hpo-studies[ray]'")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def _ray(options: EngineOptions) -> Engine:
+    need_ray("engine ray")
     if options.address is None:
         # Whoever reaches a Ray cluster can run anything on it: this one asks for a token that nobody else
         # knows. Ray reads both as it is imported.

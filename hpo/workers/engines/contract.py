@@ -16,6 +16,9 @@ CANNOT_TRAIN = 3
 # With this one, that it has come near to its memory, and has ended between two trials.
 IS_FULL = 4
 
+# What is said of a storage that is one machine's.
+SHARED = "Use PostgreSQL: postgresql+psycopg://user@host/database."
+
 Log = Callable[[str], None]
 
 
@@ -50,7 +53,7 @@ class WorkerOptions:
         """Where it finds the study."""
         return {
             "HPO_STORAGE": self.storage.given,
-            "HPO_ARTIFACT_DIR": str(self.storage.artifacts.path.resolve()),
+            "HPO_ARTIFACT_DIR": self.storage.artifacts.place.given,
         }
 
 
@@ -143,6 +146,14 @@ class Engine(ABC):
     @abstractmethod
     def memory(self, workers: int) -> float:
         """Bytes that each of so many workers may take, beyond which it is replaced."""
+
+    def check(self, storage: Storage) -> None:  # noqa: B027
+        """Raises HpoError if workers of this engine could not use a storage."""
+
+    @property
+    def notice(self) -> str | None:
+        """What people should know of where workers run; None if that is nothing."""
+        return None
 
     @abstractmethod
     def start(self, options: WorkerOptions) -> Handle:

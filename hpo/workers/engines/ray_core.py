@@ -21,8 +21,10 @@ import psutil
 import ray
 
 from hpo.errors import HpoError
-from hpo.workers.engines.contract import Engine, Handle, WorkerOptions
+from hpo.storage import Storage
+from hpo.workers.engines.contract import SHARED, Engine, Handle, WorkerOptions
 from hpo.workers.engines.local import RELAY_SECONDS, relay
+from hpo.workers.engines.ray_address import found_at, refusal
 
 POLL_SECONDS = 0.5
 RETRIES = 3
@@ -191,13 +193,12 @@ class RayEngine(Engine):
     """Workers on a Ray cluster: one on this machine alone, or that at an address."""
 
     def __init__(self, address: str | None, *, cpus: float, gpus: float) -> None:
-        self._cpus, self._gpus = cpus, gpus
+        self._address, self._cpus, self._gpus = address, cpus, gpus
         self._handles: dict[str, RayHandle] = {}
         try:
             _connect(address)
         except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            said, place = str(error).strip().splitlines()[0], f"engine ray: address {address or 'local'}"
-            raise HpoError(place, "must be a Ray cluster", got=said) from None
+            raise refusal(address or "local", error) from None
         self._board: Any = ray.remote(num_cpus=0)(Board).remote()
         self._ending = threading.Event()
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -219,12 +220,18 @@ class RayEngine(Engine):
         """See `Engine`: Ray itself ends what a machine has no memory for."""
         return math.inf
 
+    def check(self, storage: Storage) -> None:
+        """See `Engine`: machines share no SQLite file."""
+        hosts = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+        if len(hosts) > 1 and storage.is_file:
+            rule = f"is a file of this machine, and workers would run on {len(hosts)}"
+            raise HpoError(storage.place, rule, remedy=SHARED)
+
+    @property
+    def notice(self) -> str | None:
+        return warning_about(self._address)
+
     def start(self, options: WorkerOptions) -> RayHandle:
-        """See `Engine`. Raises HpoError if the workers could not share the storage."""
-        nodes = [node for node in ray.nodes() if node["Alive"]]
-        if len(nodes) > 1 and options.storage.place.startswith("sqlite"):
-            rule = f"must be one that {len(nodes)} machines share"
-            raise HpoError("storage", rule, got=options.storage.place, remedy="Use PostgreSQL.")
         handle = RayHandle(self._board, options)
         self._handles[options.name] = handle
         handle.begin({"num_cpus": self._cpus, "num_gpus": self._gpus})
@@ -258,9 +265,9 @@ def warning_about(address: str | None) -> str | None:
 
 def _connect(address: str | None) -> None:
     if address is not None:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="hpo")
+        ray.init(address=found_at(address), log_to_driver=False, logging_level="ERROR", namespace="hpo")
         return
-    with _on_loopback():
+    with heard_on_loopback():
         ray.init(
             address="local",
             _node_ip_address=LOOPBACK,
@@ -272,7 +279,7 @@ def _connect(address: str | None) -> None:
 
 
 @contextlib.contextmanager
-def _on_loopback() -> Iterator[None]:
+def heard_on_loopback() -> Iterator[None]:
     """Let a cluster that is started inside listen on the loopback interface alone.
 
     Ray takes the machine's own address in its place and then listens on all of them, though its servers know
