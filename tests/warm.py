@@ -40,6 +40,8 @@ import hpo.studies.final
 import hpo.trials.model_check
 import hpo.trials.runner
 import hpo.workers.worker
+from hpo.data import load_train
 
+load_train("digits")
 gc.collect()
 gc.freeze()
