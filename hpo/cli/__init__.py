@@ -43,6 +43,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "create": training.create,
         "worker": training.worker,
         "watch": training.watch,
+        "scale": training.scale,
         "stop": training.stop,
         "submit": cluster.submit,
         "cluster-template": cluster.cluster_template,

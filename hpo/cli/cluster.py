@@ -16,6 +16,7 @@ from hpo.cli.options import (
     SpecPath,
     StorageUrl,
     Timeout,
+    Trials,
     Workers,
 )
 
@@ -31,6 +32,7 @@ def submit(
         ),
     ],
     storage: StorageUrl = None,
+    trials: Trials = None,
     workers: Workers = None,
     cpus_per_worker: CpusPerWorker = None,
     gpus_per_worker: GpusPerWorker = None,
@@ -45,8 +47,10 @@ def submit(
 
     check_workers(load(spec), workers, "ray")
     cluster = JobApi(address)
+    if cluster.notice:
+        print(cluster.notice, file=sys.stderr)
     variables = places(storage, cluster)
-    study = create_from(spec, storage, None, accept_code=accept_code)
+    study = create_from(spec, storage, trials, accept_code=accept_code)
     options = {
         "--workers": workers,
         "--cpus-per-worker": cpus_per_worker,

@@ -61,6 +61,7 @@ StorageUrl = Annotated[
 Output = Annotated[
     Format, typer.Option("--format", metavar="FORMAT", help="table, json, csv, latex, markdown or html.")
 ]
+Trials = Annotated[int | None, typer.Option(min=1, help="Trials of a search, in place of the file's.")]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Worker processes.", show_default="one for each core")
 ]

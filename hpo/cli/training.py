@@ -18,6 +18,7 @@ from hpo.cli.options import (
     StorageUrl,
     StudyName,
     StudyNames,
+    Trials,
     fetch,
     open_storage,
     open_study,
@@ -54,9 +55,7 @@ def run(
     *,
     spec: SpecPath,
     storage: StorageUrl = None,
-    trials: Annotated[
-        int | None, typer.Option(min=1, help="Trials of a search, in place of the file's.")
-    ] = None,
+    trials: Trials = None,
     accept_code: AcceptCode = False,
     training: Training,
 ) -> None:
@@ -195,6 +194,20 @@ def watch(study: StudyName, storage: StorageUrl = None) -> None:
         return
     tell(opened.headline)
     say(states_of(opened, opened.summary))
+
+
+def scale(
+    study: StudyName,
+    workers: Annotated[int, typer.Argument(min=1, help="Workers of each run of the study that goes on.")],
+    storage: StorageUrl = None,
+) -> None:
+    """Let a study that is being trained have more workers, or fewer, wherever it was started."""
+    opened = open_study(study, storage)
+    if not left_of(opened):
+        say(f"{study} has nothing left to train: there is nothing to scale.")
+        return
+    opened.workers = workers
+    tell(f"{study}: {counted(workers, 'worker')}, of each hpo run or resume of it that goes on.")
 
 
 def stop(study: StudyName, storage: StorageUrl = None) -> None:

@@ -35,11 +35,15 @@ class Training:
     checkpoint_seconds: CheckpointSeconds = None
 
     def __post_init__(self) -> None:
-        """Raises HpoError for what has no effect on workers of this machine."""
+        """Raises HpoError for what has no effect on workers of this machine, or without its engine."""
         for option in ("address", "cpus_per_worker", "gpus_per_worker"):
             if self.engine == "local" and getattr(self, option) is not None:
                 place = f"--{option.replace('_', '-')}"
                 raise HpoError(place, "has no effect with --engine local", remedy="Say --engine ray too.")
+        if self.engine != "local":  # what knows of engines takes a third of a second
+            from hpo.workers.engines import EngineOptions, check_engine
+
+            check_engine(self.engine, EngineOptions(self.address))
 
     @property
     def given(self) -> dict[str, Any]:

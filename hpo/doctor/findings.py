@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from hpo.registry import SPEC_ATTRIBUTE
 from hpo.storage import ArtifactFolder, reason
-from hpo.storage.bulk import READING
+from hpo.storage.dialects import to_read
 from hpo.storage.inspection import FileRow, file_rows
 
 OWNER = "hpo doctor"
@@ -49,7 +49,7 @@ class Examination:
     @cached_property
     def reading(self) -> sa.Engine:
         """The engine for what only reads, for which no writer waits."""
-        return self.engine.execution_options(**READING)
+        return to_read(self.engine)
 
     @property
     def is_sqlite(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from hpo.doctor.findings import Examination
-from hpo.storage.bulk import READING
+from hpo.storage.dialects import to_read
 from hpo.storage.engine import make_engine
 from hpo.storage.identity import find_identity
 from hpo.storage.inspection import is_of_optuna, named_files
@@ -48,7 +48,7 @@ def _read(path: Path) -> Iterator[Neighbour]:
     """The database in a file, if it is one of Optuna's."""
     engine = make_engine(sa.URL.create("sqlite", database=str(path)).render_as_string())
     try:
-        with engine.execution_options(**READING).connect() as connection:
+        with to_read(engine).connect() as connection:
             if is_of_optuna(connection):
                 yield Neighbour(path, find_identity(connection), frozenset(named_files(connection)))
     except sa.exc.SQLAlchemyError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ CREATED_ATTRIBUTE = "created"
 # Those that it was made with; absent from a study of version 0.1. A trial has those of its worker.
 VERSIONS_ATTRIBUTE = "versions"
 STOPPED_ATTRIBUTE = "stopped"
+# How many workers each crew of it is to have.
+WORKERS_ATTRIBUTE = "workers"
 ATTRIBUTES = frozenset({SPEC_ATTRIBUTE, DIGEST_ATTRIBUTE, CREATED_ATTRIBUTE})
 LOST = "its worker is lost; the next worker takes it up"
 OTHER_DATA = "Put that data back, or give the study a new name."
@@ -89,10 +92,9 @@ class StoredStudy:
             SpecError: this version of hpo cannot read it.
             StudyError: somebody has deleted the study.
         """
-        try:
-            attributes = self.optuna.user_attrs
-        except KeyError:
-            raise _deleted(self.name) from None
+        attributes = self.storage.study_attributes(self.id)
+        if attributes is None:
+            raise _deleted(self.name)
         if not is_ours(attributes):
             raise StudyError(place_of(self.name), "must have been created by hpo, and was not")
         self._stored_spec = attributes[SPEC_ATTRIBUTE]
@@ -219,6 +221,17 @@ class StoredStudy:
             self.optuna.set_user_attr(STOPPED_ATTRIBUTE, None)
 
     @property
+    def workers(self) -> int | None:
+        """How many workers each of its crews is to have; None: as many as it was started with."""
+        count: int | None = self.storage.study_attribute(self.id, WORKERS_ATTRIBUTE)
+        return count
+
+    @workers.setter
+    def workers(self, count: int | None) -> None:
+        if count != self.workers:
+            self.storage.set_study_attribute(self.id, WORKERS_ATTRIBUTE, count)
+
+    @property
     def data(self) -> Data:
         """The data as this machine has them: those given in Python may be in another artifact folder."""
         data = self.spec.data
@@ -310,7 +323,10 @@ class StoredStudy:
     def optuna_for(self, number: int) -> optuna.Study:
         """The Optuna study with the sampler and the pruner of trial `number`."""
         sampler, pruner = make_sampler(self.spec, number), make_pruner(self.spec)
-        return optuna.study.Study(self.name, self.storage.optuna, sampler=sampler, pruner=pruner)
+        # A new one would ask the database for its key by its name.
+        study = copy.copy(self.optuna)
+        study.sampler, study.pruner = sampler, pruner
+        return study
 
     def delete(self) -> None:
         """Remove the study with its trials and artifacts.

@@ -31,6 +31,7 @@ from hpo.storage.handles import (
 )
 from hpo.storage.leased import LeasedTrial
 from hpo.storage.leases import OWNER_LENGTH, Lease, new_token
+from hpo.storage.pace import Pace
 from hpo.storage.patience import Patience, passes, reason
 from hpo.storage.places import DEFAULT_ARTIFACT_DIR, Place, place_at
 from hpo.storage.results import TrialResult
@@ -50,6 +51,7 @@ __all__ = [
     "Lease",
     "LeaseLostError",
     "LeasedTrial",
+    "Pace",
     "Patience",
     "Place",
     "Storage",

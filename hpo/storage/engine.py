@@ -7,6 +7,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sqlalchemy import orm
 from hpo.errors import StorageError
 from hpo.storage.bulk import BulkReadingStorage
 from hpo.storage.fence import guard
-from hpo.storage.patience import is_damage, reason
+from hpo.storage.patience import is_damage, is_tried_again, reason
 from hpo.storage.revisions import check_revision
 
 DEFAULT_URL = "sqlite:///hpo.db"
@@ -25,9 +26,20 @@ SQLITE_BUSY_SECONDS = 60.0
 SQLITE_DRIVERS = ("sqlite", "sqlite+pysqlite")
 # One for what trains or reads, one for the thread that keeps the lease.
 CONNECTIONS = 2
+SQLITE_POOL: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 0}
+# They rarely ask at the same moment, and the second is for that: a server has a hundred for all workers.
+POSTGRESQL_POOL: dict[str, Any] = {"pool_size": 1, "max_overflow": CONNECTIONS - 1}
 # A worker that is suspended inside a transaction would keep its locks, and so its trial, for good.
-POSTGRESQL_OPTIONS = {
+POSTGRESQL_OPTIONS: dict[str, Any] = {
+    # No prepared statements: they save the server nothing that can be measured, and behind a pooler of
+    # transactions (PgBouncer) the next one may be another server process's, which does not know them.
+    "prepare_threshold": None,
     "connect_timeout": "10",
+    # A server that is gone without a word would else be waited for for hours.
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "4",
+    "tcp_user_timeout": "30000",
     "options": "-c idle_in_transaction_session_timeout=30s -c lock_timeout=30s",
 }
 
@@ -156,14 +168,27 @@ def damaged(place: str, error: BaseException | None) -> StorageError:
 def make_engine(url: str) -> sa.Engine:
     """An engine whose transactions are exclusive from their begin (SQLite) and survive lost connections."""
     parsed = sa.make_url(url)
-    pool: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 0}
     if parsed.get_backend_name() != "sqlite":
         settings = {key: value for key, value in POSTGRESQL_OPTIONS.items() if key not in parsed.query}
-        return sa.create_engine(url, pool_pre_ping=True, connect_args=settings, **pool)
-    engine = sa.create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, **pool)
+        engine = sa.create_engine(url, connect_args=settings, **POSTGRESQL_POOL)
+        sa.event.listen(engine, "checkout", partial(_ask, engine.dialect))
+        return engine
+    engine = sa.create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, **SQLITE_POOL)
     sa.event.listen(engine, "connect", _set_up_sqlite)
     sa.event.listen(engine, "begin", _begin_immediate)
     return engine
+
+
+def _ask(dialect: sa.Dialect, connection: Any, record: Any, _proxy: Any) -> None:
+    """SQLAlchemy's `pool_pre_ping`, but not where what fails is tried again: of 20 transactions a trial."""
+    is_new = record.info.setdefault("used", False) is False
+    record.info["used"] = True
+    if is_new or is_tried_again():
+        return
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        raise sa.exc.InvalidatePoolError from error
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 
-from hpo.storage.dialects import insert_into
+from hpo.storage.dialects import insert_of
 
 OWNER_LENGTH = 128
 
@@ -20,12 +22,14 @@ leases = sa.Table(
     sa.Column("expires", sa.Double, nullable=False),
 )
 
+ROWS = {"preserve_rowcount": True}
 # Of every commit that is fenced: to build it anew each time takes as long as the database does.
 _HELD = (
     sa.select(leases.c.token)
     .where(leases.c.key == sa.bindparam("key"), leases.c.token == sa.bindparam("token"))
     .with_for_update()
 )
+_RELEASED = leases.delete().where(leases.c.key == sa.bindparam("its"), leases.c.token == sa.bindparam("own"))
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,9 @@ class Lease:
         """Whether the key is still this lease's, and stays so until the transaction ends."""
         return connection.execute(_HELD, {"key": self.key, "token": self.token}).first() is not None
 
-    def release_in(self, connection: sa.Connection) -> None:
-        """Give the key up as part of a transaction."""
-        connection.execute(leases.delete().where(self._held()))
+    def release_in(self, connection: sa.Connection) -> bool:
+        """Give the key up as part of a transaction; whether it was still this lease's until then."""
+        return connection.execute(_RELEASED, {"its": self.key, "own": self.token}).rowcount == 1
 
     def _held(self) -> sa.ColumnElement[bool]:
         return (leases.c.key == self.key) & (leases.c.token == self.token)
@@ -77,27 +81,40 @@ def acquire(engine: sa.Engine, key: str, *, owner: str, seconds: float) -> Lease
         return lease if take(connection, lease, owner=owner) else None
 
 
-def take(connection: sa.Connection, lease: Lease, *, owner: str) -> bool:
+def take(connection: sa.Connection, lease: Lease, *, owner: str, may_be_held: bool = True) -> bool:
     """As part of a transaction make `lease` the holder of its key, unless somebody else holds it.
 
     Nor while another transaction has the lease's row. To wait for it would be a deadlock: whoever holds a
-    lease locks first the lease and then its trial, whoever takes one first the trial.
+    lease locks first the lease and then its trial, whoever takes one first the trial. Of a trial that waits
+    nobody holds a lease, which is not asked for then.
     """
-    if connection.dialect.name == "postgresql" and _is_locked(connection, lease.key):
+    if may_be_held and connection.dialect.name == "postgresql" and _is_locked(connection, lease.key):
         return False
-    insert = insert_into(connection, leases).values(
-        key=lease.key,
-        owner=owner[:OWNER_LENGTH],
-        token=lease.token,
-        expires=now(connection) + lease.seconds,
+    given = {
+        "key": lease.key,
+        "owner": owner[:OWNER_LENGTH],
+        "token": lease.token,
+        "seconds": lease.seconds,
+    }
+    # Otherwise not every driver counts the rows of an INSERT.
+    taken = connection.execute(_taken(connection.dialect.name), given, execution_options=ROWS)
+    return taken.rowcount == 1
+
+
+@cache
+def _taken(dialect: str) -> Any:
+    """The lease, unless somebody else holds its key. Of every claim: see `_HELD`."""
+    insert = insert_of(dialect, leases).values(
+        key=sa.bindparam("key"),
+        owner=sa.bindparam("owner"),
+        token=sa.bindparam("token"),
+        expires=clock(dialect) + sa.bindparam("seconds", type_=sa.Double),
     )
-    upsert = insert.on_conflict_do_update(
+    return insert.on_conflict_do_update(
         index_elements=["key"],
         set_={name: insert.excluded[name] for name in ("owner", "token", "expires")},
-        where=(leases.c.expires < now(connection)) | (leases.c.token == lease.token),
+        where=(leases.c.expires < clock(dialect)) | (leases.c.token == sa.bindparam("token")),
     )
-    # Otherwise not every driver counts the rows of an INSERT.
-    return connection.execute(upsert, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 def _is_locked(connection: sa.Connection, key: str) -> bool:

@@ -7,6 +7,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TypeVar
 
 import optuna
@@ -30,6 +31,14 @@ POSTGRESQL_PASSING = ("08", "40", "53", "57", "58", "55P03", "25P03")
 SQLITE_DAMAGE = frozenset({11, 24, 26})
 POSTGRESQL_DAMAGE = ("XX001", "XX002")
 FILES_PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT})
+
+# Of this thread.
+_tried_again: ContextVar[bool] = ContextVar("tried_again", default=False)
+
+
+def is_tried_again() -> bool:
+    """Whether what this thread does is tried again if the database does not answer."""
+    return _tried_again.get()
 
 
 def passes(error: BaseException) -> bool:
@@ -69,6 +78,7 @@ class Patience:
     """
 
     def __init__(self, stopping: threading.Event, *, seconds: float = GIVE_UP_SECONDS) -> None:
+        self._stopping = stopping
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(passes),
             wait=tenacity.wait_random_exponential(multiplier=FIRST_SECONDS, max=LONGEST_SECONDS),
@@ -80,7 +90,11 @@ class Patience:
 
     def __call__(self, action: Callable[[], Result]) -> Result:
         """What `action` returns. It must do the same thing however often it is begun."""
-        return self._retrying(action)
+        outer = _tried_again.set(not self._stopping.is_set())
+        try:
+            return self._retrying(action)
+        finally:
+            _tried_again.reset(outer)
 
 
 def _say(state: tenacity.RetryCallState) -> None:

@@ -15,8 +15,8 @@ from optuna.storages._rdb import models
 
 from hpo.errors import StorageError
 from hpo.files import whole_file
-from hpo.storage import leases
-from hpo.storage.bulk import READING
+from hpo.storage import leases, queue
+from hpo.storage.dialects import to_read
 from hpo.storage.engine import as_template
 from hpo.storage.handles import quiet
 from hpo.storage.identity import give_identity
@@ -45,10 +45,13 @@ def create_schema(url: str) -> None:
 def check_schema(engine: sa.Engine, *, place: str, create: bool) -> None:
     """Raises StorageError unless the database is one of Optuna's; with `create` adds the table of leases."""
     # Readers need not wait for those who write.
-    reading = engine.execution_options(**READING)
+    reading = to_read(engine)
     with reading.connect() as connection:
         is_of_optuna = connection.dialect.has_table(connection, "version_info")
         has_leases = connection.dialect.has_table(connection, leases.leases.name)
+        has_index = is_of_optuna and queue.has_index(connection)
+    if is_of_optuna and create and not has_index:
+        _add_index(engine)
     if is_of_optuna and has_leases:
         return
     if is_of_optuna and create:
@@ -64,6 +67,12 @@ def check_schema(engine: sa.Engine, *, place: str, create: bool) -> None:
     raise StorageError(place, "holds no study yet", remedy="Create one with: hpo run SPEC.")
 
 
+def _add_index(engine: sa.Engine) -> None:
+    """Add what makes claims fast to a database of an earlier version, if this user may."""
+    with contextlib.suppress(sa.exc.ProgrammingError), engine.begin() as connection:
+        queue.create_index(connection)
+
+
 def create_tables(url: str) -> None:
     """Create what a database of studies lacks of Optuna's tables and ours, in several transactions."""
     # SQLite would give the number of a deleted study or trial to the next one, while workers and caches
@@ -73,6 +82,7 @@ def create_tables(url: str) -> None:
     rdb = RDBStorage(as_template(url))
     with rdb.engine.begin() as connection:
         leases.create_table(connection)
+        queue.create_index(connection)
         give_identity(connection)
     rdb.scoped_session.remove()
     rdb.engine.dispose()

@@ -23,19 +23,21 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import StorageError
-from hpo.storage import planned
+from hpo.storage import attributes, planned
 from hpo.storage.artifacts import ArtifactFolder, artifacts_of
 from hpo.storage.begun import BegunTrial, begun_trials, configurations, waiting_trials
-from hpo.storage.bulk import READING, BulkReadingStorage
+from hpo.storage.bulk import BulkReadingStorage
 from hpo.storage.cache import TrialCache
-from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, Claim, claim_first, held, leased, trial_key
+from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, Claim, held, leased, trial_key
 from hpo.storage.connections import room_for_workers
+from hpo.storage.dialects import to_read
 from hpo.storage.engine import checked, explained, located, make_engine, optuna_storage, tell_damage
 from hpo.storage.fence import LeaseLostError, fenced
 from hpo.storage.handles import quiet, trial_id
 from hpo.storage.identity import find_identity, give_identity
 from hpo.storage.leases import Lease, acquire, leases, new_token
 from hpo.storage.places import place_at
+from hpo.storage.queue import claim_first
 from hpo.storage.results import TrialResult, holders, results
 from hpo.storage.schema import check_schema, create_schema
 from hpo.storage.sharing import confirm
@@ -82,7 +84,7 @@ class Storage:
             self.engine = make_engine(self.url)
             tell_damage(self.engine, place=self.place)
             # Readers need not wait for those who write.
-            self.reading = self.engine.execution_options(**READING)
+            self.reading = to_read(self.engine)
             check_schema(self.engine, place=self.place, create=create)
 
     @property
@@ -266,15 +268,8 @@ class Storage:
 
     def studies_with(self, attribute: str, *, without: str) -> list[int]:
         """Ids of the studies that have one user attribute and lack another, or have it as null."""
-        study, own = models.StudyModel, models.StudyUserAttributeModel
-
-        def has(key: str) -> sa.ColumnElement[bool]:
-            set_ = (own.key == key) & (own.value_json != "null")
-            return sa.exists().where(own.study_id == study.study_id, set_)
-
-        found = sa.select(study.study_id).where(has(attribute), ~has(without))
         with self.reading.connect() as connection:
-            return list(connection.execute(found.order_by(study.study_id)).scalars())
+            return attributes.studies_with(connection, attribute, without=without)
 
     def best_value(self, study_id: int, *, direction: str) -> float | None:
         """The best value of the study's complete trials, of its first objective; None if it has none."""
@@ -284,11 +279,13 @@ class Storage:
 
     def study_attribute(self, study_id: int, key: str) -> Any:
         """One user attribute of a study; None if it has none."""
-        own = models.StudyUserAttributeModel
-        found = sa.select(own.value_json).where(own.study_id == study_id, own.key == key)
         with self.reading.connect() as connection:
-            text = connection.execute(found).scalar()
-        return None if text is None else json.loads(text)
+            return attributes.study_attribute(connection, study_id, key)
+
+    def study_attributes(self, study_id: int) -> dict[str, Any] | None:
+        """The user attributes of a study; None if there is no such study."""
+        with self.reading.connect() as connection:
+            return attributes.study_attributes(connection, study_id)
 
     def overview(self) -> list[StudyRow]:
         """Every study with its attributes, trial counts and best value, by id, in four queries.

@@ -11,12 +11,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from hpo.errors import HpoError, WorkerError
 from hpo.registry import StoredStudy
 from hpo.storage import Storage, passes, reason
 from hpo.tables.numbers import counted
+from hpo.trials import CHECKPOINT_SECONDS
 from hpo.workers.engines import Engine, Handle, Log, WorkerOptions
 from hpo.workers.engines.local import LocalEngine
 
@@ -32,12 +34,12 @@ Result = TypeVar("Result")
 def run_workers(
     study: StoredStudy,
     *,
-    workers: int | None,
-    timeout: float | None,
-    max_worker_memory: float | None,
-    checkpoint_seconds: float,
-    look: Callable[[], None],
-    log: Log | None,
+    workers: int | None = None,
+    timeout: float | None = None,
+    max_worker_memory: float | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    look: Callable[[], None] = lambda: None,
+    log: Log | None = None,
     engine: Callable[[], Engine] = LocalEngine,
 ) -> None:
     """Run workers on the planned trials of a study; see `Study.run`.
@@ -66,14 +68,24 @@ def run_workers(
         _check_room(storage, count)
         if started.notice is not None:
             log(started.notice)
-        limit = started.memory(count) if max_worker_memory is None else max_worker_memory * 1024**2
+
+        def limit(count: int) -> float:
+            return started.memory(count) if max_worker_memory is None else max_worker_memory * 1024**2
+
         # By what was asked for, not by what is left: results repeat bit for bit only with as many threads.
         threads = started.threads(asked)
         begun = f"{socket.gethostname()}-{os.getpid()}"
-        options = WorkerOptions(begun, study.name, storage, threads, limit, checkpoint_seconds, log)
+        options = WorkerOptions(begun, study.name, storage, threads, limit(count), checkpoint_seconds, log)
+        # Of an earlier run.
+        study.workers = None
         crew = _Crew(started, options, count=count)
         try:
-            crew.work(left, look, deadline=None if timeout is None else time.monotonic() + timeout)
+            crew.work(
+                left,
+                look,
+                partial(_scale, crew, study, left, limit),
+                deadline=None if timeout is None else time.monotonic() + timeout,
+            )
         except KeyboardInterrupt:
             crew.log("Stopping after this epoch. Ctrl-C again stops at once.")
             crew.stop()
@@ -86,6 +98,26 @@ def run_workers(
         raise WorkerError(crew.cannot_train)
 
 
+def _scale(crew: _Crew, study: StoredStudy, left: Callable[[], int], limit: Callable[[int], float]) -> None:
+    """Let a crew have as many workers as somebody wants by now, each of which may take `limit` bytes.
+
+    As at the begin, there are no more of them than trials.
+    """
+    wanted = study.workers
+    if wanted is None or wanted == crew.asked:
+        return
+    count = min(wanted, left())
+    try:
+        _check_room(study.storage, count - crew.count)
+    except HpoError as error:
+        study.workers = None
+        crew.log(str(error))
+        return
+    crew.asked = wanted
+    if count != crew.count:
+        crew.resize(count, limit(count))
+
+
 class _Crew:
     """So many workers, each of which is replaced if it dies or grows beyond its memory."""
 
@@ -95,9 +127,20 @@ class _Crew:
         self._losses: deque[float] = deque()
         self._last_measured = time.monotonic()
         self._unreachable = False
+        # As many as somebody wants; there are fewer if fewer trials are left.
+        self.asked = count
         self._workers = [self._start() for _ in range(count)]
+        # Who was told to go, as there are to be fewer.
+        self._leaving: list[Handle] = []
 
-    def work(self, left: Callable[[], int], look: Callable[[], None], *, deadline: float | None) -> None:
+    def work(
+        self,
+        left: Callable[[], int],
+        look: Callable[[], None],
+        resize: Callable[[], None],
+        *,
+        deadline: float | None,
+    ) -> None:
         """Watch over the workers until they have ended; tell them to stop at the deadline."""
         stopping = False
         while any(worker.is_running or (worker.is_lost and not stopping) for worker in self._workers):
@@ -112,6 +155,22 @@ class _Crew:
             if not stopping:
                 self._measure()
                 self._replace(left)
+                self._outlasting(resize)
+
+    @property
+    def count(self) -> int:
+        """How many workers there are, without those that were told to go."""
+        return len(self._workers)
+
+    def resize(self, count: int, memory: float) -> None:
+        """Have so many workers, each of which may take so many bytes: the first, and new ones."""
+        self.log(f"{self._options.study}: {counted(count, 'worker')} in place of {self.count}")
+        self._options = replace(self._options, memory=memory)
+        self._workers, superfluous = self._workers[:count], self._workers[count:]
+        for worker in superfluous:
+            worker.stop()
+        self._leaving += superfluous
+        self._workers += [self._start() for _ in range(count - len(self._workers))]
 
     def _is_idle(self, left: Callable[[], int]) -> bool:
         """Whether the workers that still run wait for machines, and others have trained everything."""
@@ -131,19 +190,19 @@ class _Crew:
     def wait_or_insist(self) -> None:
         """Wait for workers that were told to stop; a second Ctrl-C ends them at once."""
         try:
-            for worker in self._workers:
+            for worker in (*self._workers, *self._leaving):
                 worker.wait()
         except KeyboardInterrupt:
-            for worker in self._workers:
+            for worker in (*self._workers, *self._leaving):
                 worker.insist()
-            for worker in self._workers:
+            for worker in (*self._workers, *self._leaving):
                 worker.wait()
 
     def let_go(self) -> None:
         """Stop the workers that still run; wait for all and their last lines."""
-        for worker in self._workers:
+        for worker in (*self._workers, *self._leaving):
             worker.release()
-        for worker in self._workers:
+        for worker in (*self._workers, *self._leaving):
             worker.close()
 
     def _start(self) -> Handle:

@@ -14,11 +14,12 @@ import sqlalchemy as sa
 
 from hpo.errors import HpoError, StorageError
 from hpo.registry import StoredStudy
-from hpo.storage import Claim, reason
+from hpo.storage import Claim, Pace, reason
 
 logger = logging.getLogger(__name__)
 
-KEEPING_SECONDS = 1.0
+# How often the study is asked whether it is stopped: see Pace.
+KEEPING_SECONDS, LONGEST_SECONDS = 1.0, 5.0
 # From the request to stop until a worker no longer waits for the end of its epoch; then until it just ends.
 GRACE_SECONDS = 10.0
 LAST_SECONDS = 5.0
@@ -53,14 +54,17 @@ class Keeper:
     def _keep(self) -> None:
         lease, renewed = self._claim.lease, time.monotonic()
         told: float | None = None
+        asked, pace = renewed, Pace(0.0, LONGEST_SECONDS)
         while not self._done.wait(min(KEEPING_SECONDS, lease.seconds / 4)):
             if not self._lost.is_set():
                 try:
                     if time.monotonic() - renewed >= lease.seconds / 4:
                         renewed = time.monotonic()
                         self._renew()
-                    if self._study.is_stopped:
-                        self._halted.set()
+                    if time.monotonic() - asked >= pace.seconds:
+                        asked = time.monotonic()
+                        if self._study.is_stopped:
+                            self._halted.set()
                 except StorageError:
                     # Damage does not pass: what the trial ends with meets it too, and says so.
                     self._halted.set()

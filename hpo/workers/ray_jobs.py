@@ -82,6 +82,13 @@ class JobApi:
         with self._told():
             self._client = JobSubmissionClient(self.url)
 
+    @property
+    def notice(self) -> str | None:
+        """What is to be known of the cluster: that anybody may send it jobs."""
+        from hpo.workers.engines.ray_address import warning_about
+
+        return warning_about(self.url)
+
     def submit(self, study: StoredStudy, *, variables: Mapping[str, str], arguments: Sequence[str]) -> str:
         """Let the cluster train a study that is registered; returns the job's id.
 

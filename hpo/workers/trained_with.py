@@ -22,8 +22,8 @@ class WorkerVersions:
     def _ours(self) -> dict[str, str]:
         return versions()
 
-    def beside(self, study: StoredStudy) -> dict[str, dict[str, str]]:
-        """The attributes of a trial: this worker's versions, and the study's as far as they are others.
+    def recorded_for(self, study: StoredStudy) -> dict[str, dict[str, str]]:
+        """A trial's attributes: this worker's versions, and those of the study where they are others.
 
         Raises:
             StudyError: the study is strict, and some are.

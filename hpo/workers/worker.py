@@ -31,6 +31,7 @@ from hpo.storage import (
     Claim,
     LeasedTrial,
     LeaseLostError,
+    Pace,
     Patience,
     Storage,
     new_token,
@@ -109,7 +110,7 @@ class Worker:
         on_finished: Callable[[StoredStudy, int], None] | None = None,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
-        self.is_full = False
+        self.is_full, self._may_exit = False, False
         self._storage, self._threads, self._gpu_memory = storage, threads, gpu_memory
         self._max_memory = max_memory
         self._checkpoint_seconds, self._lease_seconds = checkpoint_seconds, lease_seconds
@@ -117,7 +118,6 @@ class Worker:
         self._on_finished = on_finished or (lambda study, trial_id: None)
         self._stopping = threading.Event()
         self._retry = Patience(self._stopping)
-        self._may_exit = False
         self._runner: tuple[int, Runner] | None = None
         self._versions = WorkerVersions()
         self._serving = Serving(storage, studies, retry=self._retry)
@@ -129,7 +129,6 @@ class Worker:
 
     def stop_on_signals(self) -> None:
         """Stop on SIGINT and SIGTERM; a second one ends the process at once."""
-
         self._may_exit = True
         receiving, sending = socket.socketpair()
         sending.setblocking(False)
@@ -170,22 +169,23 @@ class Worker:
             StorageError: artifacts would be where workers on other machines do not find them.
             StudyError: its named studies have been deleted.
         """
-        finished, idle, planning = 0, IDLE_SECONDS, Delay(IDLE_SECONDS)
+        idle = Pace(IDLE_SECONDS, LONGEST_IDLE_SECONDS, share=0.1 if exit_when_idle else 1.0)
+        finished, planning = 0, Delay(IDLE_SECONDS)
         try:
             self._retry(self._storage.confirm_artifacts)
             while not self._stopping.is_set() and (max_trials is None or finished < max_trials):
                 claim = self._claim(self._serving.claimable())
                 if claim is not None:
                     finished += self._trained(self._serving[claim.study_id], claim)
-                    idle, planning = IDLE_SECONDS, Delay(IDLE_SECONDS)
+                    idle.begin()
+                    planning = Delay(IDLE_SECONDS)
                     if self._has_no_room():
                         self.is_full = True
                         break
                 elif self._is_done(planning, exit_when_idle=exit_when_idle):
                     break
                 else:
-                    self._stopping.wait(idle)
-                    idle = IDLE_SECONDS if exit_when_idle else min(2 * idle, LONGEST_IDLE_SECONDS)
+                    self._stopping.wait(idle.seconds)
         except Exception as error:
             if passes(error):
                 raise WorkerError(f"{self._storage.place}: cannot be used: {reason(error)}") from error
@@ -272,7 +272,7 @@ class Worker:
                 checkpoints.discard()
             return failed
         with preparing():
-            about = self._retry(lambda: self._versions.beside(study))
+            about = self._retry(lambda: self._versions.recorded_for(study))
             optuna_study = self._retry(lambda: study.optuna_for(claim.number))
             runner = self._runner_of(study)
         self._serving.has_trained(study)

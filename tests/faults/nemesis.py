@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from tests.faults.clock import Clock
 from tests.faults.crew import Crew, Process
-from tests.faults.places import POSTGRESQL, SQLITE, Place
+from tests.faults.network import Network
+from tests.faults.places import CLUSTER, POSTGRESQL, SQLITE, WORKER_HOSTS, Place
 
 TICK_SECONDS = 0.05
 # How much longer than asked is waited for a kind of fault that has not come about.
@@ -20,7 +22,10 @@ PROCESS_FAULTS = {"kill": 12, "suspend": 4, "stop": 3, "kill planner": 1}
 PLACE_FAULTS = {
     SQLITE: {"full disk": 2, "write lock": 3},
     POSTGRESQL: {"restart fast": 4, "restart immediate": 4, "terminate backends": 3, "full disk": 2},
+    CLUSTER: {"restart immediate": 2, "terminate backends": 2, "cut off": 8, "clock": 4},
 }
+# How far a clock jumps, forwards or backwards: leases are shorter.
+JUMP_SECONDS = (10, 10**6)
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,9 @@ class Nemesis:
 
     @property
     def place_faults(self) -> dict[str, int]:
-        """What can befall the place, by weight; a disk that could not be mounted is not filled."""
-        faults = PLACE_FAULTS[self.place.kind]
-        return {name: faults[name] for name in faults if name != "full disk" or self.place.disk.is_mounted}
+        """What can befall the place, by weight; no disk that is not mounted, no clock without its library."""
+        can = {"full disk": self.place.disk.is_mounted, "clock": Clock.is_there()}
+        return {name: of for name, of in PLACE_FAULTS[self.place.kind].items() if can.get(name, True)}
 
     def run(self, seconds: float) -> None:
         """Disturb for so long, and until every kind of fault has been, if that comes about."""
@@ -107,13 +112,13 @@ class Nemesis:
             fault, seconds = next(faults), generator.uniform(*self.pace.lasting)
             time.sleep(generator.uniform(*self.pace.place))
             try:
-                self._acts(seconds)[fault]()
+                self._acts(seconds, generator)[fault]()
             except BaseException as error:
                 self.faults.append(error)
             self.done[fault] += 1
 
-    def _acts(self, seconds: float) -> dict[str, Callable[[], object]]:
-        place, server = self.place, self.place.server
+    def _acts(self, seconds: float, generator: random.Random) -> dict[str, Callable[[], object]]:
+        place, server, network = self.place, self.place.server, self.place.network
         acts: dict[str, Callable[[], object]] = {
             "full disk": lambda: place.disk.fill(seconds),
             "write lock": lambda: place.hold_write_lock(seconds),
@@ -124,7 +129,28 @@ class Nemesis:
                 "restart immediate": lambda: server.restart("immediate", after=seconds / 2),
                 "terminate backends": server.terminate_backends,
             }
+        if network is not None:
+            acts |= {
+                "cut off": lambda: self._cut_off(network, generator),
+                "clock": lambda: self._jump(generator),
+            }
         return acts
+
+    def _cut_off(self, network: Network, generator: random.Random) -> None:
+        """Let a host's workers be alone for longer than their leases last, or shorter."""
+        host = generator.choice(WORKER_HOSTS)
+        network.cut_off(host)
+        try:
+            time.sleep(generator.uniform(0.5, 3.0) * self.crew.lease_seconds)
+        finally:
+            network.rejoin(host)
+
+    def _jump(self, generator: random.Random) -> None:
+        """Let the clock of one worker jump."""
+        clocks = [worker.clock for worker in self.crew.workers if worker.clock is not None]
+        if clocks:
+            sign, seconds = generator.choice((-1, 1)), generator.randint(*JUMP_SECONDS)
+            generator.choice(clocks).jump(sign * seconds)
 
 
 def _drawn(generator: random.Random, weights: dict[str, int]) -> Iterator[str]:

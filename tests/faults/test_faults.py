@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
 import pytest
 
 from hpo import StudySpec, create_study
 from hpo.storage import Storage
 from tests.faults import ledger
 from tests.faults.checker import Evidence, check
+from tests.faults.clock import Clock
 from tests.faults.crew import launch
+from tests.faults.failover import play_failover
 from tests.faults.monitor import Seen
 from tests.faults.nemesis import PROCESS_FAULTS, Pace
-from tests.faults.places import POSTGRESQL, SQLITE, new_place
+from tests.faults.network import NetworkRefusedError
+from tests.faults.places import CLUSTER, POSTGRESQL, SQLITE, Place, new_place
 from tests.faults.rounds import play
 from tests.faults.worker import POISONED
 
@@ -29,16 +39,72 @@ POISON = {
 }
 
 
+@contextlib.contextmanager
+def place_of(kind: str) -> Iterator[Place]:
+    with contextlib.ExitStack() as stack:
+        try:
+            place = stack.enter_context(new_place(kind, megabytes=48))
+        except NetworkRefusedError as error:
+            pytest.skip(f"no hosts of their own: {error}")
+        yield place
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [SQLITE, POSTGRESQL])
+@pytest.mark.parametrize("kind", [SQLITE, POSTGRESQL, CLUSTER])
 def test_nothing_acknowledged_is_lost_and_budgets_are_exact_whatever_happens(kind):
-    with new_place(kind, megabytes=48) as place:
+    with place_of(kind) as place:
         report = play(place, seed=SEED, seconds=SECONDS, workers=3, lease_seconds=1.5, size=3, pace=QUICK)
         if not place.disk.is_mounted:
             print(f"no full disk: mounting was refused: {place.disk.refusal}")
     assert report.violations == []
     assert report.faults.keys() >= PROCESS_FAULTS.keys()
     assert report.events["retries"] > 0
+
+
+CLAIM = """
+import sys
+from hpo.storage import Storage
+found = Storage().claim([int(sys.argv[1])], owner="other", seconds=60)
+print(None if found is None else found.number)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ahead", [-86400, 86400])
+def test_a_lease_lasts_by_the_clock_of_the_database_whatever_the_day_is_for_workers(ahead):
+    if not Clock.is_there():
+        pytest.skip("no clock of one process: there is no C compiler")
+    with new_place(POSTGRESQL, megabytes=16) as place:
+        storage = Storage(place.url, artifact_dir=place.artifacts, create=True)
+        study = create_study(StudySpec(**POISON), storage=storage)
+        clock = Clock(place.ledgers / "other.clock")
+        clock.jump(ahead)
+
+        def claimed_by_another() -> str:
+            environment = os.environ | place.environment | clock.environment
+            command = [sys.executable, "-c", CLAIM, str(study.id)]
+            return subprocess.check_output(command, env=environment, text=True).strip()
+
+        day = "import datetime; print(datetime.datetime.now().timestamp())"
+        told = subprocess.check_output([sys.executable, "-c", day], env=os.environ | clock.environment)
+        assert float(told) - time.time() == pytest.approx(ahead, abs=60)
+        for number in range(3):
+            assert storage.claim([study.id], owner="one", seconds=60).number == number
+        # Three are held, though it is tomorrow; what it takes is held, though it was yesterday.
+        assert claimed_by_another() == "3"
+        assert storage.claim([study.id], owner="one", seconds=60) is None
+        assert claimed_by_another() == "None"
+        storage.expire_leases("one")
+        assert claimed_by_another() == "0"
+        storage.engine.dispose()
+
+
+@pytest.mark.slow
+def test_what_a_lagging_copy_has_not_heard_of_is_named_and_trained_again():
+    with new_place(POSTGRESQL, megabytes=48) as place:
+        found = play_failover(place, size=12, results=6, workers=2, lease_seconds=1.5)
+    assert found.report.violations == []
+    assert sum(line.startswith("lost: the result of") for line in found.lost) >= 6
 
 
 @pytest.mark.slow

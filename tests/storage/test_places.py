@@ -86,7 +86,7 @@ def test_a_file_of_one_machine_is_found_on_another(place, tmp_path):
         ("s3://", "artifact folder s3://: must name a bucket. Example: s3://BUCKET/PREFIX."),
         (
             "s3://no-such-bucket/x",
-            "artifact folder s3://no-such-bucket/x: there is no 'no-such-bucket'.",
+            "artifact folder s3://no-such-bucket/x: there is no bucket",
         ),
     ],
 )

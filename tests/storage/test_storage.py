@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sqlite3
+import statistics
 import subprocess
 import sys
 import threading
@@ -213,9 +214,9 @@ def test_an_expired_lease_that_nobody_took_can_be_renewed(storage):
 
 
 def test_renewing_lengthens_a_lease(storage):
-    lease = storage.acquire("key", owner="a", seconds=0.6)
-    for _ in range(4):
-        time.sleep(0.25)
+    lease = storage.acquire("key", owner="a", seconds=1.5)
+    for _ in range(5):
+        time.sleep(0.4)
         assert storage.acquire("key", owner="b", seconds=60) is None
         assert lease.renew()
 
@@ -491,6 +492,39 @@ def test_a_claim_whose_reply_was_lost_is_the_same_trial_whatever_is_free_by_then
     # Its own lease is no other's, for whose end it would wait.
     assert time.monotonic() - started < 30
     assert len(lease_rows(storage)) == 1
+
+
+def test_a_claim_takes_as_long_however_many_trials_wait(storage):
+    seconds: dict[int, list[float]] = {}
+    for trials in (30, 3000):
+        study = new_study(storage, trials=trials, name=f"of {trials}")
+        for _ in range(9):
+            begun = time.perf_counter()
+            claim(storage, study)
+            seconds.setdefault(trials, []).append(time.perf_counter() - begun)
+    few, many = (statistics.median(of) for of in seconds.values())
+    # Sorted by their leases, as they once were: 30 times as long.
+    assert many < 6 * few
+
+
+def test_a_database_without_the_index_of_what_waits_gets_it_where_studies_are_created(storage):
+    study = new_study(storage, trials=2)
+    with storage.engine.begin() as connection:
+        connection.execute(sa.text("DROP INDEX hpo_waiting"))
+    assert claim(storage, study).number == 0
+    again = Storage(storage.url, artifact_dir=storage.artifacts.path, create=True)
+    indexes = sa.inspect(again.engine).get_indexes("trials")
+    assert "hpo_waiting" in [index["name"] for index in indexes]
+    assert claim(again, study).number == 1
+
+
+def test_the_only_own_trial_is_found_again_and_one_of_another_study_is_not(storage):
+    first, second = new_study(storage, trials=1, name="a"), new_study(storage, trials=1, name="b")
+    storage.claim([first._study_id], owner="test", seconds=60, token="t")
+    ids = [first._study_id, second._study_id]
+    assert storage.claim(ids, owner="test", seconds=60, token="t").study_id == first._study_id
+    found = storage.claim([second._study_id], owner="test", seconds=60, token="t")
+    assert found.study_id == second._study_id
 
 
 def test_deferred_trials_are_claimed_last_lost_ones_first_and_studies_in_their_order(storage):
@@ -1135,14 +1169,20 @@ def test_connections_that_a_server_closed_are_replaced(new_postgresql):
     first = claim(storage, study)
     # As when the server restarts; from a connection of its own.
     elsewhere = sa.create_engine(storage.url)
-    with elsewhere.connect() as connection:
-        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        closed = connection.execute(sa.text(f"SELECT count(pg_terminate_backend(pid)) {others}")).scalar_one()
-    elsewhere.dispose()
-    assert closed > 0
-    optuna.trial.Trial(study, first.trial_id).report(0.5, step=1)
+
+    def close() -> None:
+        with elsewhere.connect() as connection:
+            others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            closed = connection.execute(sa.text(f"SELECT count(pg_terminate_backend(pid)) {others}"))
+            assert closed.scalar_one() > 0
+
+    close()
+    # What is tried again does not ask first whether the connection is still there; all else does.
+    LeasedTrial(study, first, Patience(threading.Event()), report_seconds=0).report(0.5, step=1)
+    close()
     assert first.lease.renew()
     assert study.trials[0].intermediate_values == {1: 0.5}
+    elsewhere.dispose()
 
 
 @pytest.mark.parametrize("folder", ["with space", "with {braces}", "100% é", "a;b&c=d", "+plus"])

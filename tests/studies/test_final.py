@@ -77,11 +77,12 @@ def test_a_model_that_was_kept_and_one_that_is_trained_again_are_the_same_and_sa
     number = final.best.number
     kept = final.export(tmp_path / "kept.keras", trial=number)
     frozen = final.frozen_trials[number]
-    away = final.storage.artifact(frozen, MODEL_FILE).rename(tmp_path / "away.keras")
+    model = final.storage.artifacts.path / final.storage.artifact(frozen, MODEL_FILE)
+    away = model.rename(tmp_path / "away.keras")
     try:
         again = final.export(tmp_path / "again.keras", trial=number)
     finally:
-        away.rename(final.storage.artifact(frozen, MODEL_FILE))
+        away.rename(model)
     one, other = load(kept), load(again)
     for weights, others in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
         np.testing.assert_array_equal(weights, others)

@@ -167,9 +167,7 @@ def test_a_long_change_is_cut(folder: Path) -> None:
     assert diff[-1].startswith("and ")
     (folder / "model.py").unlink()
     (line,) = refused(folder, "resume", "own")
-    assert line.startswith(
-        f"study 'own': {folder / 'model.py'}: there is no such file. Put it there, or into "
-    )
+    assert line.startswith(f"study 'own': {folder / 'model.py'}: there is no such file. Put it there, into ")
 
 
 def test_what_needs_no_code_works_with_an_edited_file(edited: Path) -> None:

@@ -120,7 +120,7 @@ def _confirmed(url: str, folder: str, number: int) -> bool:
     return True
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_study_lives_in_a_bucket_from_its_first_checkpoint_to_its_end(bucket, tmp_path, monkeypatch):
     import boto3
 

@@ -1,16 +1,19 @@
-"""Data and code are found on a worker's own machine, where they are elsewhere; other bytes are not taken."""
+"""What a study or an engine needs, and a machine has not or has otherwise: data, code, Ray, one database."""
 
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hpo import Study, create_study
+from hpo import HpoError, Study, StudySpec, create_study
 from hpo.errors import WorkerError
+from hpo.spec import to_toml
 from hpo.storage import Storage
+from tests.command import hpo
 from tests.tiny_studies import SEARCH, states, worker_of
 
 MODEL = """
@@ -80,3 +83,40 @@ def test_what_another_machine_has_in_its_data_folder_is_used_if_its_digest_is_th
     (here / "model-2.py").write_text(MODEL)
     worker_of(own).run(exit_when_idle=True)
     assert states(own) == ["complete"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("run", "s.toml", "--engine", "ray"), ("submit", "s.toml", "--address", "http://127.0.0.1:9")],
+)
+def test_without_the_extra_ray_is_one_line(arguments, tmp_path):
+    (tmp_path / "s.toml").write_text(to_toml(StudySpec(**SEARCH)))
+    # As if it were not installed: an interpreter finds nothing of that name.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\n"
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, *more: None if name == 'ray' else find(name, *more)\n"
+    )
+    paths = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    done = hpo(*arguments, folder=tmp_path, PYTHONPATH=paths)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith(
+        ": needs the package ray, which is not installed. pip install 'hpo-studies[ray]'"
+    )
+    assert not (tmp_path / "hpo.db").exists()
+
+
+def test_an_sqlite_file_is_not_for_workers_of_several_machines(studies, monkeypatch):
+    from hpo.workers.engines import ray_core
+
+    engine = object.__new__(ray_core.RayEngine)
+    nodes = [{"Alive": True, "NodeManagerAddress": f"10.0.0.{number}"} for number in (1, 2)]
+    monkeypatch.setattr(ray_core.ray, "nodes", lambda: nodes)
+    with pytest.raises(HpoError) as caught:
+        engine.check(studies[0].storage)
+    assert str(caught.value) == (
+        f"{studies[0].storage.place}: is a file of this machine, and workers would run on 2."
+        " Use PostgreSQL: postgresql+psycopg://user@host/database."
+    )
+    monkeypatch.setattr(ray_core.ray, "nodes", lambda: nodes[:1])
+    engine.check(studies[0].storage)

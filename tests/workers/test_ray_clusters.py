@@ -26,7 +26,7 @@ from tests import ray_cluster
 from tests.command import hpo
 from tests.tiny_studies import eventually, leases, states, training
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 PASSWORD = "pass-" + secrets.token_hex(8)
 LAYERS = """
@@ -152,6 +152,27 @@ def test_a_job_ends_when_its_study_is_stopped(cluster, tmp_path):
     assert "running" not in states(study)
 
 
+def test_a_cluster_that_asks_for_no_token_is_said_to_be_open(tmp_path):
+    for name in ("sent", "run"):
+        written(tmp_path, name, epochs=1)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    mode = {"RAY_AUTH_MODE": "disabled"}
+    how = variables(mode, tmp_path) | {"HPO_STORAGE": f"sqlite:///{tmp_path}/hpo.db"}
+    with ray_cluster.cluster(PATH=path, **mode) as found:
+        for place, command in {
+            found["jobs"]: ("submit", "sent.toml", "--address", found["jobs"], "--workers", "1"),
+            found["gcs"]: ("run", "run.toml", "--engine", "ray", "--address", found["gcs"], "--workers", "1"),
+        }.items():
+            done = hpo(*command, folder=tmp_path, **how)
+            assert done.returncode == 0, done.stderr
+            said = "runs whatever anybody who reaches it sends: it asks for no token"
+            assert f"Ray at {place} {said}" in " ".join(done.stderr.split())
+        storage = Storage(how["HPO_STORAGE"], artifact_dir=tmp_path / "artifacts")
+        assert states(open_study("run", storage=storage)) == ["complete"] * 4
+        sent = open_study("sent", storage=storage)
+        eventually(lambda: states(sent) == ["complete"] * 4, within=90)
+
+
 def test_what_no_job_can_be_made_of_is_one_line_and_nothing_is_created(cluster, tmp_path, monkeypatch):
     written(tmp_path, "none", epochs=1)
     how = variables(cluster, tmp_path)
@@ -197,7 +218,11 @@ def test_a_ray_of_another_version_is_one_line(cluster, tmp_path):
     )
 
 
-def test_an_address_where_no_ray_listens_is_told_in_seconds():
+def test_an_address_where_no_ray_listens_is_told_in_seconds_and_nothing_is_created(tmp_path):
+    written(tmp_path, "away", epochs=1)
+    refused = hpo("run", "away.toml", "--engine", "ray", "--address", "127.0.0.1:9", folder=tmp_path)
+    assert (refused.returncode, (tmp_path / "hpo.db").exists()) == (2, False)
+    assert "engine ray: address 127.0.0.1:9: no Ray listens there. Start one there" in refused.stderr
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for address, rule in (
             ("127.0.0.1:9", "no Ray listens there"),

@@ -16,6 +16,7 @@ from hpo.spec import Hyperparameters
 from hpo.storage import Storage
 from hpo.trials import COMPILED_ATTRIBUTE
 from hpo.trials.outcome import Outcome
+from hpo.workers import shares
 from hpo.workers.worker import Worker
 from tests.tiny_studies import execute, expire_leases, results, states, worker_process
 
@@ -165,6 +166,26 @@ def test_a_worker_that_only_just_holds_nothing_keeps_its_keys_and_one_that_is_go
     execute(study.storage, later)
     begun.worker("c", study).run(max_trials=1)
     assert begun.numbers == [0, 4, 1]
+
+
+def test_of_many_trials_that_run_workers_read_little(create, monkeypatch):
+    study, begun = create(GRID), Begun()
+    study.storage.claim([study.id], owner="another", seconds=60)
+    worker = begun.worker("a", study)
+    each = [queries(study.storage, lambda: worker.run(max_trials=1)) for _ in range(3)][-1]
+    # As if a hundred workers had these trials.
+    monkeypatch.setattr(shares, "ROWS_A_SECOND", 0.1)
+    worker.run(max_trials=1)
+    assert queries(study.storage, lambda: worker.run(max_trials=1)) < each
+    # It goes by what it knew then.
+    assert not {1, 2, 3} & set(begun.numbers)
+
+
+def test_a_trial_costs_few_statements(create):
+    study, begun = create(GRID), Begun()
+    worker = begun.worker("a", study)
+    worker.run(max_trials=2)
+    assert queries(study.storage, lambda: worker.run(max_trials=4)) <= 4 * 16
 
 
 def test_lost_trials_come_first_and_the_keys_of_who_lost_them_are_free(create):

@@ -44,7 +44,7 @@ from tests.tiny_studies import (
 # For the tests in this process: one program to compile, for softmax regression.
 ARMS = [{"name": "slow", "learning_rate": 0.01}, {"name": "fast", "learning_rate": 0.1}]
 SOFTMAX = {"hidden_units": [], "batch_size": "full"}
-HALTING = LONG | {"name": "halting", "seeds": 1, "params": SOFTMAX | {"epochs": 80}, "arms": ARMS}
+HALTING = LONG | {"name": "halting", "seeds": 1, "params": SOFTMAX | {"epochs": 600}, "arms": ARMS}
 SHORT = HALTING | {"name": "short", "params": SOFTMAX | {"epochs": 2}}
 DRAWN: dict[str, Any] = {
     "name": "drawn",
@@ -305,7 +305,7 @@ def test_a_stopped_worker_puts_its_trial_back_and_another_ends_it_as_if_nothing_
     assert states(stopped) == ["waiting", "waiting"]
     assert leases(stopped.storage) == 0
     half = stopped.all_trials[0].reported
-    assert 0 < len(half) < 80
+    assert 0 < len(half) < HALTING["params"]["epochs"]
     worker_of(stopped).run(exit_when_idle=True)
     assert results(stopped) == results(whole)
     assert stopped.all_trials[0].reported[: len(half)] == half

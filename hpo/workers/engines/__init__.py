@@ -26,6 +26,7 @@ __all__ = [
     "Handle",
     "Log",
     "WorkerOptions",
+    "check_engine",
     "make_engine",
     "need_ray",
 ]
@@ -43,16 +44,27 @@ class EngineOptions:
     gpus: float = 0.0
 
 
-def _local(options: EngineOptions) -> Engine:
-    return LocalEngine()
-
-
 def need_ray(place: str) -> None:
     """Raises HpoError if Ray is not installed; otherwise it may be imported, and reports to nobody."""
     if importlib.util.find_spec("ray") is None:
         rule = "needs the package ray, which is not installed"
         raise HpoError(place, rule, remedy="pip install 'hpo-studies[ray]'")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An engine of the table: how it is made, and what can be known before anything is made for it.
+
+    `check` raises HpoError if it is not installed, or its cluster does not answer.
+    """
+
+    make: Callable[[EngineOptions], Engine]
+    check: Callable[[EngineOptions], None] = lambda options: None
+
+
+def _local(options: EngineOptions) -> Engine:
+    return LocalEngine()
 
 
 def _ray(options: EngineOptions) -> Engine:
@@ -68,7 +80,20 @@ def _ray(options: EngineOptions) -> Engine:
     return made
 
 
-ENGINES: dict[str, Callable[[EngineOptions], Engine]] = {"local": _local, "ray": _ray}
+def _check_ray(options: EngineOptions) -> None:
+    need_ray("engine ray")
+    if options.address is not None:
+        from hpo.workers.engines.ray_address import found_at
+
+        found_at(options.address)
+
+
+ENGINES = {"local": Kind(_local), "ray": Kind(_ray, _check_ray)}
+
+
+def check_engine(name: str, options: EngineOptions) -> None:
+    """Raises HpoError if an engine is not installed, or its cluster does not answer."""
+    ENGINES[name].check(options)
 
 
 def make_engine(name: str, options: EngineOptions | None = None) -> Engine:
@@ -77,4 +102,4 @@ def make_engine(name: str, options: EngineOptions | None = None) -> Engine:
     Raises:
         HpoError: it is not installed, or its cluster does not answer.
     """
-    return ENGINES[name](options or EngineOptions())
+    return ENGINES[name].make(options or EngineOptions())

@@ -41,6 +41,16 @@ def found_at(address: str) -> str:
     return str(found)
 
 
+def warning_about(address: str) -> str | None:
+    """What a Ray cluster exposes that has let this process in without a token; None where nothing is."""
+    if os.environ.get("RAY_AUTH_MODE") == "token":
+        return None
+    return (
+        f"Ray at {address} runs whatever anybody who reaches it sends: it asks for no token"
+        " (start it and this command with RAY_AUTH_MODE=token)"
+    )
+
+
 def refusal(address: str, error: Exception) -> HpoError:
     """What Ray has said of a cluster that it does not join, in a line."""
     place, versions = f"engine ray: address {address}", _VERSIONS.findall(str(error))

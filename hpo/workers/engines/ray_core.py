@@ -24,7 +24,7 @@ from hpo.errors import HpoError
 from hpo.storage import Storage
 from hpo.workers.engines.contract import SHARED, Engine, Handle, WorkerOptions
 from hpo.workers.engines.local import RELAY_SECONDS, relay
-from hpo.workers.engines.ray_address import found_at, refusal
+from hpo.workers.engines.ray_address import found_at, refusal, warning_about
 
 POLL_SECONDS = 0.5
 RETRIES = 3
@@ -229,7 +229,7 @@ class RayEngine(Engine):
 
     @property
     def notice(self) -> str | None:
-        return warning_about(self._address)
+        return None if self._address is None else warning_about(self._address)
 
     def start(self, options: WorkerOptions) -> RayHandle:
         handle = RayHandle(self._board, options)
@@ -251,16 +251,6 @@ class RayEngine(Engine):
     def _hear(self) -> None:
         for name, kind, value in ray.get(self._board.news.remote()):
             self._handles[name].hear(kind, value)
-
-
-def warning_about(address: str | None) -> str | None:
-    """What is exposed by a cluster without authentication; None where nothing is."""
-    if address is None or os.environ.get("RAY_AUTH_MODE") == "token":
-        return None
-    return (
-        f"Ray at {address} runs whatever anybody who reaches it sends: it asks for no token"
-        " (start it and this command with RAY_AUTH_MODE=token)"
-    )
 
 
 def _connect(address: str | None) -> None:
