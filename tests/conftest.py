@@ -58,7 +58,7 @@ UNOPTIMIZED = (
 def pytest_configure(config: pytest.Config) -> None:
     """Before anything imports TensorFlow. Programs of this kind are kept apart from the user's."""
     gc.disable()
-    if config.option.markexpr != "not slow" or "PYTEST_XDIST_WORKER" in os.environ:
+    if "not slow" not in config.option.markexpr or "PYTEST_XDIST_WORKER" in os.environ:
         return
     os.environ.setdefault("HPO_DATA_DIR", str(data_dir()))
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="hpo-tests-")
