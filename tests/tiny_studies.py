@@ -34,13 +34,13 @@ SEARCH: dict[str, Any] = {
     },
 }
 TPE = SEARCH | {"name": "tpe", "trials": 4, "sampler": {"name": "tpe", "seed": 0}}
-# Long enough to be stopped in the midst of a trial.
+# A trial takes one to two seconds: it can be stopped in its midst, after its first reports are written.
 LONG: dict[str, Any] = {
     "name": "long",
     "kind": "comparison",
     "data": {"name": "digits"},
     "seeds": 2,
-    "params": {"hidden_units": [8], "epochs": 80},
+    "params": {"hidden_units": [8], "epochs": 400},
     "arms": [{"name": "slow", "learning_rate": 0.01, "dropout": 0.2}, {"name": "fast", "learning_rate": 0.1}],
 }
 EPOCH_METRICS = ["loss", "accuracy", "val_loss", "val_accuracy"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ DRAFT_PREFIX = "_alembic_tmp_"
 REVISIONS = "alembic_version"
 # Of PostgreSQL: who creates the schema holds it.
 ADVISORY_KEY = 7240116
+WAIT_SECONDS = 0.1
 
 
 def create_schema(url: str) -> None:
@@ -80,11 +82,11 @@ def create_tables(url: str) -> None:
     for model in (models.StudyModel, models.TrialModel):
         model.__table__.dialect_options["sqlite"]["autoincrement"] = True
     rdb = RDBStorage(as_template(url))
+    rdb.scoped_session.remove()
     with rdb.engine.begin() as connection:
         leases.create_table(connection)
         queue.create_index(connection)
         give_identity(connection)
-    rdb.scoped_session.remove()
     rdb.engine.dispose()
 
 
@@ -98,14 +100,14 @@ def _create_sqlite(path: Path) -> None:
 
 
 def _create_postgresql(url: str) -> None:
-    engine = sa.create_engine(url)
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_KEY})")
-        try:
-            create_tables(url)
-        finally:
-            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({ADVISORY_KEY})")
-    engine.dispose()
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    while True:
+        # Who waits keeps no connection, of which a pooler has few, and no lock that outlives a transaction.
+        with engine.begin() as connection:
+            is_ours = sa.func.pg_try_advisory_xact_lock(ADVISORY_KEY)
+            if connection.execute(sa.select(is_ours)).scalar_one():
+                return create_tables(url)
+        time.sleep(WAIT_SECONDS)
 
 
 @dataclass(frozen=True)
