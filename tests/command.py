@@ -16,7 +16,9 @@ from pathlib import Path
 
 from tests.forks import Forked
 
-HPO = [sys.executable, "-m", "hpo"]
+# As tests begin, before it is the path of a warm one.
+COLD_PYTHON = sys.executable
+HPO = [COLD_PYTHON, "-m", "hpo"]
 Done = subprocess.CompletedProcess[str]
 
 # Grid: four configurations, one of whose dimensions has lists as choices; one program for all of them.
@@ -98,18 +100,11 @@ def hpo(*arguments: str | Path, folder: Path, **variables: str) -> Done:
 def hpo_on_terminal(
     *arguments: str | Path, folder: Path, columns: int = 80, typed: str = "", **variables: str
 ) -> Done:
-    """Run `hpo` on a terminal of so many columns, on which somebody types; `stdout` is all that it shows."""
+    """`quick` on a terminal of so many columns, on which somebody types; `stdout` is all that it shows."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = subprocess.Popen(
-        [*HPO, *map(str, arguments)],
-        cwd=folder,
-        env=environment(TERM="xterm-256color", **variables),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
+    env = environment(TERM="xterm-256color", **variables)
+    process = Forked(arguments, cwd=folder, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     os.write(ours, typed.encode())
     stop = threading.Timer(180, process.kill)
@@ -118,7 +113,7 @@ def hpo_on_terminal(
     with contextlib.suppress(OSError):  # what Linux says at the end of a terminal
         while block := os.read(ours, 65536):
             shown += block
-    code = process.wait()
     stop.cancel()
+    code = process.wait(60)
     os.close(ours)
     return subprocess.CompletedProcess(process.args, code, shown.decode().replace("\r\n", "\n"), "")

@@ -7,6 +7,7 @@ import gc
 import os
 import pickle
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +27,9 @@ from tests.databases import (
     storage,
     url,
 )
+from tests.forks import CONTEXT
 from tests.tiny_studies import own_data
+from tests.warm_python import warm_python
 
 __all__ = [
     "crowd",
@@ -55,7 +58,7 @@ UNOPTIMIZED = (
 def pytest_configure(config: pytest.Config) -> None:
     """Before anything imports TensorFlow. Programs of this kind are kept apart from the user's."""
     gc.disable()
-    if config.option.markexpr != "not slow" or "PYTEST_XDIST_WORKER" in os.environ:
+    if "not slow" not in config.option.markexpr or "PYTEST_XDIST_WORKER" in os.environ:
         return
     os.environ.setdefault("HPO_DATA_DIR", str(data_dir()))
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="hpo-tests-")
@@ -102,6 +105,14 @@ def _kept_out_of_sight() -> Iterator[None]:
     yield
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What hpo begins as processes of its own are forks of a warm interpreter."""
+    with warm_python(tmp_path_factory.mktemp("warm"), CONTEXT) as path, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", path)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,26 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("empty") / "hpo.db"
     Storage(f"sqlite:///{path}", create=True).engine.dispose()
     return path
+
+
+def new_storage(url: str, **options: Any) -> Storage:
+    """`Storage(url, create=True)` of a database that is not there, from a copy of an empty one.
+
+    All of them have one identity, so they may not share a folder of artifacts.
+    """
+    path = sa.make_url(url).database
+    if not url.startswith("sqlite:///") or path is None or Path(path).exists():
+        return Storage(url, create=True, **options)
+    Path(path).write_bytes(_empty_sqlite())
+    return Storage(url, **options)
+
+
+@cache
+def _empty_sqlite() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "hpo.db"
+        Storage(f"sqlite:///{path}", create=True).engine.dispose()
+        return path.read_bytes()
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import IO, Any
 
+from tests.warm_python import become
+
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.warm"])
 
@@ -30,15 +32,18 @@ class Forked:
         *,
         cwd: Path | str = ".",
         env: Mapping[str, str],
+        stdin: int | None = None,
         stdout: int | IO[str] = subprocess.DEVNULL,
         stderr: int | IO[str] = subprocess.DEVNULL,
         cores: set[int] | None = None,
+        python: str | None = None,
     ) -> None:
+        """`python` is what it begins other processes with: as a rule a warm one, see tests.warm_python."""
         self.args = [str(argument) for argument in arguments]
         self.stdout, out = _stream(stdout)
         self.stderr, err = _stream(stderr)
-        streams = (os.open(os.devnull, os.O_RDONLY), out, err)
-        how = (self.args, os.fspath(cwd), dict(env), cores)
+        streams = (os.open(os.devnull, os.O_RDONLY) if stdin is None else os.dup(stdin), out, err)
+        how = (self.args, os.fspath(cwd), dict(env), cores, python or sys.executable)
         self._process = CONTEXT.Process(target=_run, args=(*how, _Inherited(streams)), daemon=False)
         self._process.start()
         for stream in streams:
@@ -115,19 +120,17 @@ def _stream(given: int | IO[str]) -> tuple[IO[str] | None, int]:
 
 
 def _run(
-    arguments: list[str], folder: str, environment: dict[str, str], cores: set[int] | None, streams: Any
+    arguments: list[str],
+    folder: str,
+    environment: dict[str, str],
+    cores: set[int] | None,
+    python: str,
+    streams: Any,
 ) -> None:
     if cores is not None:
         os.sched_setaffinity(0, cores)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    for number, stream in enumerate(streams):
-        descriptor = stream.detach()
-        os.dup2(descriptor, number)
-        os.close(descriptor)
-    # multiprocessing has closed it.
-    sys.stdin = os.fdopen(0, closefd=False)
+    become(folder, environment, [stream.detach() for stream in streams])
+    sys.executable = python
     sys.argv = ["hpo", *arguments]
     from hpo.cli import main
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.command import COLD_PYTHON
+
 TESTS = Path(__file__).parent
 # With which every process takes the loopback interface for the machine's address.
 PATHS = os.pathsep.join(map(str, (TESTS / "loopback", TESTS.parent)))
@@ -22,7 +24,7 @@ PATHS = os.pathsep.join(map(str, (TESTS / "loopback", TESTS.parent)))
 def cluster(**variables: str) -> Iterator[dict[str, str]]:
     """Its addresses, `gcs` and `jobs`; its processes have these variables."""
     head = subprocess.Popen(
-        [sys.executable, "-m", "tests.ray_cluster"],
+        [COLD_PYTHON, "-m", "tests.ray_cluster"],
         env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": PATHS} | variables,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

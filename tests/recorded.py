@@ -13,8 +13,8 @@ from optuna.trial import TrialState
 
 import hpo
 from hpo.spec import StudySpec, loads
-from hpo.storage import Storage
 from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, predictions_file
+from tests.databases import new_storage
 
 Run = Mapping[str, float]
 # Metrics of each run of a trial, by its arm (None in a search) and its seed or number; None: it failed.
@@ -23,7 +23,7 @@ Outcome = Callable[[str | None, int], Sequence[Run] | Run | None]
 
 def created(text: str | StudySpec, folder: Path) -> hpo.Study:
     """A study in a database and an artifact folder of its own."""
-    storage = Storage(f"sqlite:///{folder / 'hpo.db'}", artifact_dir=folder / "hpo-artifacts", create=True)
+    storage = new_storage(f"sqlite:///{folder / 'hpo.db'}", artifact_dir=folder / "hpo-artifacts")
     return hpo.create_study(loads(text) if isinstance(text, str) else text, storage=storage)
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import COLD_PYTHON
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hpo"
 FILES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
@@ -84,7 +86,7 @@ def loaded(modules: list[str], watched: tuple[str, ...]) -> set[str]:
 
 def test_imports_go_one_way_and_every_room_has_its_place() -> None:
     done = subprocess.run(
-        [Path(sys.executable).parent / "lint-imports", "--no-cache"],
+        [Path(COLD_PYTHON).parent / "lint-imports", "--no-cache"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -124,17 +126,28 @@ def test_what_a_room_says_of_itself_is_there(room: str) -> None:
     assert named <= words_of(room) | set(LAYERS)
 
 
-def test_tensorflow_is_loaded_only_where_networks_are_trained() -> None:
-    assert set(MODULES) > TENSORFLOW
-    assert not loaded([name for name in MODULES if name not in TENSORFLOW], SLOW)
+# In one interpreter, since to import all of them takes 5 s.
+IMPORTS = """
+import importlib, json, sys
+without, watched, all_others = map(json.loads, sys.argv[1:])
+for name in without:
+    importlib.import_module(name)
+loaded = [name for name in watched if name in sys.modules]
+for name in all_others:
+    importlib.import_module(name)
+from tensorflow.python.eager import context
+print(json.dumps([loaded, context.context()._context_handle is not None]))
+"""
 
 
-def test_to_import_a_module_begins_no_device_of_tensorflow() -> None:
+def test_tensorflow_is_loaded_only_where_networks_are_trained_and_no_import_begins_its_devices() -> None:
     """Its threads are set before that, and what is forked from a process that has begun them stands still."""
-    begun = "from tensorflow.python.eager import context; print(context.context()._context_handle)"
-    script = f"import {', '.join(sorted(TENSORFLOW))}; {begun}"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "None"
+    assert set(MODULES) > TENSORFLOW
+    without = [name for name in MODULES if name not in TENSORFLOW]
+    arguments = [json.dumps(names) for names in (without, SLOW, sorted(TENSORFLOW))]
+    command = [COLD_PYTHON, "-c", IMPORTS, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [[], False]
 
 
 def test_the_help_loads_neither_optuna_nor_pandas() -> None:

@@ -17,6 +17,7 @@ from hpo import Study, StudySpec, Trial, create_study
 from hpo.storage import Storage
 from hpo.workers.worker import Worker
 from tests.command import environment
+from tests.databases import new_storage
 from tests.forks import Forked
 
 SEARCH: dict[str, Any] = {
@@ -126,5 +127,5 @@ def worker_process(storage: Storage, *options: str) -> Iterator[Forked]:
 
 
 def new_studies(url: str, folder: Path, *tables: dict[str, Any]) -> list[Study]:
-    storage = Storage(url, artifact_dir=folder / "artifacts", create=True)
+    storage = new_storage(url, artifact_dir=folder / "artifacts")
     return [create_study(StudySpec(**table), storage=storage) for table in tables]

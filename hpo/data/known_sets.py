@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -82,12 +82,19 @@ def read_known(name: str, part: str, folder: Path | None) -> tuple[np.ndarray, n
 
 
 def _digits(part: str) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = _all_digits()
+    train, test = stratified_split(labels, fraction=0.2, seed=0)
+    chosen = train if part == "train" else test
+    return images[chosen], labels[chosen]
+
+
+@cache
+def _all_digits() -> tuple[np.ndarray, np.ndarray]:
+    """A compressed text, which takes 20 ms to read, for 115 kB to keep."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    train, test = stratified_split(digits.target, fraction=0.2, seed=0)
-    chosen = train if part == "train" else test
-    return digits.images[chosen].astype(np.uint8), digits.target[chosen]
+    return digits.images.astype(np.uint8), digits.target
 
 
 def _read_known(entry: Entry, path: Path, keys: tuple[str, ...]) -> Arrays:

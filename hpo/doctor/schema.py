@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from hpo.doctor.findings import Examination, Finding
 from hpo.storage import reason
+from hpo.storage.revisions import revisions_of_optuna
 from hpo.storage.schema import (
     DRAFT_PREFIX,
     Schema,
@@ -18,7 +19,6 @@ from hpo.storage.schema import (
     complete_schema,
     drop_table,
     read_schema,
-    revisions_of_optuna,
     upgrade_schema,
 )
 

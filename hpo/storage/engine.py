@@ -19,6 +19,7 @@ from hpo.errors import StorageError
 from hpo.storage.bulk import BulkReadingStorage
 from hpo.storage.fence import guard
 from hpo.storage.patience import is_damage, is_tried_again, reason
+from hpo.storage.revisions import check_revision
 
 DEFAULT_URL = "sqlite:///hpo.db"
 SQLITE_BUSY_SECONDS = 60.0
@@ -209,7 +210,8 @@ def optuna_storage(
     url: str, engine: sa.Engine, kind: type[BulkReadingStorage] = BulkReadingStorage
 ) -> BulkReadingStorage:
     """Optuna's storage on an engine of ours, whose sessions heed `Claim.fenced`."""
-    rdb = kind(as_template(url), skip_table_creation=True)
+    rdb = kind(as_template(url), skip_table_creation=True, skip_compatibility_check=True)
+    check_revision(rdb)
     rdb.scoped_session.remove()
     rdb.engine.dispose()
     rdb.engine = engine

@@ -8,11 +8,10 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
-from optuna.storages import RDBStorage, _rdb
+from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 
 from hpo.errors import StorageError
@@ -171,17 +170,6 @@ def read_schema(engine: sa.Engine) -> Schema:
             and connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first()
         }
     return Schema(columns, revisions, filled)
-
-
-@cache
-def revisions_of_optuna() -> tuple[set[str], str]:
-    """All revisions that the installed Optuna knows, and the last."""
-    from alembic.script import ScriptDirectory  # a tenth of a second, which only a doctor needs
-
-    script = ScriptDirectory(str(Path(_rdb.__file__).with_name("alembic")))
-    head = script.get_current_head()
-    assert head is not None
-    return {revision.revision for revision in script.walk_revisions()}, head
 
 
 def drop_table(engine: sa.Engine, name: str) -> None:

@@ -32,7 +32,18 @@ from hpo.storage import Storage
 from hpo.storage.artifacts import artifacts_of
 from hpo.tables.numbers import with_spread
 from hpo.tasks import TASKS
-from tests.command import COMPARISON, HPO, SEARCH, Done, Trained, environment, hpo, hpo_on_terminal, quick
+from tests.command import (
+    COLD_PYTHON,
+    COMPARISON,
+    HPO,
+    SEARCH,
+    Done,
+    Trained,
+    environment,
+    hpo,
+    hpo_on_terminal,
+    quick,
+)
 
 FINAL_METRICS = {
     *TASKS["multi-class"].metrics,
@@ -115,7 +126,7 @@ def listing(folder: Path) -> dict[str, int]:
 
 def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
     assert library.__version__ == importlib.metadata.version("hpo-studies")
-    for command in ([Path(sys.executable).with_name("hpo")], HPO):
+    for command in ([Path(COLD_PYTHON).with_name("hpo")], HPO):
         done = subprocess.run([*command, "--version"], cwd=tmp_path, capture_output=True, text=True)
         assert succeeded(done).stdout == f"hpo {library.__version__}\n"
 
@@ -911,11 +922,11 @@ HEAVY = {"tensorflow", "keras", "optuna", "optuna_dashboard", "pandas", "sklearn
         ("run --help", {*HEAVY, "numpy"}),
         ("schema", {*HEAVY, "numpy"}),
         ("data list", HEAVY),
-        ("validate search.toml comparison.toml", {"tensorflow", "keras"}),
+        pytest.param("validate search.toml comparison.toml", {"tensorflow", "keras"}, marks=pytest.mark.slow),
         ("list", {"tensorflow", "keras", "pandas", "sklearn", "scipy"}),
         ("trials search", {"tensorflow", "keras", "pandas", "sklearn"}),
         ("compare comparison", {"tensorflow", "keras"}),
-        ("show search", {"tensorflow", "keras"}),
+        pytest.param("show search", {"tensorflow", "keras"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_command_loads_only_what_it_needs(arguments: str, absent: set[str], trained: Trained) -> None:
@@ -924,8 +935,8 @@ def test_a_command_loads_only_what_it_needs(arguments: str, absent: set[str], tr
     assert found & absent == set()
 
 
-def cpu_seconds(*arguments: str, folder: Path) -> float:
-    """The least that a command took of three times."""
+def cpu_seconds(*arguments: str, folder: Path, enough: float) -> float:
+    """What a command took, or the least of three times if the first took more than enough."""
 
     def once() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -933,12 +944,13 @@ def cpu_seconds(*arguments: str, folder: Path) -> float:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    return min(once() for _ in range(3))
+    first = once()
+    return first if first < enough else min(first, once(), once())
 
 
 @pytest.mark.parametrize(("command", "budget"), [("--help", 0.3), ("list", 1.0)])
 def test_a_command_stays_within_its_budget(command: str, budget: float, trained: Trained) -> None:
-    spent = cpu_seconds(command, folder=trained.folder)
+    spent = cpu_seconds(command, folder=trained.folder, enough=3 * budget)
     print(f"hpo {command}: {spent:.2f} s of CPU, budget {budget} s")
     # Three times the budget: other work on the same cores makes everything slower.
     assert spent < 3 * budget

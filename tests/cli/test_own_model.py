@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import hpo, quick
+from tests.command import quick
 
 CODE = """
 import sys
@@ -87,7 +87,7 @@ def test_a_function_that_fails_creates_nothing(folder: Path) -> None:
 )
 def test_a_file_that_does_not_run_creates_nothing(code: str, said: str, folder: Path) -> None:
     (folder / "m.py").write_text(code)
-    done = hpo("create", "studies/s.toml", folder=folder)
+    done = quick("create", "studies/s.toml", folder=folder)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert said.replace('"', "'") in line.replace('"', "'")
@@ -96,7 +96,7 @@ def test_a_file_that_does_not_run_creates_nothing(code: str, said: str, folder: 
 
 @pytest.mark.slow
 def test_a_study_of_it_is_trained_and_names_it_everywhere(folder: Path) -> None:
-    done = hpo("run", "studies/s.toml", "--workers", "1", folder=folder)
+    done = quick("run", "studies/s.toml", "--workers", "1", folder=folder)
     assert done.returncode == 0, done.stderr
     shown = quick("show", "own", folder=folder)
     assert f'file = "{folder}/m.py"\nfunction = "build"' in shown.stdout
@@ -112,7 +112,7 @@ def test_a_study_of_it_is_trained_and_names_it_everywhere(folder: Path) -> None:
     (folder / "m.py").rename(folder / "moved.py")
     path = folder / "studies" / "s.toml"
     path.write_text(STUDY.replace("../m.py", "../moved.py"))
-    again = hpo("run", path, "--workers", "1", folder=folder)
+    again = quick("run", path, "--workers", "1", folder=folder)
     assert again.returncode == 0
     assert "nothing is left to train" in again.stderr
     assert 'moved.py"' in quick("show", "own", folder=folder).stdout

@@ -36,7 +36,7 @@ from hpo.trials.outcome import Outcome
 from hpo.workers.worker import Worker
 from tests.command import SEARCH, Trained, environment, quick
 from tests.dashboards import Dashboard, dashboard
-from tests.databases import Crowd
+from tests.databases import Crowd, new_storage
 from tests.recorded import comparison, created, record
 from tests.storage.test_storage import of_every_kind
 from tests.tiny_studies import eventually, states
@@ -312,7 +312,7 @@ def test_importances_of_a_search_are_of_what_it_varies(running: Dashboard, studi
 
 
 def test_a_trial_is_what_optuna_dashboard_says_of_it(tmp_path: Path) -> None:
-    storage = Storage(f"sqlite:///{tmp_path}/hpo.db", create=True)
+    storage = new_storage(f"sqlite:///{tmp_path}/hpo.db")
     study = optuna.create_study(storage=storage.optuna, directions=["minimize", "maximize"])
     study.add_trials(of_every_kind())
     key = study_id(study)
@@ -325,7 +325,7 @@ def test_a_trial_is_what_optuna_dashboard_says_of_it(tmp_path: Path) -> None:
 
 
 def test_a_study_is_what_optuna_dashboard_says_of_it(tmp_path: Path) -> None:
-    storage = Storage(f"sqlite:///{tmp_path}/hpo.db", create=True)
+    storage = new_storage(f"sqlite:///{tmp_path}/hpo.db")
     study = optuna.create_study(storage=storage.optuna, directions=["minimize", "maximize"])
     study.add_trials(of_every_kind())
     theirs = optuna_dashboard.wsgi(storage.rdb)
@@ -344,7 +344,7 @@ def test_a_study_is_what_optuna_dashboard_says_of_it(tmp_path: Path) -> None:
 
 
 def test_a_table_of_trials_runs_nothing(tmp_path: Path) -> None:
-    storage = Storage(f"sqlite:///{tmp_path}/hpo.db", create=True)
+    storage = new_storage(f"sqlite:///{tmp_path}/hpo.db")
     study = optuna.create_study(storage=storage.optuna, study_name='a "name"; x=y')
     study.add_trial(
         optuna.trial.create_trial(value=-1.5, user_attrs={"=1+1": "=cmd|' /C calc'!A0", "text": "+1 a\r\n-b"})
@@ -379,7 +379,7 @@ def test_answers_are_compressed_for_who_takes_that(running: Dashboard, studies: 
 
 @pytest.mark.slow
 def test_each_epoch_of_a_large_study_is_seen_within_two_seconds(tmp_path: Path) -> None:
-    storage = Storage(f"sqlite:///{tmp_path}/hpo.db", create=True)
+    storage = new_storage(f"sqlite:///{tmp_path}/hpo.db")
     study = optuna.create_study(storage=storage.optuna)
     # optuna-dashboard itself looks every 10 s at so many.
     study.add_trials([optuna.trial.create_trial(value=1.0)] * 600)
@@ -471,7 +471,7 @@ def test_check_asks_for_every_route_and_ends(trained: Trained) -> None:
 
 
 def test_check_without_a_study_asks_for_the_rest(tmp_path: Path) -> None:
-    Storage(f"sqlite:///{tmp_path}/hpo.db", create=True)
+    new_storage(f"sqlite:///{tmp_path}/hpo.db")
     done = quick("dashboard", "--check", "--port", "0", "--format", "csv", folder=tmp_path)
     assert done.returncode == 0
     assert [row["path"] for row in csv.DictReader(io.StringIO(done.stdout))] == [

@@ -24,6 +24,7 @@ from hpo import data
 from hpo.data import formats, sources
 from hpo.data.readers import READERS
 from hpo.errors import DataError
+from tests.command import COLD_PYTHON
 from tests.data.files import LABELS, error_of, save, spoil
 
 # ---------------------------------------------------------------------------------------------- helpers
@@ -63,7 +64,7 @@ def fake_tools(folder: Path, **bodies: str) -> str:
     folder.mkdir()
     for name, body in bodies.items():
         program = folder / name.replace("_", "-")
-        program.write_text(f"#!{sys.executable}\n{body}\n")
+        program.write_text(f"#!{COLD_PYTHON}\n{body}\n")
         program.chmod(0o755)
     return str(folder)
 

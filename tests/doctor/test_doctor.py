@@ -29,6 +29,7 @@ from hpo.storage import Claim, Storage
 from hpo.storage.backup import backup
 from hpo.studies import Study, create_study, open_study
 from tests.command import SEARCH, quick
+from tests.databases import new_storage
 
 HOURS_AGO = time.time() - 7200
 
@@ -143,7 +144,7 @@ class Patient:
 
 
 def furnish(url: str, folder: Path) -> Patient:
-    storage = Storage(url, artifact_dir=folder, create=True)
+    storage = new_storage(url, artifact_dir=folder)
     create_study(loads(SEARCH), storage=storage)
     patient = Patient(url, folder)
     for number in range(2):

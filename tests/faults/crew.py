@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.command import COLD_PYTHON
 from tests.faults.clock import Clock
 from tests.faults.ledger import SUFFIX
 from tests.faults.places import WORKER_HOSTS, Place
@@ -177,7 +177,7 @@ def launch(place: Place, module: str, name: str, *options: str) -> Process:
     ledger, errors = (place.ledgers / f"{name}{suffix}" for suffix in (SUFFIX, ".err"))
     if module == "worker":
         options = ("--name", name, *options)
-    command = [sys.executable, "-m", f"tests.faults.{module}", "--ledger", str(ledger), *options]
+    command = [COLD_PYTHON, "-m", f"tests.faults.{module}", "--ledger", str(ledger), *options]
     clock = None
     if place.network is not None:
         # Of two after each other, one on each.

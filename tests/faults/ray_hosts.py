@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.command import HPO, environment
+from tests.command import COLD_PYTHON, HPO, environment
 from tests.faults.places import WORKER_HOSTS, Place
 
 HEAD, NODE = WORKER_HOSTS
@@ -49,7 +48,7 @@ def _start(place: Place, host: str, *options: str) -> subprocess.Popen[bytes]:
         "--object-store-memory=80000000",
     )
     command = [
-        str(Path(sys.executable).parent / "ray"),
+        str(Path(COLD_PYTHON).parent / "ray"),
         "start",
         *own,
         *options,
@@ -91,6 +90,6 @@ def run(place: Place, address: str, spec: Path) -> subprocess.Popen[str]:
 
 def _environment(place: Place) -> dict[str, str]:
     root = str(Path(__file__).parents[2])
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{Path(COLD_PYTHON).parent}{os.pathsep}{os.environ['PATH']}"
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     return environment(PYTHONPATH=root, PATH=path, **token, **place.environment)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
@@ -13,6 +12,7 @@ import pytest
 
 from hpo import StudySpec, create_study
 from hpo.storage import Storage
+from tests.command import COLD_PYTHON
 from tests.faults import ledger
 from tests.faults.checker import Evidence, check
 from tests.faults.clock import Clock
@@ -82,11 +82,11 @@ def test_a_lease_lasts_by_the_clock_of_the_database_whatever_the_day_is_for_work
 
         def claimed_by_another() -> str:
             environment = os.environ | place.environment | clock.environment
-            command = [sys.executable, "-c", CLAIM, str(study.id)]
+            command = [COLD_PYTHON, "-c", CLAIM, str(study.id)]
             return subprocess.check_output(command, env=environment, text=True).strip()
 
         day = "import datetime; print(datetime.datetime.now().timestamp())"
-        told = subprocess.check_output([sys.executable, "-c", day], env=os.environ | clock.environment)
+        told = subprocess.check_output([COLD_PYTHON, "-c", day], env=os.environ | clock.environment)
         assert float(told) - time.time() == pytest.approx(ahead, abs=60)
         for number in range(3):
             assert storage.claim([study.id], owner="one", seconds=60).number == number

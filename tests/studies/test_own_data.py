@@ -13,9 +13,8 @@ import pytest
 import hpo
 from hpo import DataError, HpoError, ModelError, Study, StudySpec, create_study
 from hpo.spec import load
-from hpo.storage import Storage
-from tests.command import hpo as command
 from tests.command import quick
+from tests.databases import new_storage
 from tests.tiny_studies import results, worker_of
 
 # Each study's model is tried in a process of its own, which takes seconds.
@@ -100,7 +99,7 @@ def trained(folder: Path, *arguments: Any, **keys: Any) -> Study:
 
 
 def created(folder: Path, *arguments: Any, **keys: Any) -> Study:
-    storage = Storage(f"sqlite:///{folder}/hpo.db", artifact_dir=folder / "artifacts", create=True)
+    storage = new_storage(f"sqlite:///{folder}/hpo.db", artifact_dir=folder / "artifacts")
     return create_study(spec(folder, *arguments, **keys), storage=storage)
 
 
@@ -221,7 +220,7 @@ def test_weights_of_classes_are_searched(folder: Path) -> None:
     keys = {"kind": "search", "sampler": {"name": "grid"}, "space": {"class_weight": choices}, "trials": 3}
     table = spec(folder, "searched", "one", "rows").model_dump(exclude_unset=True, exclude={"arms"})
     table = {key: value for key, value in table.items() if key not in ("arms", "kind")} | keys
-    storage = Storage(f"sqlite:///{folder}/hpo.db", artifact_dir=folder / "artifacts", create=True)
+    storage = new_storage(f"sqlite:///{folder}/hpo.db", artifact_dir=folder / "artifacts")
     study = create_study(table, storage=storage)
     worker_of(study).run(exit_when_idle=True)
     found = [trial.params["class_weight"] for trial in study.all_trials]
@@ -259,7 +258,7 @@ REACHED = {"parcels": ("r2", 0.9), "reviews": ("balanced_accuracy", 0.85)}
 @pytest.mark.parametrize("name", REACHED)
 def test_an_example_reaches_what_it_is_for(tmp_path: Path, name: str) -> None:
     metric, least = REACHED[name]
-    done = command("run", STUDIES / f"{name}.toml", folder=tmp_path)
+    done = quick("run", STUDIES / f"{name}.toml", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     best = json.loads(quick("best", name, "--format", "json", folder=tmp_path).stdout)
     assert best["metrics"][metric] >= least

@@ -18,6 +18,7 @@ from hpo.storage import Storage
 from hpo.studies.final import create_final, summarise_final
 from hpo.studies.promotion import promoted
 from hpo.trials.runner import TrialRunner
+from tests.databases import new_storage
 from tests.tiny_studies import worker_of
 from tests.trials.test_checkpoints import Kept, result_of, train
 
@@ -82,7 +83,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
-    return Storage(f"sqlite:///{tmp_path / 'hpo.db'}", artifact_dir=tmp_path / "artifacts", create=True)
+    return new_storage(f"sqlite:///{tmp_path / 'hpo.db'}", artifact_dir=tmp_path / "artifacts")
 
 
 def trained(storage: Storage, **table: Any) -> Study:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import yaml
 
 from hpo.workers.cluster_templates import TEMPLATES, Wanted, cluster_template
 from tests import slurm
-from tests.command import quick
+from tests.command import COLD_PYTHON, quick
 from tests.tiny_studies import LONG, eventually, leases, new_studies, states, training
 
 WANTED = [Wanted(), Wanted("My.study_1", workers=3, cores=2, gpus=1, memory_mib=4096, hours=1)]
@@ -62,7 +61,7 @@ def test_slurm_runs_the_workers_and_what_it_ends_goes_back_to_the_queue(tmp_path
         environment |= {
             "HPO_STORAGE": study.storage.url,
             "HPO_ARTIFACT_DIR": str(study.storage.artifacts.path),
-            "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
+            "PATH": f"{Path(COLD_PYTHON).parent}:{environment['PATH']}",
         }
 
         def command(*arguments: str) -> str:

@@ -25,7 +25,7 @@ from hpo import Study, StudyError, StudySpec, create_study
 from hpo.errors import WorkerError
 from hpo.spec import to_toml
 from hpo.storage.places import FolderPlace
-from tests.command import environment, hpo, quick
+from tests.command import COLD_PYTHON, environment, hpo, quick
 from tests.forks import Forked
 from tests.tiny_studies import (
     LONG,
@@ -55,9 +55,10 @@ def registered(folder: Path, table: dict[str, Any]) -> Study:
 
 
 @contextmanager
-def running(folder: Path, *arguments: str) -> Iterator[Forked]:
+def running(folder: Path, *arguments: str, python: str | None = None) -> Iterator[Forked]:
     """An `hpo` process in a folder, which is gone at the end with all its workers."""
-    process = Forked(arguments, cwd=folder, env=environment(), cores=CORES, stderr=subprocess.PIPE)
+    how: dict[str, Any] = {"cores": CORES, "stderr": subprocess.PIPE, "python": python}
+    process = Forked(arguments, cwd=folder, env=environment(), **how)
     try:
         yield process
     finally:
@@ -78,7 +79,7 @@ def peak_memory(folder: Path, table: dict[str, Any]) -> float:
     """The most MiB that a worker of a run has held, which differs from machine to machine."""
     registered(folder, table)
     peak = 0
-    with running(folder, "run", f"{table['name']}.toml", "--workers", "1") as run:
+    with running(folder, "run", f"{table['name']}.toml", "--workers", "1", python=COLD_PYTHON) as run:
         while run.poll() is None:
             for worker in workers_of(run):
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -273,7 +274,8 @@ def test_a_dead_worker_s_trial_goes_on_at_once_in_the_one_that_takes_its_place(t
 def test_a_worker_that_outgrows_its_memory_is_replaced_and_said(tmp_path):
     study = registered(tmp_path, LONG)
     # No worker can have so little.
-    with running(tmp_path, "run", "long.toml", "--workers", "1", "--max-worker-memory", "50") as run:
+    arguments = ("run", "long.toml", "--workers", "1", "--max-worker-memory", "50")
+    with running(tmp_path, *arguments, python=COLD_PYTHON) as run:
         assert run.stderr is not None
         told, replaced, told_next = itertools.islice(run.stderr, 3)
         # A worker that has been told to stop is not told again by the first Ctrl-C, which would kill it.
@@ -296,7 +298,8 @@ def test_a_worker_that_is_full_of_programs_ends_between_two_trials_and_no_trial_
     study = registered(tmp_path, table | {"arms": arms})
     # A worker that has compiled a program holds more than three quarters of this, and less than all of it.
     limit = f"{1.15 * of_one_program:.0f}"
-    with running(tmp_path, "run", "long.toml", "--workers", "1", "--max-worker-memory", limit) as run:
+    arguments = ("run", "long.toml", "--workers", "1", "--max-worker-memory", limit)
+    with running(tmp_path, *arguments, python=COLD_PYTHON) as run:
         _, err = run.communicate(timeout=180)
         assert run.returncode == 0
     assert len(re.findall(r"worker \S+ is full of programs: another one takes its place\n", err)) == 2
@@ -450,7 +453,7 @@ def test_a_password_shows_in_no_process_no_log_and_no_row(tmp_path, new_postgres
     spec = StudySpec(**(LONG | {"seeds": 1, "data": {"name": str(own_data)}, "params": params}))
     (tmp_path / "long.toml").write_text(to_toml(spec))
     shown: set[str] = set()
-    with running(tmp_path, *RUN, "--storage", "@url") as run:
+    with running(tmp_path, *RUN, "--storage", "@url", python=COLD_PYTHON) as run:
         while run.poll() is None:
             for process in (psutil.Process(run.pid), *workers_of(run)):
                 with contextlib.suppress(psutil.Error):

@@ -23,7 +23,7 @@ from hpo.storage import Storage
 from hpo.workers.engines import EngineOptions, make_engine
 from hpo.workers.ray_jobs import places
 from tests import ray_cluster
-from tests.command import hpo
+from tests.command import COLD_PYTHON, hpo
 from tests.tiny_studies import eventually, leases, states, training
 
 pytestmark = pytest.mark.long
@@ -62,7 +62,7 @@ units = 16
 def cluster() -> Iterator[dict[str, str]]:
     """A cluster that asks for a token, which the commands here have."""
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{Path(COLD_PYTHON).parent}{os.pathsep}{os.environ['PATH']}"
     with ray_cluster.cluster(PATH=path, **token) as found:
         yield found | token
 
@@ -155,7 +155,7 @@ def test_a_job_ends_when_its_study_is_stopped(cluster, tmp_path):
 def test_a_cluster_that_asks_for_no_token_is_said_to_be_open(tmp_path):
     for name in ("sent", "run"):
         written(tmp_path, name, epochs=1)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{Path(COLD_PYTHON).parent}{os.pathsep}{os.environ['PATH']}"
     mode = {"RAY_AUTH_MODE": "disabled"}
     how = variables(mode, tmp_path) | {"HPO_STORAGE": f"sqlite:///{tmp_path}/hpo.db"}
     with ray_cluster.cluster(PATH=path, **mode) as found:
