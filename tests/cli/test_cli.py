@@ -922,11 +922,11 @@ HEAVY = {"tensorflow", "keras", "optuna", "optuna_dashboard", "pandas", "sklearn
         ("run --help", {*HEAVY, "numpy"}),
         ("schema", {*HEAVY, "numpy"}),
         ("data list", HEAVY),
-        pytest.param("validate search.toml comparison.toml", {"tensorflow", "keras"}, marks=pytest.mark.slow),
+        ("validate search.toml comparison.toml", {"tensorflow", "keras"}),
         ("list", {"tensorflow", "keras", "pandas", "sklearn", "scipy"}),
         ("trials search", {"tensorflow", "keras", "pandas", "sklearn"}),
         ("compare comparison", {"tensorflow", "keras"}),
-        pytest.param("show search", {"tensorflow", "keras"}, marks=pytest.mark.slow),
+        ("show search", {"tensorflow", "keras"}),
     ],
 )
 def test_a_command_loads_only_what_it_needs(arguments: str, absent: set[str], trained: Trained) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo.data import Dataset, check_splits, load_test, load_train
@@ -288,6 +288,7 @@ def frames(draw: st.DrawFn) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(names, columns, strict=True)))
 
 
+@settings(deadline=None)
 @given(
     frame=frames(),
     separator=st.sampled_from(",;\t|"),

@@ -94,18 +94,8 @@ WEIGHTED: dict[str, tuple[str, Callable[[], Options]]] = {
 }
 
 
-# Every kind of weights by the loop that compiles; what goes to Keras's own fit is one or the other split.
-BY_FIT = ("samples, split", "all outputs, split")
-
-
-@pytest.mark.parametrize(
-    ("case", "loop"),
-    [
-        *((case, "xla") for case in WEIGHTED),
-        *(pytest.param(case, "fit", marks=[] if case in BY_FIT else pytest.mark.long) for case in WEIGHTED),
-        *(pytest.param(case, "graph", marks=pytest.mark.long) for case in WEIGHTED),
-    ],
-)
+@pytest.mark.parametrize("loop", OFTEN)
+@pytest.mark.parametrize("case", WEIGHTED)
 def test_weighted_losses_and_metrics_are_kerass(case: str, loop: str) -> None:
     model, options = WEIGHTED[case]
     assert_equal_to_keras(model, loop, **options())
