@@ -47,10 +47,11 @@ def submit(
 
     check_workers(load(spec), workers, "ray")
     cluster = JobApi(address)
-    if cluster.notice:
-        print(cluster.notice, file=sys.stderr)
     variables = places(storage, cluster)
     study = create_from(spec, storage, trials, accept_code=accept_code)
+    # Once nothing is refused any more: what is refused is one line.
+    if cluster.notice:
+        print(cluster.notice, file=sys.stderr)
     options = {
         "--workers": workers,
         "--cpus-per-worker": cpus_per_worker,

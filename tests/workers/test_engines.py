@@ -86,8 +86,7 @@ def test_a_run_has_more_workers_and_fewer_as_it_goes_on(engine, tmp_path):
 
 @pytest.mark.long
 def test_a_run_is_not_given_more_workers_than_trials_are_left(tmp_path):
-    params = LONG["params"] | {"epochs": 400}
-    (study,) = new_studies(f"sqlite:///{tmp_path}/hpo.db", tmp_path, LONG | {"seeds": 1, "params": params})
+    (study,) = new_studies(f"sqlite:///{tmp_path}/hpo.db", tmp_path, LONG | {"seeds": 1})
     lines: list[str] = []
 
     def look() -> None:
