@@ -7,18 +7,29 @@ side of a plan is `registry`'s and `storage`'s. How a configuration follows from
 private.
 """
 
-from hpo.search.distributions import decode, distributions, encode, hyperparameters_of, suggest
+from hpo.search.distributions import (
+    active,
+    distributions,
+    drawn_of,
+    hyperparameters_of,
+    is_drawn,
+    suggest,
+)
+from hpo.search.encoding import decode, encode
 from hpo.search.plan import first_withdrawn, plan
 from hpo.search.samplers import make_pruner, make_sampler, may_prune
 from hpo.search.workload import Workload, workload
 
 __all__ = [
     "Workload",
+    "active",
     "decode",
     "distributions",
+    "drawn_of",
     "encode",
     "first_withdrawn",
     "hyperparameters_of",
+    "is_drawn",
     "make_pruner",
     "make_sampler",
     "may_prune",

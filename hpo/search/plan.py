@@ -16,7 +16,8 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.search.configurations import configurations
-from hpo.search.distributions import distributions, encode
+from hpo.search.distributions import distributions
+from hpo.search.encoding import encode
 from hpo.spec import ComparisonSpec, SearchSpec, StudySpec
 
 
@@ -79,7 +80,11 @@ def _plan_configurations(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> lis
         return []
     space = distributions(spec)
     return [
-        _waiting({"index": index}, {name: encode(value) for name, value in values.items()}, space)
+        _waiting(
+            {"index": index},
+            {name: encode(value) for name, value in values.items()},
+            {name: space[name] for name in values},
+        )
         for index, values in enumerate(itertools.islice(configurations(spec), spec.trials))
         if index not in held
     ]

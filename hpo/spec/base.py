@@ -23,7 +23,8 @@ else:
 ABSENT = object()
 SHOWN = 80  # characters of a value that an error message repeats
 # Names of union branches, which pydantic puts into an error's location beside the keys.
-BRANCHES = frozenset({"choices", "range", "comparison", "search", "final", "built", "own model"})
+KINDS_OF_DIMENSION = ("choices", "choices table", "range", "list of layers")
+BRANCHES = frozenset({*KINDS_OF_DIMENSION, "comparison", "search", "final", "built", "own model"})
 CONTAINERS = {"tuple_type": "must be a list", "dict_type": "must be a table"}
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import SpecError
-from hpo.search import decode, hyperparameters_of
+from hpo.search import drawn_of, hyperparameters_of, is_drawn
 from hpo.spec import Objective, SearchSpec, StudySpec, metrics_in
+from hpo.spec.base import plain
 from hpo.tables import Column, Table, html
 from hpo.tables.kinds import LENGTH, MOMENT, NUMBER, VALUE
 from hpo.tables.numbers import counted, duration, number, settings
@@ -79,7 +80,7 @@ class Trial:
             number=frozen.number,
             state=STATES[frozen.state],
             value=frozen.value if frozen.state == TrialState.COMPLETE else None,
-            params={name: decode(value) for name, value in frozen.params.items()},
+            params=params_of(spec, frozen),
             hyperparameters=_effective(spec, frozen),
             arm=attributes.get("arm"),
             seed=attributes.get("seed"),
@@ -164,12 +165,22 @@ class Trial:
         return counted(len(self.reported), "epoch") + ("" if seconds is None else f", {duration(seconds)}")
 
 
+def params_of(spec: StudySpec, frozen: FrozenTrial) -> dict[str, Any]:
+    """The hyperparameters that the search varied and that are active, lists put together."""
+    drawn = drawn_of(frozen)
+    if not isinstance(spec, SearchSpec):
+        return drawn
+    # Somebody may have enqueued it with what is not of the space.
+    others = {name: value for name, value in drawn.items() if name not in spec.drawn}
+    return {**{name: plain(value) for name, value in spec.joined(spec.active(drawn)).items()}, **others}
+
+
 def _effective(spec: StudySpec, frozen: FrozenTrial) -> dict[str, Any]:
     """What the worker stored when it began; before that, what it will begin with, as far as it is known."""
     begun = frozen.user_attrs.get("hyperparameters")
     if isinstance(begun, dict):
         return begun
-    if isinstance(spec, SearchSpec) and not set(spec.space) <= set(frozen.params):
+    if isinstance(spec, SearchSpec) and not is_drawn(spec, frozen.params):
         return {}
     try:
         return hyperparameters_of(spec, frozen).model_dump(mode="json")
