@@ -1,6 +1,6 @@
 """Draws of a sampler that meet the constraints on hyperparameters.
 
-Optuna stores a value as soon as it is drawn, and asks no sampler twice. So here the sampler is asked for drafts,
+Optuna stores a value as soon as it is drawn, and asks no sampler twice. So here it is asked for drafts,
 of which nothing is stored, until one meets them all; what was drawn before it has no influence on the next.
 """
 

@@ -1,8 +1,8 @@
 """A space as it is drawn from: lists taken apart, what depends on what, and the configurations that it has.
 
 A list of layers is a count and a value for each layer, of which those up to the count are active; so it is
-nothing but conditions. `drawn` makes of a space a flat one, in an order in which whatever something depends on
-comes before it.
+nothing but conditions. `drawn` makes of a space a flat one, in which whatever something depends on comes
+before it.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def active(dimensions: Drawn, values: Mapping[str, Any]) -> dict[str, Any]:
 def joined(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
     """Hyperparameters of drawn values: lists put together, nothing of what has no value.
 
-    >>> joined({"hidden_units": Layers(1, 2, Choices([32, 64]))}, {"hidden_units_layers": 1, "hidden_units_1": 64})
+    >>> layers = Layers(1, 2, Choices([32, 64]))
+    >>> joined({"hidden_units": layers}, {"hidden_units_layers": 1, "hidden_units_1": 64})
     {'hidden_units': (64,)}
     """
     found: dict[str, Any] = {}
@@ -117,7 +118,7 @@ def apart(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check(space: Space, params: Mapping[str, Any], names: tuple[str, ...]) -> None:
-    """Raises RuleError for a condition that cannot be: of what does not vary, of itself, in a circle, never."""
+    """Raises RuleError for a condition of what does not vary, of itself, in a circle, or that never holds."""
     for name, dimension in space.items():
         if isinstance(dimension, Layers):
             taken = sorted(_apart(name, dimension).keys() & {*space, *names})
@@ -292,7 +293,7 @@ class Enumeration:
         )
 
     def _pieces(self, at: int, possible: tuple[bool, ...]) -> Iterator[tuple[int, int]]:
-        """Values of a dimension by their numbers, from and to, of which what depends on it takes all alike."""
+        """Numbers of values of a dimension, from and to, that are all alike to what depends on it."""
         name, dimension = self._dimensions[at]
         count = self._sizes[at] or 0
         conditions = [one.when[name] for _, one in self._dimensions if name in one.when]

@@ -1,4 +1,4 @@
-"""Constraints of a search: comparisons of arithmetic over hyperparameters, and over what a trial turns out to be.
+"""Constraints of a search: comparisons over hyperparameters, and over what a trial turns out to be.
 
 Read by Python's own parser, of whose language little is taken: numbers, names, + - * / and comparisons.
 """

@@ -85,8 +85,8 @@ def ends(dimension: Dimension) -> tuple[Any, ...]:
 def quantile(dimension: Dimension, share: float) -> Any:
     """The value below which `share` of a dimension is, 0 <= share < 1: uniform shares give uniform draws.
 
-    >>> quantile(Range(1e-4, 1.0, log=True), 0.5), quantile(Choices(["sgd", "adam"]), 0.5), quantile(Range(1, 3), 0.5)
-    (0.01, 'adam', 2)
+    >>> quantile(Range(0.0, 0.5), 0.5), quantile(Choices(["sgd", "adam"]), 0.5), quantile(Range(1, 3), 0.5)
+    (0.25, 'adam', 2)
     """
     count = size(dimension)
     if count is not None:

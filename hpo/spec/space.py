@@ -1,9 +1,10 @@
-"""What a search varies: choices, a range or a list of layers for each hyperparameter, maybe on conditions."""
+"""What a search varies, as its file has it: choices, a range or a list of layers, maybe on conditions."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache, partial, reduce
 from typing import Annotated, Any, Self, get_args
 
 from pydantic import (
@@ -253,7 +254,8 @@ def _dimension_type(table: type[TrainingTable], name: str) -> Any:
         kinds["range"] = _range_type(name, table.ranged[name])
     if name in table.layered:
         kinds["list of layers"] = _layers_type(name, *table.layered[name])
-    dimension: Any = Annotated[tuple(kinds.values()), Discriminator(_branch)]
+    every: Any = reduce(operator.or_, kinds.values())
+    dimension: Any = Annotated[every, Discriminator(_branch)]
     check = partial(_check_shape, kinds=tuple(kinds))
     return Annotated[dimension, BeforeValidator(check, json_schema_input_type=dimension)]
 
