@@ -16,6 +16,7 @@ from hpo.progress.estimate import Estimate, epochs_of
 from hpo.progress.lines import ended, running
 from hpo.progress.notebook import NotebookBar
 from hpo.spec import StudySpec
+from hpo.storage import INFEASIBLE_ATTRIBUTE
 from hpo.tables.console import stderr
 from hpo.tables.numbers import duration, number
 
@@ -123,7 +124,8 @@ class State:
         return min(1.0, len(trial.intermediate_values) / most) if most else 0.0
 
     def _best(self) -> str:
-        complete = [t for t in self._trials if t.state.name == "COMPLETE" and t.value is not None]
+        ended = [t for t in self._trials if t.state.name == "COMPLETE" and t.value is not None]
+        complete = [trial for trial in ended if not trial.user_attrs.get(INFEASIBLE_ATTRIBUTE)]
         if not complete:
             return ""
         choose = max if self._spec.objective.direction == "maximize" else min

@@ -153,7 +153,7 @@ def _distinct(texts: tuple[str, ...]) -> tuple[str, ...]:
     return texts
 
 
-LONGEST = 500  # characters
+LONGEST = 400  # characters; it is a key of the database
 Text = Annotated[str, Field(strict=True, max_length=LONGEST), Must(f"text of at most {LONGEST} characters")]
 Constraints = Annotated[tuple[Text, ...], AfterValidator(_distinct)]
 

@@ -12,6 +12,7 @@ from hpo.errors import SpecError
 from hpo.search import drawn_of, hyperparameters_of, is_drawn
 from hpo.spec import Objective, SearchSpec, StudySpec, metrics_in
 from hpo.spec.base import plain
+from hpo.storage import INFEASIBLE_ATTRIBUTE
 from hpo.tables import Column, Table, html
 from hpo.tables.kinds import LENGTH, MOMENT, NUMBER, VALUE
 from hpo.tables.numbers import counted, duration, number, settings
@@ -43,8 +44,8 @@ class Trial:
     `versions` those of hpo, of the packages that it trained with and of Python, `other_versions` those that
     its study was made with and that were others there, `retries` counts the workers that were lost while they
     trained it. `reason` says why it failed or was pruned, or, of one that waits, why a worker could not train
-    it. `objective` is its study's, `reported_metric` what stands for that while it trains. One is `lost` that
-    runs, and whose worker is gone.
+    it; of a complete one that breaks a constraint, which, and it has no value. `objective` is its study's,
+    `reported_metric` what stands for that while it trains. One is `lost` that runs, and whose worker is gone.
     """
 
     number: int
@@ -79,7 +80,7 @@ class Trial:
         return cls(
             number=frozen.number,
             state=STATES[frozen.state],
-            value=frozen.value if frozen.state == TrialState.COMPLETE else None,
+            value=None if attributes.get(INFEASIBLE_ATTRIBUTE) else _value(frozen),
             params=params_of(spec, frozen),
             hyperparameters=_effective(spec, frozen),
             arm=attributes.get("arm"),
@@ -163,6 +164,10 @@ class Trial:
             return ""
         seconds = self.metrics.get("train_seconds")
         return counted(len(self.reported), "epoch") + ("" if seconds is None else f", {duration(seconds)}")
+
+
+def _value(frozen: FrozenTrial) -> float | None:
+    return frozen.value if frozen.state == TrialState.COMPLETE else None
 
 
 def params_of(spec: StudySpec, frozen: FrozenTrial) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from optuna.trial import TrialState
 from hpo.errors import HpoError, StorageError, WorkerError
 from hpo.registry import StoredStudy
 from hpo.search import hyperparameters_of, may_prune, suggest
-from hpo.spec import Hyperparameters, SearchSpec, metrics_in
+from hpo.spec import Hyperparameters, SearchSpec
 from hpo.storage import (
     OWNER_LENGTH,
     Attachment,
@@ -375,10 +375,6 @@ class Worker:
 
     def _record(self, study: StoredStudy, claim: Claim, trial: LeasedTrial, outcome: Outcome) -> bool:
         """Write how a trial ended; False if another worker has it now."""
-        attributes: dict[str, Any] = {name: outcome.metrics[name] for name in metrics_in(outcome.metrics)}
-        attributes["replicates"] = [{"seed": r.seed, "fold": r.fold, **r.metrics} for r in outcome.replicates]
-        told = {"loop": outcome.loop, "reason": outcome.reason}
-        attributes |= {name: value for name, value in told.items() if value is not None}
         attachments = []
         if outcome.curves:
             curves = curves_file(outcome.curves)
@@ -391,9 +387,8 @@ class Worker:
         attachments += self._keepsakes(study, outcome)
         # As Optuna does, a pruned trial's value is the last that it reported.
         value = trial.last_reported if outcome.state == TrialState.PRUNED else outcome.value
-        recorded = self._retry(
-            lambda: claim.finish(outcome.state, value=value, attributes=attributes, attachments=attachments)
-        )
+        end = partial(claim.finish, outcome.state, value=value, constraints=outcome.constraints)
+        recorded = self._retry(lambda: end(attributes=outcome.attributes, attachments=attachments))
         if not recorded:
             for attachment in attachments:
                 self._storage.artifacts.remove(attachment.artifact_id)
