@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from hpo.spec import Dimension, Range, SearchSpec
 from hpo.spec.base import plain
+from hpo.spec.conditions import drawn_for, is_active
+from hpo.spec.dimensions import ends
 from hpo.trials.record import Trial
 
 # Why a forest, and not Optuna's PED-ANOVA: that asks what the best tenth has in common, and a tenth of 13
@@ -55,12 +57,16 @@ class Importance:
 
 
 def in_space(spec: SearchSpec, trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that have a value of every dimension, as the specification has it now."""
-    return [
-        trial
-        for trial in trials
-        if all(name in trial.params and _fits(d, trial.params[name]) for name, d in spec.space.items())
-    ]
+    """The trials that have a value of every dimension that is active, as the specification has it now."""
+    return [trial for trial in trials if _is_in(spec, spec.apart(trial.params))]
+
+
+def _is_in(spec: SearchSpec, drawn: dict[str, Any]) -> bool:
+    return all(
+        name in drawn and _fits(dimension, drawn[name])
+        for name, dimension in spec.drawn.items()
+        if is_active(dimension, drawn)
+    )
 
 
 def importances(spec: SearchSpec, trials: Sequence[Trial]) -> list[Importance] | None:
@@ -75,7 +81,11 @@ def importances(spec: SearchSpec, trials: Sequence[Trial]) -> list[Importance] |
     values = np.array([trial.value for trial in found], np.float64)
     if len(found) < FEWEST_TRIALS or len(spec.space) < 2 or len(set(values.tolist())) < 2:
         return None
-    shares = _shares_by_tree([_features(name, d, found) for name, d in spec.space.items()], values)
+    drawn = [spec.apart(trial.params) for trial in found]
+    features = {name: _features(name, dimension, drawn) for name, dimension in spec.drawn.items()}
+    # What a list is drawn as is one hyperparameter.
+    grouped = [np.column_stack([features[one] for one in drawn_for(spec.space, name)]) for name in spec.space]
+    shares = _shares_by_tree(grouped, values)
     if not len(shares):
         return None
     order = np.argsort(-shares.mean(axis=0), kind="stable")
@@ -109,9 +119,15 @@ def _shares_by_tree(features: Sequence[Floats], values: Floats) -> Floats:
     return found
 
 
-def _features(name: str, dimension: Dimension, trials: Sequence[Trial]) -> Floats:
-    """A hyperparameter as columns, (trials, columns): of a range its number, of choices one for each."""
-    own: list[Any] = [trial.params[name] for trial in trials]
+def _features(name: str, dimension: Dimension, drawn: Sequence[Mapping[str, Any]]) -> Floats:
+    """What was drawn as columns, (trials, columns): of a range its number, of choices one for each.
+
+    Where it was not active it is one of the values that others had, by turns: so it says nothing there, also
+    not that it was not active, which follows from the hyperparameters that it depends on.
+    """
+    known = [one[name] for one in drawn if name in one]
+    others = itertools.cycle(known or ends(dimension))
+    own = [one[name] if name in one else next(others) for one in drawn]
     if isinstance(dimension, Range):
         return np.array(own, np.float64).reshape(-1, 1)
     return np.array([[value == plain(choice) for choice in dimension] for value in own], np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import plotly.graph_objects as go
@@ -48,6 +48,11 @@ class _Dots:
     values: Sequence[float]
     marker: dict[str, Any]
 
+    def where(self, kept: Sequence[bool]) -> _Dots:
+        """Of these those that are to be kept."""
+        trials, values = itertools.compress(self.trials, kept), itertools.compress(self.values, kept)
+        return replace(self, trials=list(trials), values=list(values))
+
 
 _NONE = _Dots("", [], [], {})
 
@@ -78,14 +83,16 @@ def history(trials: Sequence[Trial], metric: str, direction: str) -> go.Figure:
 
 def slices(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure:
     """Every complete trial's value against each hyperparameter, a panel each; dimmed, the pruned."""
-    objective, count = spec.objective, len(spec.space)
+    objective, count = spec.objective, len(spec.drawn)
     figure = framed(panels(count, columns=2), panels(count, columns=1))
     complete, pruned = _dots(in_space(spec, trials))
     ends = _cut(complete, pruned, objective.direction)
     value = {**titled(objective.metric), **_range(complete, pruned, ends), "zeroline": False}
-    for panel, (name, dimension) in enumerate(spec.space.items()):
-        for dots in (pruned, complete):
-            own = [trial.params[name] for trial in dots.trials]
+    drawn = {trial.number: spec.apart(trial.params) for trial in trials}
+    for panel, (name, dimension) in enumerate(spec.drawn.items()):
+        for every in (pruned, complete):
+            dots = every.where([name in drawn[trial.number] for trial in every.trials])
+            own = [drawn[trial.number][name] for trial in dots.trials]
             x = own if isinstance(dimension, Range) else [_choice(choice) for choice in own]
             _add_dots(figure, dots, x, ends, is_first=not panel, panel=panel)
         own_axis = {**titled(name), **_axis_of(dimension), "zeroline": False}
@@ -130,7 +137,7 @@ def parallel_coordinates(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure
     ends = _cut(dots, _NONE, objective.direction)
     shown = [value for value in dots.values if ends is None or ends.holds(value)] or [0.0]
     value = Range(min(shown), max(shown))
-    names = [objective.metric, *spec.space]
+    names = [objective.metric, *spec.drawn]
     words = [escaped(name).replace("_", "_<br>") for name in names]
     above = 40 + 16 * max(word.count("<br>") + 1 for word in words)
     figure = framed(
@@ -144,11 +151,13 @@ def parallel_coordinates(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure
     for name, group, colour, opacity in groups:
         x, y, text = list[int | None](), list[float | None](), list[str]()
         for trial in group:
-            own = [trial.value, *(trial.params[key] for key in spec.space)]
+            drawn = spec.apart(trial.params)
+            own = [trial.value, *(drawn.get(key) for key in spec.drawn)]
             heights = [min(1.0, max(0.0, _height(value, trial.value)))]
-            heights += [_height(dimension, trial.params[key]) for key, dimension in spec.space.items()]
+            # The line has a gap where something is not active.
+            heights += [_height(d, drawn[key]) if key in drawn else math.nan for key, d in spec.drawn.items()]
             x += [*range(len(names)), None]
-            y += [*shorts(heights), None]
+            y += [*(None if one != one else one for one in shorts(heights)), None]
             text += [f"#{trial.number}, {escaped(f'{k}: {v}')}" for k, v in zip(names, own, strict=True)] + [
                 ""
             ]
@@ -162,7 +171,7 @@ def parallel_coordinates(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure
             opacity=opacity,
             hovertemplate="%{text}<extra></extra>",
         )
-    labels = [note for at, d in enumerate([value, *spec.space.values()]) for note in _marks(at, d)]
+    labels = [note for at, d in enumerate([value, *spec.drawn.values()]) for note in _marks(at, d)]
     if ends is not None:
         edge, sign = (labels[0], "\u2264") if ends.is_low else (labels[1], "\u2265")
         edge["text"] = f"{sign} {edge['text']}"

@@ -7,7 +7,15 @@ side of a plan is `registry`'s and `storage`'s. How a configuration follows from
 private.
 """
 
-from hpo.search.distributions import decode, distributions, encode, hyperparameters_of, suggest
+from hpo.search.distributions import (
+    active,
+    distributions,
+    drawn_of,
+    hyperparameters_of,
+    is_drawn,
+    suggest,
+)
+from hpo.search.encoding import decode, encode
 from hpo.search.limits import Room, room
 from hpo.search.plan import first_withdrawn, plan
 from hpo.search.race import Race, confirms, is_raced, race_of
@@ -18,12 +26,15 @@ __all__ = [
     "Race",
     "Room",
     "Workload",
+    "active",
     "confirms",
     "decode",
     "distributions",
+    "drawn_of",
     "encode",
     "first_withdrawn",
     "hyperparameters_of",
+    "is_drawn",
     "is_raced",
     "make_pruner",
     "make_sampler",

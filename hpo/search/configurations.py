@@ -10,20 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from hpo.spec import Dimension, Range, SearchSpec
-from hpo.spec import space as dimensions
+from hpo.errors import SpecError
+from hpo.spec import Dimension, Range, SearchSpec, dimensions
 
 # Up to this size a finite space is shuffled whole; a larger one is drawn from, skipping repeats.
 SHUFFLED_SIZE = 100_000
+# Of a space without end, for one configuration that meets the constraints.
+MOST_DRAWS = 1_000_000
 
 
 def configurations(spec: SearchSpec) -> Iterator[dict[str, Any]]:
     """The search's configurations in order; a longer search begins with those of a shorter one."""
-    if spec.sampler.name == "grid":
-        return (spec.configuration(index) for index in itertools.count())
     if spec.size is None:
         return (_draw(spec, index) for index in itertools.count())
-    return (spec.configuration(index) for index in _without_repeats(spec.size, spec.sampler.seed))
+    is_grid, size = spec.sampler.name == "grid", spec.size
+    order = itertools.takewhile(lambda index: index < size, itertools.count()) if is_grid else None
+    indices = order or _without_repeats(size, spec.sampler.seed)
+    return filter(spec.allows, map(spec.configuration, indices))
 
 
 def _without_repeats(size: int, seed: int) -> Iterator[int]:
@@ -42,7 +45,12 @@ def _without_repeats(size: int, seed: int) -> Iterator[int]:
 
 def _draw(spec: SearchSpec, index: int) -> dict[str, Any]:
     generator = np.random.default_rng([spec.sampler.seed, index])
-    return {name: _value(dimension, generator) for name, dimension in spec.space.items()}
+    for _ in range(MOST_DRAWS):
+        found = {name: _value(dimension, generator) for name, dimension in spec.drawn.items()}
+        if spec.allows(drawn := spec.active(found)):
+            return drawn
+    rule = f"must be met by a configuration, and none of {MOST_DRAWS:,} that were drawn does"
+    raise SpecError("constraints", rule, remedy="Widen the space, or loosen them.")
 
 
 def _value(dimension: Dimension, generator: np.random.Generator) -> Any:

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.search.race import SEARCHED_ATTRIBUTE, confirms
 from hpo.spec import SearchSpec
+from hpo.storage import INFEASIBLE_ATTRIBUTE
 from hpo.tables.numbers import counted, number
 
 
@@ -106,7 +107,9 @@ def _stagnates(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str | None:
 
 
 def _is_valued(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.COMPLETE and trial.value is not None and math.isfinite(trial.value)
+    if trial.state != TrialState.COMPLETE or trial.user_attrs.get(INFEASIBLE_ATTRIBUTE):
+        return False
+    return trial.value is not None and math.isfinite(trial.value)
 
 
 def _sign(spec: SearchSpec) -> float:

@@ -17,7 +17,8 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.search.configurations import configurations
-from hpo.search.distributions import distributions, encode
+from hpo.search.distributions import distributions
+from hpo.search.encoding import encode
 from hpo.search.limits import room
 from hpo.search.race import confirms, race_runs
 from hpo.spec import ComparisonSpec, SearchSpec, StudySpec
@@ -105,7 +106,11 @@ def _plan_configurations(spec: SearchSpec, trials: Sequence[FrozenTrial], wanted
         return []
     space = distributions(spec)
     return [
-        _waiting({"index": index}, {name: encode(value) for name, value in values.items()}, space)
+        _waiting(
+            {"index": index},
+            {name: encode(value) for name, value in values.items()},
+            {name: space[name] for name in values},
+        )
         for index, values in enumerate(itertools.islice(configurations(spec), wanted))
         if index not in held
     ]

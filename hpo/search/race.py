@@ -19,7 +19,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.spec import SearchSpec
-from hpo.storage import CONFIRMS_ATTRIBUTE
+from hpo.storage import CONFIRMS_ATTRIBUTE, INFEASIBLE_ATTRIBUTE
 
 # Of a trial that confirms: how many trials had searched when the race began.
 SEARCHED_ATTRIBUTE = "searched"
@@ -179,6 +179,7 @@ def _leaders(spec: SearchSpec, trials: Iterable[FrozenTrial]) -> tuple[int, ...]
         for trial in trials
         if trial.state == TrialState.COMPLETE
         and confirms(trial) is None
+        and not trial.user_attrs.get(INFEASIBLE_ATTRIBUTE)
         and trial.value is not None
         and math.isfinite(trial.value)
     )

@@ -23,19 +23,10 @@ else:
 ABSENT = object()
 SHOWN = 80  # characters of a value that an error message repeats
 # Names of union branches, which pydantic puts into an error's location beside the keys.
+KINDS_OF_DIMENSION = ("choices", "choices table", "range", "list of layers")
+KINDS_OF_RACE = ("race", "no race", "usual race")
 BRANCHES = frozenset(
-    {
-        "choices",
-        "range",
-        "comparison",
-        "search",
-        "final",
-        "built",
-        "own model",
-        "race",
-        "no race",
-        "usual race",
-    }
+    {*KINDS_OF_DIMENSION, *KINDS_OF_RACE, "comparison", "search", "final", "built", "own model"}
 )
 CONTAINERS = {"tuple_type": "must be a list", "dict_type": "must be a table"}
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import math
+import random
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from itertools import islice, product
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hpo.spec import space as dimensions
+from hpo.spec import conditions, dimensions
 from hpo.spec.base import Must, RuleError, within
 from hpo.spec.confirmation import Confirm, Confirmed, usual
+from hpo.spec.constraints import Constraint, Constraints, Stage, stage
+from hpo.spec.dimensions import Dimension, Layers
 from hpo.spec.hyperparameters import (
     MAX_COUNT,
     Count,
@@ -19,26 +22,28 @@ from hpo.spec.hyperparameters import (
     check_used,
     fixed_values,
 )
+from hpo.spec.metrics import METRICS, is_own
 from hpo.spec.parts import Pruner, Sampler
-from hpo.spec.space import Space
+from hpo.spec.space import Space, as_json
 from hpo.spec.study import StudySpec
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False), Must("a finite number")]
 # Combinations tried of keys that rules tie together; hyperparameters_for checks each trial's again.
 MAX_CHECKED = 10_000
+# Configurations of a finite space of which it is listed which meet the constraints: 0.5 s.
+MAX_LISTED = 20_000
 
 
 def _grid_size(search: dict[str, Any]) -> int:
     """The default of `trials`: all of a grid; 0, which is refused later, for other samplers."""
     if search["sampler"].name != "grid":
         return 0
-    size, confirm = _size(search["space"]) or 0, search["confirm"]
-    return size + confirm.runs if size and confirm else size
-
-
-def _size(space: Mapping[str, dimensions.Dimension]) -> int | None:
-    sizes = [dimensions.size(dimension) for dimension in space.values()]
-    return None if None in sizes else math.prod(size for size in sizes if size)
+    try:
+        conditions.check(search["space"], {}, ())
+    except RuleError:  # which is told once all keys are there
+        return 0
+    size = conditions.Enumeration(conditions.drawn(search["space"])).size or 0
+    return size + search["confirm"].runs if size and search["confirm"] else size
 
 
 class SearchSpec(StudySpec):
@@ -58,6 +63,11 @@ class SearchSpec(StudySpec):
         json_schema_extra={"default": {"name": "none"}},
     )
     space: Space = Field(description="What varies: for each hyperparameter a list of choices or a range.")
+    constraints: Constraints = Field(
+        default=(),
+        description="What must hold of a configuration: comparisons of hyperparameters, of parameters (the "
+        "weights of its network), of train_seconds and other final metrics.",
+    )
     confirm: Confirmed = Field(
         default=None,
         description="The race that ends the search: of its trials, those that train its leaders again on "
@@ -91,13 +101,17 @@ class SearchSpec(StudySpec):
         self._check_trials()
         self._check_confirmation()
         self._check_combinations()
+        self._check_constraints()
         return self
 
     def _check_tables(self) -> None:
         for key in self.space:
-            if key in self.params:
+            # Of one that is not always active, [params] says what it is else.
+            if key in self.params and not self.space[key].when:
                 raise RuleError("is set in [params] too", "space", key, remedy="Remove it from one of them.")
         self.check_given({*self.params, *self.space}, remedy="Set it in [params] or vary it in [space].")
+        with within("space"):
+            conditions.check(self.space, self.params, self.vocabulary.names)
 
     def _check_replicates(self) -> None:
         if self.seeds > 1 and self.data.folds is not None:
@@ -121,8 +135,9 @@ class SearchSpec(StudySpec):
     def _check_trials(self) -> None:
         if self.sampler.name == "grid":
             for key, dimension in self.space.items():
-                if dimensions.size(dimension) is None:
-                    got = dimensions.as_json(self.space)[key]
+                of = dimension.units if isinstance(dimension, Layers) else dimension
+                if dimensions.size(of) is None:
+                    got = as_json(self.space)[key]
                     raise RuleError("must have a step in a grid", "space", key, got=got)
             if self.trials > MAX_COUNT:
                 rule = f"must have at most {MAX_COUNT} configurations in a grid"
@@ -159,13 +174,38 @@ class SearchSpec(StudySpec):
             self._check_combination(fixed, varied)
 
     def _combinations(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Fixed and varied values of each group of keys that rules tie together."""
+        """Fixed and active varied values of each group of keys that rules tie together."""
+        drawn = self.drawn
         for group in self.vocabulary.table.coupled:
             fixed = {key: self.params[key] for key in group if key in self.params}
-            varied = [key for key in group if key in self.space]
-            ends = product(*(dimensions.ends(self.space[key]) for key in varied))
-            for values in islice(ends, MAX_CHECKED):
-                yield fixed, dict(zip(varied, values, strict=True))
+            names = self._with_parents([key for key in group if key in self.space])
+            values = {name: self._telling(name) for name in names}
+            seen = list[dict[str, Any]]()
+            for found in islice(product(*values.values()), MAX_CHECKED):
+                of = conditions.active(drawn, dict(zip(values, found, strict=True)))
+                varied = conditions.joined(self.space, of)
+                varied = {key: varied[key] for key in group if key in varied}
+                if varied not in seen:
+                    seen.append(varied)
+                    yield fixed, varied
+
+    def _with_parents(self, keys: list[str]) -> list[str]:
+        """What is drawn for these keys, and for all that it depends on, parents first."""
+        layered = {name: key for key in self.space for name in conditions.drawn_for(self.space, key)}
+        wanted, left = set[str](), [name for name, key in layered.items() if key in keys]
+        while left:
+            wanted.add(name := left.pop())
+            left += self.drawn[name].when.keys() - wanted
+        return [name for name in self.drawn if name in wanted]
+
+    def _telling(self, name: str) -> tuple[Any, ...]:
+        """Values of what is drawn that between them meet every rule; of layers, whose number matters, one."""
+        found = conditions.landmarks(self.drawn, name)
+        is_unit = name not in self.space and not name.endswith("_layers")
+        if name.endswith("_layers") and name not in self.space:
+            of = self.drawn[name]
+            return tuple(dimensions.value(of, at) for at in range(dimensions.size(of) or 0))
+        return found[:1] if is_unit else found
 
     def _check_combination(self, fixed: dict[str, Any], varied: dict[str, Any]) -> None:
         try:
@@ -180,6 +220,47 @@ class SearchSpec(StudySpec):
                 got=fixed | varied,
                 remedy=f"{broken.remedy} Every combination must be valid.".strip(),
             ) from None
+
+    def _check_constraints(self) -> None:
+        for index, text in enumerate(self.constraints):
+            with within("constraints", index):
+                self._stage(Constraint(text))
+                for name in self._named(Constraint(text)):
+                    self._check_number(name, text)
+        if self.constraints_of("drawn"):
+            self._check_feasible()
+
+    def _check_number(self, name: str, text: str) -> None:
+        """Raises RuleError unless a hyperparameter is a number wherever it has a value."""
+        varied = self.space.get(name)
+        if isinstance(varied, Layers):
+            raise RuleError(f"takes numbers, and {name} is a list of layers", got=text)
+        known = dimensions.ends(varied) if varied is not None else ()
+        if varied is None or varied.when:
+            known = (*known, getattr(self.hyperparameter_table(), name))
+        for value in known:
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise RuleError(f"takes numbers, and {name} may be {value!r}", got=text)
+
+    def _check_feasible(self) -> None:
+        whole = self._every.size
+        if self._allowed is None:
+            generator = random.Random(0)
+            draws = (self._draft(generator) for _ in range(MAX_CHECKED))
+            met, tried = any(map(self.allows, draws)), f"{MAX_CHECKED:,} that were drawn"
+        else:
+            met, tried = bool(self._allowed), f"{whole:,} in the space"
+        if not met:
+            texts = [one.text for one in self.constraints_of("drawn")]
+            got = texts[0] if len(texts) == 1 else texts
+            raise RuleError(
+                f"must be met by a configuration, and none of the {tried} does", "constraints", got=got
+            )
+
+    def _draft(self, generator: random.Random) -> dict[str, Any]:
+        """Drawn values of a configuration at random, be they allowed or not."""
+        every = {name: dimensions.quantile(one, generator.random()) for name, one in self.drawn.items()}
+        return self.active(every)
 
     def values_of(self, name: str) -> tuple[Any, ...]:
         varied = self.space.get(name, ())
@@ -236,24 +317,90 @@ class SearchSpec(StudySpec):
         return self.sampler.name == "tpe"
 
     @property
+    def drawn(self) -> Mapping[str, Dimension]:
+        """The space as it is drawn from: lists of layers taken apart, parents before what depends on them."""
+        return self._drawn
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        for name in ("_drawn", "_every", "_allowed", "_stages"):
+            # What follows from other keys, which the copy may get others of.
+            copied.__dict__.pop(name, None)
+        return copied
+
+    # Names that begin otherwise pydantic takes for keys of the study, once they are there.
+    @cached_property
+    def _drawn(self) -> Mapping[str, Dimension]:
+        return conditions.drawn(self.space)
+
+    @cached_property
+    def _every(self) -> conditions.Enumeration:
+        return conditions.Enumeration(self.drawn)
+
+    @cached_property
+    def _allowed(self) -> tuple[int, ...] | None:
+        """Numbers of the configurations that meet the constraints; None if all do, or they are too many."""
+        whole = self._every.size
+        if not self.constraints_of("drawn") or whole is None or whole > MAX_LISTED:
+            return None
+        return tuple(index for index in range(whole) if self.allows(self._every[index]))
+
+    @property
     def size(self) -> int | None:
-        """Configurations in the space; None when a range without a step makes them endless."""
-        return _size(self.space)
+        """Distinct configurations in the space; None when a range without a step makes them endless.
+
+        As far as they can be listed, those alone that meet the constraints.
+        """
+        return self._every.size if self._allowed is None else len(self._allowed)
+
+    def constraints_of(self, when: Stage) -> tuple[Constraint, ...]:
+        """The constraints that are known to hold or not once a configuration is drawn, built or measured."""
+        return tuple(one for one, known in self._stages.items() if known == when)
+
+    @cached_property
+    def _stages(self) -> dict[Constraint, Stage]:
+        return {Constraint(text): self._stage(Constraint(text)) for text in self.constraints}
+
+    def _stage(self, constraint: Constraint) -> Stage:
+        measured = [name for name, metric in METRICS.items() if not metric.is_test]
+        own = [name for name in constraint.names if is_own(name) and self._may_report(name)]
+        return stage(constraint, self.vocabulary.names, (*measured, *own))
+
+    def allows(self, values: Mapping[str, Any]) -> bool:
+        """Whether drawn values meet the constraints on hyperparameters."""
+        asked = self.constraints_of("drawn")
+        if not asked:
+            return True
+        known = self.constrained(values)
+        return all(one.violation(known) <= 0 for one in asked)
+
+    def constrained(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What constraints see of drawn values: all hyperparameters that they name."""
+        table = self.vocabulary.table.model_validate({**self.params, **self.joined(values)})
+        return {name: getattr(table, name) for one in self._stages for name in self._named(one)}
+
+    def _named(self, constraint: Constraint) -> list[str]:
+        return [name for name in constraint.names if name in self.vocabulary.names]
+
+    def active(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Of drawn values those that are active, parents first."""
+        return conditions.active(self.drawn, values)
+
+    def joined(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Hyperparameters of drawn values, in the space's order; nothing of what is not active."""
+        return conditions.joined(self.space, values)
+
+    def apart(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The drawn values of hyperparameters of the space: the reverse of `joined`."""
+        return conditions.apart(self.space, values)
 
     def hyperparameter_table(self) -> TrainingTable:
         """[params] with defaults, before anything is drawn; its values need not go together."""
         return self.vocabulary.table.model_validate(dict(self.params))
 
     def configuration(self, index: int) -> dict[str, Any]:
-        """Configuration number `index` of the `size` that a finite space has; the last key varies fastest."""
-        values = {}
-        for key, dimension in reversed(list(self.space.items())):
-            size = dimensions.size(dimension)
-            if size is None:
-                raise ValueError(f"{key} has no finite number of values")
-            index, position = divmod(index, size)
-            values[key] = dimensions.value(dimension, position)
-        return {key: values[key] for key in self.space}
+        """Drawn values of configuration number `index` of `size`; the last key varies fastest."""
+        return self._every[index if self._allowed is None else self._allowed[index]]
 
     def content(self) -> dict[str, Any]:
         race = False if self.race is None else self.race.model_dump(mode="json")

@@ -17,6 +17,8 @@ from sqlalchemy.orm import aliased
 from hpo.storage.claims import key_of
 from hpo.storage.leases import leases, now
 
+# A user attribute of a complete trial that breaks a constraint: its value is none that it could be chosen by.
+INFEASIBLE_ATTRIBUTE = "infeasible"
 NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf}
 
 
@@ -53,7 +55,7 @@ def results(
             trial._datetime_complete_utc,
             *(one.value_json for one in own),
         )
-        .join(value, (value.trial_id == trial.trial_id) & (value.objective == 0), isouter=True)
+        .join(value, (value.trial_id == trial.trial_id) & (value.objective == 0) & feasible(), isouter=True)
         .where(trial.study_id.in_(among), trial.state != TrialState.WAITING)
         .order_by(trial.study_id, trial.number)
     )
@@ -73,6 +75,13 @@ def results(
             )
         )
     return found
+
+
+def feasible() -> sa.ColumnElement[bool]:
+    """Whether the trial in question breaks no constraint."""
+    own = models.TrialUserAttributeModel
+    of_trial = (own.trial_id == models.TrialModel.trial_id) & (own.key == INFEASIBLE_ATTRIBUTE)
+    return ~sa.exists().where(of_trial)
 
 
 def holders(connection: sa.Connection) -> dict[int, list[str]]:

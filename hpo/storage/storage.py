@@ -38,7 +38,7 @@ from hpo.storage.identity import find_identity, give_identity
 from hpo.storage.leases import Lease, acquire, leases, new_token
 from hpo.storage.places import place_at
 from hpo.storage.queue import claim_first
-from hpo.storage.results import TrialResult, holders, results
+from hpo.storage.results import TrialResult, feasible, holders, results
 from hpo.storage.schema import check_schema, create_schema
 from hpo.storage.sharing import confirm
 
@@ -393,6 +393,6 @@ def _extremes() -> sa.Select[Any]:
     return (
         sa.select(trial.study_id, sa.func.min(number), sa.func.max(number))
         .join(value, (value.trial_id == trial.trial_id) & (value.objective == 0))
-        .where(trial.state == TrialState.COMPLETE, ~confirms)
+        .where(trial.state == TrialState.COMPLETE, feasible(), ~confirms)
         .group_by(trial.study_id)
     )

@@ -110,6 +110,14 @@ class Lockstep:
         for replicate in self.replicates:
             replicate.run.stop()
 
+    def check_time(self, limit: float | None) -> None:
+        """End it as failed if it has trained for more seconds than `limit`."""
+        progress = self.progress
+        if limit is not None and not progress.ended and self.clock.training_seconds > limit:
+            epoch = len(progress.reported)
+            said = f"took longer than trial_timeout, {limit:g} s without compiling, by epoch {epoch}"
+            progress.failure = said
+
     def go_back(self) -> None:
         """Let every replicate have the weights that it kept, if it kept any."""
         for replicate in self.replicates:

@@ -33,6 +33,7 @@ from hpo.training.samples import Samples
 from hpo.trials.attachments import MODEL_FILE, VALIDATION_FILE, Validated, shown_places, validation_file
 from hpo.trials.card import card_of
 from hpo.trials.checkpoints import Checkpoints
+from hpo.trials.constraints import Kept, kept_by
 from hpo.trials.final_metrics import mean_metrics, not_finite, of_test, part_of
 from hpo.trials.lockstep import Lockstep, ReplicateRun, loop_of_checkpoint
 from hpo.trials.outcome import Outcome, StoppedError
@@ -109,10 +110,10 @@ class TrialRunner:
     ) -> Outcome:
         saved = None if checkpoints is None else checkpoints.load()
         loop = self.loop_of(hyperparameters) if saved is None else loop_of_checkpoint(saved)
-        family_key = self._family.key(self.data.settled(hyperparameters))
-        if (key := (family_key, hyperparameters.batch_size, loop)) not in self._begun:
-            self._begun.add(key)
-            trial.set_user_attr(COMPILED_ATTRIBUTE, True)
+        self._note_program(trial, hyperparameters, loop)
+        kept = kept_by(self.spec, hyperparameters, self._network(hyperparameters, loop).trainer.model)
+        if kept.broken:
+            return Outcome(TrialState.PRUNED, reason=kept.broken, constraints=kept.violations)
         training = self._begin(trial, hyperparameters, loop)
         if saved is not None and not training.restore(saved, number=trial.number):
             # A part of it may have been taken over.
@@ -128,7 +129,7 @@ class TrialRunner:
                 raise StoppedError
             training.advance()
             if not training.finished:
-                _check_time(training, timeout() if timeout is not None else self.spec.trial_timeout)
+                training.check_time(timeout() if timeout is not None else self.spec.trial_timeout)
             if progress.ended:
                 training.stop()
         if not progress.ended:
@@ -137,7 +138,15 @@ class TrialRunner:
         metrics = mean_metrics(self.spec, replicates, progress.best_epoch)
         metrics["compile_seconds"] = training.clock.compile_seconds
         keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
-        return self._outcome(training, metrics, keepsakes)
+        model = replicates[0].run.model
+        kept = kept_by(self.spec, hyperparameters, model, None if progress.ended else metrics)
+        return self._outcome(training, metrics, keepsakes, kept)
+
+    def _note_program(self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, loop: str) -> None:
+        family_key = self._family.key(self.data.settled(hyperparameters))
+        if (key := (family_key, hyperparameters.batch_size, loop)) not in self._begun:
+            self._begun.add(key)
+            trial.set_user_attr(COMPILED_ATTRIBUTE, True)
 
     def make_room(self) -> None:
         """Forget every network, and give what that frees back to the machine."""
@@ -195,10 +204,14 @@ class TrialRunner:
         )
 
     def _outcome(
-        self, training: Lockstep, metrics: dict[str, float], keepsakes: Callable[[], dict[str, bytes]]
+        self,
+        training: Lockstep,
+        metrics: dict[str, float],
+        keepsakes: Callable[[], dict[str, bytes]],
+        kept: Kept,
     ) -> Outcome:
-        progress = training.progress
-        ended = partial(Outcome, metrics=metrics, replicates=training.replicates, loop=training.loop)
+        progress, ended = training.progress, partial(Outcome, metrics=metrics, loop=training.loop)
+        ended = partial(ended, replicates=training.replicates, constraints=kept.violations)
         if progress.failure is not None:
             return ended(TrialState.FAIL, reason=progress.failure)
         if progress.pruned:
@@ -209,7 +222,9 @@ class TrialRunner:
             # A part without a class has no ROC AUC, one of a single sample no R2.
             reason = f"{metric} is not defined for the validation samples of every fold"
             return ended(TrialState.FAIL, reason=reason)
-        return ended(TrialState.COMPLETE, value, keepsakes=keepsakes)
+        # Of a trial that breaks a constraint, and so never is the best, nothing is kept.
+        told: Any = {"reason": kept.broken} if kept.broken else {"keepsakes": keepsakes}
+        return ended(TrialState.COMPLETE, value, **told)
 
     def _keepsakes(
         self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, replicates: list[ReplicateRun]
@@ -380,10 +395,3 @@ def _save(training: Lockstep, checkpoints: Checkpoints, number: int) -> None:
         checkpoints.save(training.snapshot())
     except TypeError as error:  # of a callback of a person's own
         logger.warning("trial %d keeps no checkpoint: the state of its callbacks: %s", number, error)
-
-
-def _check_time(training: Lockstep, limit: float | None) -> None:
-    progress = training.progress
-    if limit is not None and not progress.ended and training.clock.training_seconds > limit:
-        epoch = len(progress.reported)
-        progress.failure = f"took longer than trial_timeout, {limit:g} s without compiling, by epoch {epoch}"
