@@ -18,13 +18,16 @@ from hpo.search.distributions import (
 from hpo.search.encoding import decode, encode
 from hpo.search.limits import Room, room
 from hpo.search.plan import first_withdrawn, plan
+from hpo.search.pruners import make_pruner, may_prune
 from hpo.search.race import Race, confirms, is_raced, race_of
-from hpo.search.samplers import make_pruner, make_sampler, may_prune
+from hpo.search.strategies import STRATEGIES, Strategy, make_sampler
 from hpo.search.workload import Workload, workload
 
 __all__ = [
+    "STRATEGIES",
     "Race",
     "Room",
+    "Strategy",
     "Workload",
     "active",
     "confirms",

@@ -1,32 +1,67 @@
-"""The configurations of a grid or random search, each of which follows from the seed and its index alone."""
+"""Configurations that are listed: each follows from the seed and its index alone."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import random
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hpo.errors import SpecError
 from hpo.spec import Dimension, Range, SearchSpec, dimensions
 
 # Up to this size a finite space is shuffled whole; a larger one is drawn from, skipping repeats.
 SHUFFLED_SIZE = 100_000
+# Points of a sequence that are made at once.
+BLOCK = 64
 # Of a space without end, for one configuration that meets the constraints.
 MOST_DRAWS = 1_000_000
 
 
-def configurations(spec: SearchSpec) -> Iterator[dict[str, Any]]:
-    """The search's configurations in order; a longer search begins with those of a shorter one."""
+def all_of(spec: SearchSpec) -> Iterator[dict[str, Any]]:
+    """Every configuration of a finite space."""
+    return filter(spec.allows, map(spec.configuration, range(spec.size or 0)))
+
+
+def at_random(spec: SearchSpec) -> Iterator[dict[str, Any]]:
+    """Configurations at random, of a finite space each once."""
     if spec.size is None:
         return (_draw(spec, index) for index in itertools.count())
-    is_grid, size = spec.sampler.name == "grid", spec.size
-    order = itertools.takewhile(lambda index: index < size, itertools.count()) if is_grid else None
-    indices = order or _without_repeats(size, spec.sampler.seed)
+    indices = _without_repeats(spec.size, spec.sampler.seed)
     return filter(spec.allows, map(spec.configuration, indices))
+
+
+def evenly(spec: SearchSpec) -> Iterator[dict[str, Any]]:
+    """Configurations of a scrambled Sobol sequence (Owen 1998), of a finite space each once."""
+    seen = set[str]()
+    for start in itertools.count(0, BLOCK):
+        before = len(seen)
+        for point in sobol(len(spec.drawn), spec.sampler.seed, start, BLOCK):
+            shares = zip(spec.drawn.items(), point.tolist(), strict=True)
+            found = spec.active({name: dimensions.quantile(one, share) for (name, one), share in shares})
+            if spec.allows(found) and (spec.size is None or repr(found) not in seen):
+                seen.add(repr(found))
+                yield found
+        if spec.size is not None and len(seen) == before:
+            break  # it comes to the rarest corners late
+    yield from (found for found in at_random(spec) if repr(found) not in seen)
+
+
+def sobol(width: int, seed: int, start: int, count: int) -> npt.NDArray[np.float64]:
+    """Points number `start` and on of one sequence in the unit cube, (count, width)."""
+    from scipy.stats import qmc
+
+    sequence = qmc.Sobol(width, rng=seed)
+    if start:
+        sequence.fast_forward(start)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the count is no power of 2
+        return np.asarray(sequence.random(count))
 
 
 def _without_repeats(size: int, seed: int) -> Iterator[int]:

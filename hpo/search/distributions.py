@@ -67,7 +67,8 @@ def suggest(trial: optuna.trial.Trial, spec: SearchSpec) -> None:
     Raises:
         SpecError: the values that it had break one, whatever is drawn beside them.
     """
-    if spec.constraints_of("drawn"):
+    # In a space without end no two draws are the same.
+    if spec.constraints_of("drawn") or (spec.is_adaptive and spec.size is not None):
         draw_feasible(trial, spec, distributions(spec))
     found: dict[str, Any] = {}
     for name, distribution in distributions(spec).items():

@@ -16,11 +16,11 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.search.configurations import configurations
 from hpo.search.distributions import distributions
 from hpo.search.encoding import encode
 from hpo.search.limits import room
 from hpo.search.race import confirms, race_runs
+from hpo.search.strategies import configurations_of
 from hpo.spec import ComparisonSpec, SearchSpec, StudySpec
 
 
@@ -111,7 +111,7 @@ def _plan_configurations(spec: SearchSpec, trials: Sequence[FrozenTrial], wanted
             {name: encode(value) for name, value in values.items()},
             {name: space[name] for name in values},
         )
-        for index, values in enumerate(itertools.islice(configurations(spec), wanted))
+        for index, values in enumerate(itertools.islice(configurations_of(spec) or (), wanted))
         if index not in held
     ]
 

@@ -14,10 +14,11 @@ from hpo.spec import conditions, dimensions
 from hpo.spec.base import Must, RuleError, within
 from hpo.spec.confirmation import Confirm, Confirmed, usual
 from hpo.spec.constraints import Constraint, Constraints, Stage, stage
-from hpo.spec.dimensions import Dimension, Layers
+from hpo.spec.dimensions import Dimension, Layers, Range
 from hpo.spec.hyperparameters import (
     MAX_COUNT,
     Count,
+    Flag,
     TrainingTable,
     check_used,
     fixed_values,
@@ -25,6 +26,7 @@ from hpo.spec.hyperparameters import (
 from hpo.spec.metrics import METRICS, is_own
 from hpo.spec.parts import Pruner, Sampler
 from hpo.spec.space import Space, as_json
+from hpo.spec.strategies import ABILITIES, AUTO, Ability
 from hpo.spec.study import StudySpec
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False), Must("a finite number")]
@@ -34,9 +36,13 @@ MAX_CHECKED = 10_000
 MAX_LISTED = 20_000
 
 
+def _is_whole(sampler: Sampler) -> bool:
+    return sampler.name != AUTO and ABILITIES[sampler.name].is_whole
+
+
 def _grid_size(search: dict[str, Any]) -> int:
     """The default of `trials`: all of a grid; 0, which is refused later, for other samplers."""
-    if search["sampler"].name != "grid":
+    if not _is_whole(search["sampler"]):
         return 0
     try:
         conditions.check(search["space"], {}, ())
@@ -77,6 +83,10 @@ class SearchSpec(StudySpec):
     trials: Count = Field(
         default_factory=_grid_size,
         description="Trials in all, the race included. Required, except with a grid: by default its size.",
+    )
+    repeats: Flag = Field(
+        default=False,
+        description="Whether a configuration that the study has already may be trained again.",
     )
     max_epochs_total: Count | None = Field(
         default=None,
@@ -133,7 +143,8 @@ class SearchSpec(StudySpec):
             raise RuleError(rule, "pruner", "min_epochs", got=self.pruner.min_epochs)
 
     def _check_trials(self) -> None:
-        if self.sampler.name == "grid":
+        ability = ABILITIES[self.strategy]
+        if ability.is_whole:
             for key, dimension in self.space.items():
                 of = dimension.units if isinstance(dimension, Layers) else dimension
                 if dimensions.size(of) is None:
@@ -144,12 +155,26 @@ class SearchSpec(StudySpec):
                 raise RuleError(rule, "space", got=self.trials)
         if not self.trials:
             raise RuleError("required key 'trials' is missing")
-        if not self.is_adaptive and self.size is not None and self.searched > self.size:
+        self._check_ability(ability)
+        if not self.repeats and self.size is not None and self.searched > self.size:
             rule = f"must be at most {self.size}, the number of configurations in the space"
             if race := self.trials - self.searched:
                 rule = f"must be at most {self.size + race}: the space has {self.size} configurations, and"
                 rule += f" {race} trials confirm the best"
             raise RuleError(rule, "trials", got=self.trials)
+
+    def _check_ability(self, ability: Ability) -> None:
+        name = self.sampler.name
+        for key, one in self.drawn.items():
+            if not ability.takes_conditions and one.when:
+                rule = f"cannot have conditions with sampler {name!r}"
+                raise RuleError(rule, "space", key, "when", remedy='Write sampler = { name = "auto" }.')
+            if not ability.takes_choices and not isinstance(one, Range):
+                rule, got = f"must be a range with sampler {name!r}", as_json(self.space).get(key)
+                raise RuleError(rule, "space", key, got=got, remedy='Or write sampler = { name = "auto" }.')
+        if self.repeats and not ability.learns:
+            remedy = "Remove it, or ask for more seeds."
+            raise RuleError(f"has no effect with sampler {name!r}", "repeats", got=True, remedy=remedy)
 
     def _check_confirmation(self) -> None:
         race = self.race
@@ -314,7 +339,23 @@ class SearchSpec(StudySpec):
     @property
     def is_adaptive(self) -> bool:
         """Whether configurations follow from the results of trials before them, not from seed and index."""
-        return self.sampler.name == "tpe"
+        return ABILITIES[self.strategy].learns
+
+    @property
+    def strategy(self) -> str:
+        """The name of its strategy: its sampler's, or what `auto` is for it."""
+        return self.sampler.name if self.sampler.name != AUTO else self._auto[0]
+
+    @property
+    def why(self) -> str:
+        """Why `auto` is the strategy that it is; empty of one that is named."""
+        return "" if self.sampler.name != AUTO else self._auto[1]
+
+    @property
+    def _auto(self) -> tuple[str, str]:
+        if any(one.when for one in self.drawn.values()):
+            return "forest", "some hyperparameters are active on conditions"
+        return "mixed", "it finds more in few trials than the others, with one seed's noise too"
 
     @property
     def drawn(self) -> Mapping[str, Dimension]:
