@@ -147,7 +147,7 @@ def _check_condition(
     if of is None:
         if parent in params:
             remedy = "Vary it in [space], or remove the condition."
-            raise RuleError("must vary, but it is set in [params]", got=params[parent], remedy=remedy)
+            raise RuleError(f"must vary, and [params] sets it to {params[parent]!r}", remedy=remedy)
         if parent in names:
             raise RuleError("must vary, and it has its default", remedy=f"Add {parent} to [space].")
         raise RuleError(
