@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.progress.estimate import epochs_of
+from hpo.search import confirms
 from hpo.spec import StudySpec
 from hpo.storage import INFEASIBLE_ATTRIBUTE
 from hpo.tables.numbers import counted, duration, number, settings
@@ -54,7 +55,8 @@ def what(spec: StudySpec, trial: FrozenTrial) -> str:
     """What a trial trains: its arm and seed, or its hyperparameters."""
     if (arm := trial.user_attrs.get("arm")) is not None:
         return f"{arm}, seed {trial.user_attrs.get('seed')}"
-    return settings(params_of(spec, trial))
+    of_race = "" if (leader := confirms(trial)) is None else f"confirms #{leader}: "
+    return of_race + settings(params_of(spec, trial))
 
 
 def latest(trial: FrozenTrial) -> float:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from hpo import plots
 from hpo.analysis import ranked_trials
+from hpo.analysis.confirmation import leaders_table
 from hpo.analysis.importance import FEWEST_TRIALS, Importance, importances
 from hpo.report.document import Block, Bullets, Command, Heading, Paragraph, Picture
 from hpo.report.sections import Subject, curves_pictures
 from hpo.spec import SearchSpec
+from hpo.studies import Study
 from hpo.studies.tables import ranking_table
 from hpo.tables.numbers import counted
 from hpo.trials.record import Trial
@@ -15,6 +17,19 @@ from hpo.trials.record import Trial
 SHOWN_CONFIGURATIONS = 25
 SHOWN_CURVES = 10
 SHOWN_NOTES = 10
+
+
+def confirmed(study: Study) -> list[Block]:
+    """What the leaders reach on fresh seeds; nothing before they are raced."""
+    found = study.confirmation
+    if found is None:
+        return []
+    said = " ".join(found.sentences(study.spec.objective.metric))
+    how = (
+        "All leaders that are still in are trained on the same seeds; after each round those drop out that"
+        " are too far behind the first (least significant difference in a randomized block design, at 5 %)."
+    )
+    return [Heading("Confirmation"), Paragraph(said), leaders_table(found, study.spec), Paragraph(how)]
 
 
 def ranking(subject: Subject) -> list[Block]:

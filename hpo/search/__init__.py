@@ -16,13 +16,18 @@ from hpo.search.distributions import (
     suggest,
 )
 from hpo.search.encoding import decode, encode
+from hpo.search.limits import Room, room
 from hpo.search.plan import first_withdrawn, plan
+from hpo.search.race import Race, confirms, is_raced, race_of
 from hpo.search.samplers import make_pruner, make_sampler, may_prune
 from hpo.search.workload import Workload, workload
 
 __all__ = [
+    "Race",
+    "Room",
     "Workload",
     "active",
+    "confirms",
     "decode",
     "distributions",
     "drawn_of",
@@ -30,10 +35,13 @@ __all__ = [
     "first_withdrawn",
     "hyperparameters_of",
     "is_drawn",
+    "is_raced",
     "make_pruner",
     "make_sampler",
     "may_prune",
     "plan",
+    "race_of",
+    "room",
     "suggest",
     "workload",
 ]

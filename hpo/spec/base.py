@@ -24,7 +24,10 @@ ABSENT = object()
 SHOWN = 80  # characters of a value that an error message repeats
 # Names of union branches, which pydantic puts into an error's location beside the keys.
 KINDS_OF_DIMENSION = ("choices", "choices table", "range", "list of layers")
-BRANCHES = frozenset({*KINDS_OF_DIMENSION, "comparison", "search", "final", "built", "own model"})
+KINDS_OF_RACE = ("race", "no race", "usual race")
+BRANCHES = frozenset(
+    {*KINDS_OF_DIMENSION, *KINDS_OF_RACE, "comparison", "search", "final", "built", "own model"}
+)
 CONTAINERS = {"tuple_type": "must be a list", "dict_type": "must be a table"}
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from itertools import islice, product
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hpo.spec import conditions, dimensions
-from hpo.spec.base import RuleError, within
+from hpo.spec import combinations, conditions, dimensions
+from hpo.spec.base import Must, RuleError, within
+from hpo.spec.confirmation import Confirm, Confirmed, usual
 from hpo.spec.constraints import Constraint, Constraints, Stage, stage
 from hpo.spec.dimensions import Dimension, Layers
 from hpo.spec.hyperparameters import (
@@ -26,8 +26,9 @@ from hpo.spec.parts import Pruner, Sampler
 from hpo.spec.space import Space, as_json
 from hpo.spec.study import StudySpec
 
-# Combinations tried of keys that rules tie together; hyperparameters_for checks each trial's again.
-MAX_CHECKED = 10_000
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False), Must("a finite number")]
+# Configurations drawn to see whether any meets the constraints: 0.2 s.
+MAX_DRAWN = 10_000
 # Configurations of a finite space of which it is listed which meet the constraints: 0.5 s.
 MAX_LISTED = 20_000
 
@@ -40,7 +41,9 @@ def _grid_size(search: dict[str, Any]) -> int:
         conditions.check(search["space"], {}, ())
     except RuleError:  # which is told once all keys are there
         return 0
-    return conditions.Enumeration(conditions.drawn(search["space"])).size or 0
+    size = conditions.Enumeration(conditions.drawn(search["space"])).size or 0
+    confirm = search["confirm"]
+    return size + confirm.runs if size and confirm else size
 
 
 class SearchSpec(StudySpec):
@@ -65,9 +68,25 @@ class SearchSpec(StudySpec):
         description="What must hold of a configuration: comparisons of hyperparameters, of parameters (the "
         "weights of its network), of train_seconds and other final metrics.",
     )
+    confirm: Confirmed = Field(
+        default=None,
+        description="The race that ends the search: of its trials, those that train its leaders again on "
+        "fresh seeds. false: none. Default: by the number of trials, from 10 on; none where every "
+        "configuration is tried.",
+    )
     trials: Count = Field(
         default_factory=_grid_size,
-        description="Trials in all. Required, except with a grid, whose default is its size.",
+        description="Trials in all, the race included. Required, except with a grid: by default its size.",
+    )
+    max_epochs_total: Count | None = Field(
+        default=None,
+        description="Epochs in all, over every training run: no trial begins that might go beyond.",
+    )
+    stop_at: Number | None = Field(
+        default=None, description="No further trial begins once one has reached this value of the objective."
+    )
+    patience_trials: Count | None = Field(
+        default=None, description="No further trial begins once so many have ended without a better value."
     )
 
     if TYPE_CHECKING:
@@ -79,9 +98,10 @@ class SearchSpec(StudySpec):
         self._check_tables()
         self._check_replicates()
         self._check_pruner()
-        self._check_trials()
-        self._check_combinations()
         self._check_constraints()
+        self._check_trials()
+        self._check_confirmation()
+        self._check_combinations()
         return self
 
     def _check_tables(self) -> None:
@@ -124,9 +144,25 @@ class SearchSpec(StudySpec):
                 raise RuleError(rule, "space", got=self.trials)
         if not self.trials:
             raise RuleError("required key 'trials' is missing")
-        if not self.is_adaptive and self.size is not None and self.trials > self.size:
+        if not self.is_adaptive and self.size is not None and self.searched > self.size:
             rule = f"must be at most {self.size}, the number of configurations in the space"
+            if race := self.trials - self.searched:
+                rule = f"must be at most {self.size + race}: the space has {self.size} configurations, and"
+                rule += f" {race} trials confirm the best"
             raise RuleError(rule, "trials", got=self.trials)
+
+    def _check_confirmation(self) -> None:
+        race = self.race
+        if race is not None and self.searched < race.top:
+            rule = f"must be at least {race.runs + race.top}, as confirm takes {race.top} leaders on"
+            rule += f" {race.seeds} seeds"
+            raise RuleError(rule, "trials", got=self.trials, remedy="Or write confirm = false.")
+        if self.max_epochs_total is not None and self.max_epochs_total < self.least_epochs:
+            rule, remedy = f"must be at least {self.least_epochs}, the epochs of one trial", ""
+            if race is not None:
+                rule = f"must be at least {self.least_epochs}, of which confirm may take {self.race_epochs}"
+                remedy = "Or write confirm = false."
+            raise RuleError(rule, "max_epochs_total", got=self.max_epochs_total, remedy=remedy)
 
     def _check_combinations(self) -> None:
         try:
@@ -134,56 +170,7 @@ class SearchSpec(StudySpec):
         except RuleError as broken:
             broken.path = ("space" if broken.path[0] in self.space else "params", *broken.path)
             raise
-        for fixed, varied in self._combinations():
-            self._check_combination(fixed, varied)
-
-    def _combinations(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Fixed and active varied values of each group of keys that rules tie together."""
-        drawn = self.drawn
-        for group in self.vocabulary.table.coupled:
-            fixed = {key: self.params[key] for key in group if key in self.params}
-            names = self._with_parents([key for key in group if key in self.space])
-            values = {name: self._telling(name) for name in names}
-            seen = list[dict[str, Any]]()
-            for found in islice(product(*values.values()), MAX_CHECKED):
-                of = conditions.active(drawn, dict(zip(values, found, strict=True)))
-                varied = conditions.joined(self.space, of)
-                varied = {key: varied[key] for key in group if key in varied}
-                if varied not in seen:
-                    seen.append(varied)
-                    yield fixed, varied
-
-    def _with_parents(self, keys: list[str]) -> list[str]:
-        """What is drawn for these keys, and for all that it depends on, parents first."""
-        layered = {name: key for key in self.space for name in conditions.drawn_for(self.space, key)}
-        wanted, left = set[str](), [name for name, key in layered.items() if key in keys]
-        while left:
-            wanted.add(name := left.pop())
-            left += self.drawn[name].when.keys() - wanted
-        return [name for name in self.drawn if name in wanted]
-
-    def _telling(self, name: str) -> tuple[Any, ...]:
-        """Values of what is drawn that between them meet every rule; of layers, whose number matters, one."""
-        found = conditions.landmarks(self.drawn, name)
-        is_unit = name not in self.space and not name.endswith("_layers")
-        if name.endswith("_layers") and name not in self.space:
-            of = self.drawn[name]
-            return tuple(dimensions.value(of, at) for at in range(dimensions.size(of) or 0))
-        return found[:1] if is_unit else found
-
-    def _check_combination(self, fixed: dict[str, Any], varied: dict[str, Any]) -> None:
-        try:
-            self.vocabulary.table.model_validate(fixed | varied).check_together()
-        except RuleError as broken:
-            if not varied:
-                broken.path = ("params", *broken.path)
-                raise
-            raise RuleError(
-                f"{broken.path[0]} {broken.rule}",
-                "space",
-                got=fixed | varied,
-                remedy=f"{broken.remedy} Every combination must be valid.".strip(),
-            ) from None
+        combinations.check(self.vocabulary.table, self.params, self.space)
 
     def _check_constraints(self) -> None:
         for index, text in enumerate(self.constraints):
@@ -210,8 +197,8 @@ class SearchSpec(StudySpec):
         whole = self._every.size
         if self._allowed is None:
             generator = random.Random(0)
-            draws = (self._draft(generator) for _ in range(MAX_CHECKED))
-            met, tried = any(map(self.allows, draws)), f"{MAX_CHECKED:,} that were drawn"
+            draws = (self._draft(generator) for _ in range(MAX_DRAWN))
+            met, tried = any(map(self.allows, draws)), f"{MAX_DRAWN:,} that were drawn"
         else:
             met, tried = bool(self._allowed), f"{whole:,} in the space"
         if not met:
@@ -234,7 +221,7 @@ class SearchSpec(StudySpec):
         return name in self.params or name in self.space
 
     def tables(self) -> Iterator[TrainingTable]:
-        for fixed, varied in self._combinations():
+        for fixed, varied in combinations.combinations(self.vocabulary.table, self.params, self.space):
             yield self.vocabulary.table.model_validate(fixed | varied)
 
     @property
@@ -244,6 +231,36 @@ class SearchSpec(StudySpec):
     @property
     def planned(self) -> int:
         return self.trials
+
+    @property
+    def race(self) -> Confirm | None:
+        """How its leaders are confirmed; None if they are not."""
+        if self.confirm is not None:
+            return self.confirm or None
+        is_whole = self.size is not None and self.trials >= self.size
+        return None if is_whole else usual(self.trials)
+
+    @property
+    def searched(self) -> int:
+        """Of its trials those that search; the others confirm what they have found."""
+        return self.trials - (self.race.runs if self.race is not None else 0)
+
+    @property
+    def race_epochs(self) -> int:
+        """Epochs that its race takes at most."""
+        runs = self.race.runs if self.race is not None else 0
+        return runs * (self.data.splits or 1) * self.hyperparameter_table().epochs
+
+    @property
+    def least_epochs(self) -> int:
+        """Epochs that its race may take after as many trials as it has leaders."""
+        top = self.race.top if self.race is not None else 1
+        return self.race_epochs + top * self.replicates * self.hyperparameter_table().epochs
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it may end before all its trials have begun."""
+        return any(limit is not None for limit in (self.max_epochs_total, self.stop_at, self.patience_trials))
 
     @property
     def is_adaptive(self) -> bool:
@@ -337,6 +354,8 @@ class SearchSpec(StudySpec):
         return self._every[index if self._allowed is None else self._allowed[index]]
 
     def content(self) -> dict[str, Any]:
+        race = False if self.race is None else self.race.model_dump(mode="json")
         return super().content() | {
-            "params": fixed_values(self.vocabulary.table, self.params, varied=self.space)
+            "confirm": race,
+            "params": fixed_values(self.vocabulary.table, self.params, varied=self.space),
         }
