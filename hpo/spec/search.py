@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -53,6 +53,11 @@ class SearchSpec(StudySpec):
     >>> SearchSpec(name="rates", kind="search", data={"name": "digits"}, trials=20, space=rates).planned
     20
     """
+
+    unlisted: ClassVar[tuple[str, ...]] = (
+        *("drawn", "active", "allows", "apart", "joined", "constraints_of"),
+        *("is_limited", "least_epochs", "race_epochs", "sets", "tables", "values_of"),
+    )
 
     kind: Literal["search"] = Field(description="A search over a space of hyperparameters.")
     seeds: Count = Field(default=1, description="Training runs of each configuration, one per seed.")
@@ -322,10 +327,10 @@ class SearchSpec(StudySpec):
         asked = self.constraints_of("drawn")
         if not asked:
             return True
-        known = self.constrained(values)
+        known = self._constrained(values)
         return all(one.violation(known) <= 0 for one in asked)
 
-    def constrained(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _constrained(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What constraints see of drawn values: all hyperparameters that they name."""
         table = self.vocabulary.table.model_validate({**self.params, **self.joined(values)})
         return {name: getattr(table, name) for one in self._stages for name in self._named(one)}
