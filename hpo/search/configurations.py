@@ -21,6 +21,8 @@ SHUFFLED_SIZE = 100_000
 BLOCK = 64
 # Of a space without end, for one configuration that meets the constraints.
 MOST_DRAWS = 1_000_000
+# Of a configuration that has been drawn before: its ranges may be of few integers.
+MOST_REPEATS = 100
 
 
 def all_of(spec: SearchSpec) -> Iterator[dict[str, Any]]:
@@ -31,7 +33,7 @@ def all_of(spec: SearchSpec) -> Iterator[dict[str, Any]]:
 def at_random(spec: SearchSpec) -> Iterator[dict[str, Any]]:
     """Configurations at random, of a finite space each once."""
     if spec.size is None:
-        return (_draw(spec, index) for index in itertools.count())
+        return _endless(spec)
     indices = _without_repeats(spec.size, spec.sampler.seed)
     return filter(spec.allows, map(spec.configuration, indices))
 
@@ -78,8 +80,22 @@ def _without_repeats(size: int, seed: int) -> Iterator[int]:
             yield index
 
 
-def _draw(spec: SearchSpec, index: int) -> dict[str, Any]:
-    generator = np.random.default_rng([spec.sampler.seed, index])
+def _endless(spec: SearchSpec) -> Iterator[dict[str, Any]]:
+    """A configuration for each index; where ranges are not always active, drawn until it is a new one."""
+    seen: set[tuple[tuple[str, Any], ...]] = set()
+    may_repeat = any(dimension.when for dimension in spec.drawn.values())
+    for index in itertools.count():
+        generator = np.random.default_rng([spec.sampler.seed, index])
+        for _ in range(MOST_REPEATS):
+            found = _draw(spec, generator)
+            if not may_repeat or (key := tuple(found.items())) not in seen:
+                break
+        if may_repeat:
+            seen.add(key)
+        yield found
+
+
+def _draw(spec: SearchSpec, generator: np.random.Generator) -> dict[str, Any]:
     for _ in range(MOST_DRAWS):
         found = {name: _value(dimension, generator) for name, dimension in spec.drawn.items()}
         if spec.allows(drawn := spec.active(found)):

@@ -107,9 +107,9 @@ def _stagnates(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str | None:
 
 
 def _is_valued(trial: FrozenTrial) -> bool:
-    if trial.state != TrialState.COMPLETE or trial.user_attrs.get(INFEASIBLE_ATTRIBUTE):
-        return False
-    return trial.value is not None and math.isfinite(trial.value)
+    is_infeasible = trial.user_attrs.get(INFEASIBLE_ATTRIBUTE, False)
+    is_complete = trial.state == TrialState.COMPLETE and not is_infeasible
+    return is_complete and trial.value is not None and math.isfinite(trial.value)
 
 
 def _sign(spec: SearchSpec) -> float:

@@ -137,7 +137,7 @@ class _Listed(ModelMetaclass):
     """Tells `help` what a table has of its own: pydantic's two hundred members would fill ten screens."""
 
     def __dir__(self) -> list[str]:
-        inherited = {*dir(BaseModel), *vars(Model)}
+        inherited = {*dir(BaseModel), *vars(Model), *getattr(self, "unlisted", ())}
         return [name for name in super().__dir__() if name not in inherited and not name.startswith("_")]
 
 
@@ -146,6 +146,8 @@ class Model(BaseModel, metaclass=_Listed):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     source: ClassVar[str] = "study"
+    # Names that are for other rooms, and that `help` leaves out.
+    unlisted: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:

@@ -8,7 +8,7 @@ before it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
@@ -147,7 +147,7 @@ def _check_condition(
     if of is None:
         if parent in params:
             remedy = "Vary it in [space], or remove the condition."
-            raise RuleError("must vary, but it is set in [params]", got=params[parent], remedy=remedy)
+            raise RuleError(f"must vary, and [params] sets it to {params[parent]!r}", remedy=remedy)
         if parent in names:
             raise RuleError("must vary, and it has its default", remedy=f"Add {parent} to [space].")
         raise RuleError(
@@ -241,8 +241,8 @@ class Enumeration:
     """
 
     def __init__(self, dimensions: Drawn) -> None:
-        self._dimensions, self._names = list(dimensions.items()), list(dimensions)
-        self._sizes = [size(dimension) for dimension in dimensions.values()]
+        self._dimensions, self._names = list(dimensions.values()), list(dimensions)
+        self._sizes = [size(dimension) for dimension in self._dimensions]
         self._counts: dict[tuple[int, tuple[bool, ...]], int] = {}
 
     @cached_property
@@ -252,12 +252,12 @@ class Enumeration:
     def __getitem__(self, index: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         possible = (True,) * len(self._names)
-        for at, (name, dimension) in enumerate(self._dimensions):
+        for at, (name, dimension) in enumerate(zip(self._names, self._dimensions, strict=True)):
             if not possible[at]:
-                possible = self._after(at, possible, None)
+                possible = _without(possible, self._children[at])
                 continue
-            for start, stop in self._pieces(at, possible):
-                after = self._after(at, possible, value(dimension, start))
+            for start, stop, excluded in self._pieces[at]:
+                after = _without(possible, excluded)
                 below = self._count(at + 1, after)
                 if index < below * (stop - start):
                     break
@@ -272,35 +272,47 @@ class Enumeration:
         if at == len(self._names):
             return 1
         key = at, possible[at:]
-        if key not in self._counts:
-            _, dimension = self._dimensions[at]
-            if possible[at]:
-                pieces = self._pieces(at, possible)
-                self._counts[key] = sum(
-                    (stop - start) * self._count(at + 1, self._after(at, possible, value(dimension, start)))
-                    for start, stop in pieces
-                )
-            else:
-                self._counts[key] = self._count(at + 1, self._after(at, possible, None))
+        if key not in self._counts and possible[at]:
+            self._counts[key] = sum(
+                (stop - start) * self._count(at + 1, _without(possible, excluded))
+                for start, stop, excluded in self._pieces[at]
+            )
+        elif key not in self._counts:
+            self._counts[key] = self._count(at + 1, _without(possible, self._children[at]))
         return self._counts[key]
 
-    def _after(self, at: int, possible: tuple[bool, ...], found: Any) -> tuple[bool, ...]:
-        """What is possible yet once a dimension has this value; None: it is not active."""
-        name = self._names[at]
-        return tuple(
-            still and (name not in one.when or (found is not None and holds(one.when[name], found)))
-            for still, (_, one) in zip(possible, self._dimensions, strict=True)
-        )
+    @cached_property
+    def _children(self) -> list[frozenset[int]]:
+        """Of each dimension the places of those that depend on it."""
+        return [
+            frozenset(place for place, one in enumerate(self._dimensions) if name in one.when)
+            for name in self._names
+        ]
 
-    def _pieces(self, at: int, possible: tuple[bool, ...]) -> Iterator[tuple[int, int]]:
-        """Numbers of values of a dimension, from and to, that are all alike to what depends on it."""
-        name, dimension = self._dimensions[at]
-        count = self._sizes[at] or 0
-        conditions = [one.when[name] for _, one in self._dimensions if name in one.when]
-        edges = {0, count}
-        for condition in conditions:
-            edges |= _edges(dimension, condition)
-        yield from itertools.pairwise(sorted(edge for edge in edges if 0 <= edge <= count))
+    @cached_property
+    def _pieces(self) -> list[list[tuple[int, int, frozenset[int]]]]:
+        """Of each dimension its values in pieces, by their numbers, and what each piece excludes."""
+        return [self._pieces_of(at) for at in range(len(self._names))]
+
+    def _pieces_of(self, at: int) -> list[tuple[int, int, frozenset[int]]]:
+        name, dimension, count = self._names[at], self._dimensions[at], self._sizes[at] or 0
+        conditions = {place: self._dimensions[place].when[name] for place in self._children[at]}
+        edges = {0, count}.union(*(_edges(dimension, one) for one in conditions.values()))
+        return [
+            (
+                start,
+                stop,
+                frozenset(p for p, one in conditions.items() if not holds(one, value(dimension, start))),
+            )
+            for start, stop in itertools.pairwise(sorted(edge for edge in edges if 0 <= edge <= count))
+        ]
+
+
+def _without(possible: tuple[bool, ...], excluded: frozenset[int]) -> tuple[bool, ...]:
+    """What is possible yet."""
+    if not excluded:
+        return possible
+    return tuple(still and place not in excluded for place, still in enumerate(possible))
 
 
 def _edges(dimension: Dimension, condition: Condition) -> set[int]:

@@ -47,8 +47,7 @@ class Constraint:
     @property
     def names(self) -> tuple[str, ...]:
         """The names in it, each once."""
-        found = [node.id for node in ast.walk(_parsed(self.text)) if isinstance(node, ast.Name)]
-        return tuple(dict.fromkeys(found))
+        return _names(self.text)
 
     def violation(self, values: Mapping[str, Any]) -> float:
         """How far it is broken, as Optuna has it: at most 0 if it holds.
@@ -126,6 +125,12 @@ def _parsed(text: str) -> ast.Compare:
     if not any(isinstance(node, ast.Name) for node in ast.walk(tree)):
         raise RuleError("must name a hyperparameter or what a trial turns out to be", got=text)
     return tree
+
+
+@cache
+def _names(text: str) -> tuple[str, ...]:
+    found = [node.id for node in ast.walk(_parsed(text)) if isinstance(node, ast.Name)]
+    return tuple(dict.fromkeys(found))
 
 
 def _check(node: ast.expr, text: str) -> None:

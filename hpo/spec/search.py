@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from itertools import islice, product
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hpo.spec import conditions, dimensions
+from hpo.spec import combinations, conditions, dimensions
 from hpo.spec.base import Must, RuleError, within
 from hpo.spec.confirmation import Confirm, Confirmed, usual
 from hpo.spec.constraints import Constraint, Constraints, Stage, stage
@@ -30,10 +29,10 @@ from hpo.spec.strategies import ABILITIES, AUTO, Ability
 from hpo.spec.study import StudySpec
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False), Must("a finite number")]
-# Combinations tried of keys that rules tie together; hyperparameters_for checks each trial's again.
-MAX_CHECKED = 10_000
-# Configurations of a finite space of which it is listed which meet the constraints: 0.5 s.
-MAX_LISTED = 20_000
+# Configurations drawn to see whether any meets the constraints: 0.2 s.
+MAX_DRAWN = 10_000
+# Configurations of a finite space of which it is listed which meet the constraints: 0.6 s.
+MAX_LISTED = 10_000
 
 
 def _is_whole(sampler: Sampler) -> bool:
@@ -49,7 +48,8 @@ def _grid_size(search: dict[str, Any]) -> int:
     except RuleError:  # which is told once all keys are there
         return 0
     size = conditions.Enumeration(conditions.drawn(search["space"])).size or 0
-    return size + search["confirm"].runs if size and search["confirm"] else size
+    confirm = search["confirm"]
+    return size + confirm.runs if size and confirm else size
 
 
 class SearchSpec(StudySpec):
@@ -59,6 +59,11 @@ class SearchSpec(StudySpec):
     >>> SearchSpec(name="rates", kind="search", data={"name": "digits"}, trials=20, space=rates).planned
     20
     """
+
+    unlisted: ClassVar[tuple[str, ...]] = (
+        *("drawn", "active", "allows", "apart", "joined", "constraints_of"),
+        *("is_limited", "least_epochs", "race_epochs", "sets", "tables", "values_of"),
+    )
 
     kind: Literal["search"] = Field(description="A search over a space of hyperparameters.")
     seeds: Count = Field(default=1, description="Training runs of each configuration, one per seed.")
@@ -108,10 +113,10 @@ class SearchSpec(StudySpec):
         self._check_tables()
         self._check_replicates()
         self._check_pruner()
+        self._check_constraints()
         self._check_trials()
         self._check_confirmation()
         self._check_combinations()
-        self._check_constraints()
         return self
 
     def _check_tables(self) -> None:
@@ -195,56 +200,7 @@ class SearchSpec(StudySpec):
         except RuleError as broken:
             broken.path = ("space" if broken.path[0] in self.space else "params", *broken.path)
             raise
-        for fixed, varied in self._combinations():
-            self._check_combination(fixed, varied)
-
-    def _combinations(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Fixed and active varied values of each group of keys that rules tie together."""
-        drawn = self.drawn
-        for group in self.vocabulary.table.coupled:
-            fixed = {key: self.params[key] for key in group if key in self.params}
-            names = self._with_parents([key for key in group if key in self.space])
-            values = {name: self._telling(name) for name in names}
-            seen = list[dict[str, Any]]()
-            for found in islice(product(*values.values()), MAX_CHECKED):
-                of = conditions.active(drawn, dict(zip(values, found, strict=True)))
-                varied = conditions.joined(self.space, of)
-                varied = {key: varied[key] for key in group if key in varied}
-                if varied not in seen:
-                    seen.append(varied)
-                    yield fixed, varied
-
-    def _with_parents(self, keys: list[str]) -> list[str]:
-        """What is drawn for these keys, and for all that it depends on, parents first."""
-        layered = {name: key for key in self.space for name in conditions.drawn_for(self.space, key)}
-        wanted, left = set[str](), [name for name, key in layered.items() if key in keys]
-        while left:
-            wanted.add(name := left.pop())
-            left += self.drawn[name].when.keys() - wanted
-        return [name for name in self.drawn if name in wanted]
-
-    def _telling(self, name: str) -> tuple[Any, ...]:
-        """Values of what is drawn that between them meet every rule; of layers, whose number matters, one."""
-        found = conditions.landmarks(self.drawn, name)
-        is_unit = name not in self.space and not name.endswith("_layers")
-        if name.endswith("_layers") and name not in self.space:
-            of = self.drawn[name]
-            return tuple(dimensions.value(of, at) for at in range(dimensions.size(of) or 0))
-        return found[:1] if is_unit else found
-
-    def _check_combination(self, fixed: dict[str, Any], varied: dict[str, Any]) -> None:
-        try:
-            self.vocabulary.table.model_validate(fixed | varied).check_together()
-        except RuleError as broken:
-            if not varied:
-                broken.path = ("params", *broken.path)
-                raise
-            raise RuleError(
-                f"{broken.path[0]} {broken.rule}",
-                "space",
-                got=fixed | varied,
-                remedy=f"{broken.remedy} Every combination must be valid.".strip(),
-            ) from None
+        combinations.check(self.vocabulary.table, self.params, self.space)
 
     def _check_constraints(self) -> None:
         for index, text in enumerate(self.constraints):
@@ -271,8 +227,8 @@ class SearchSpec(StudySpec):
         whole = self._every.size
         if self._allowed is None:
             generator = random.Random(0)
-            draws = (self._draft(generator) for _ in range(MAX_CHECKED))
-            met, tried = any(map(self.allows, draws)), f"{MAX_CHECKED:,} that were drawn"
+            draws = (self._draft(generator) for _ in range(MAX_DRAWN))
+            met, tried = any(map(self.allows, draws)), f"{MAX_DRAWN:,} that were drawn"
         else:
             met, tried = bool(self._allowed), f"{whole:,} in the space"
         if not met:
@@ -295,7 +251,7 @@ class SearchSpec(StudySpec):
         return name in self.params or name in self.space
 
     def tables(self) -> Iterator[TrainingTable]:
-        for fixed, varied in self._combinations():
+        for fixed, varied in combinations.combinations(self.vocabulary.table, self.params, self.space):
             yield self.vocabulary.table.model_validate(fixed | varied)
 
     @property
@@ -412,10 +368,10 @@ class SearchSpec(StudySpec):
         asked = self.constraints_of("drawn")
         if not asked:
             return True
-        known = self.constrained(values)
+        known = self._constrained(values)
         return all(one.violation(known) <= 0 for one in asked)
 
-    def constrained(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _constrained(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What constraints see of drawn values: all hyperparameters that they name."""
         table = self.vocabulary.table.model_validate({**self.params, **self.joined(values)})
         return {name: getattr(table, name) for one in self._stages for name in self._named(one)}

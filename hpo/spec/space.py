@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache, partial, reduce
 from typing import Annotated, Any, Self, get_args
 
@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from hpo.spec.base import Model, RuleError, plain
+from hpo.spec.base import Model, RuleError, either, plain
 from hpo.spec.dimensions import Choices, Condition, Dimension, Layers, Range, When, exact
 from hpo.spec.hyperparameters import Flag, TrainingTable, of_another_model
 from hpo.spec.networks import normalization
@@ -168,9 +168,9 @@ class LayersTable(Model):
 
 def _layers_type(name: str, fewest: int, choice: Any, number: Any) -> Any:
     """The type of a list of varying length: a table in the file, `Layers` in memory."""
-    either: Any = _choices_type(name, choice) | _range_type(name, number)
+    one: Any = _choices_type(name, choice) | _range_type(name, number)
     units: Any = Annotated[
-        either,
+        one,
         Discriminator(_branch),
         BeforeValidator(partial(_check_shape, kinds=("choices", "range"))),
     ]
@@ -223,7 +223,7 @@ KINDS = {
 }
 
 
-def _check_shape(dimension: object, *, kinds: tuple[str, ...]) -> object:
+def _check_shape(dimension: object, *, kinds: tuple[str, ...], layered: Collection[str] = ()) -> object:
     ranged = "range" in kinds
     if ranged and type(dimension) is tuple and _is_pair(dimension):
         low, high = dimension
@@ -234,9 +234,12 @@ def _check_shape(dimension: object, *, kinds: tuple[str, ...]) -> object:
         )
     if isinstance(dimension, list | tuple | Mapping | Range | Layers) and _branch(dimension) in kinds:
         return dimension
+    remedy = "A fixed value belongs in [params]."
+    if _branch(dimension) == "list of layers":
+        remedy = f"Such a list can be of {either(layered)} alone." if layered else ""
     *most, last = [KINDS[kind] for kind in kinds if kind in KINDS]
     rule = f"must be {', '.join(most)}{' or ' * bool(most)}{last}"
-    raise RuleError(rule, got=_as_file(dimension), remedy="A fixed value belongs in [params].")
+    raise RuleError(rule, got=_as_file(dimension), remedy=remedy)
 
 
 def _is_pair(values: tuple[Any, ...]) -> bool:
@@ -256,7 +259,7 @@ def _dimension_type(table: type[TrainingTable], name: str) -> Any:
         kinds["list of layers"] = _layers_type(name, *table.layered[name])
     every: Any = reduce(operator.or_, kinds.values())
     dimension: Any = Annotated[every, Discriminator(_branch)]
-    check = partial(_check_shape, kinds=tuple(kinds))
+    check = partial(_check_shape, kinds=tuple(kinds), layered=table.layered)
     return Annotated[dimension, BeforeValidator(check, json_schema_input_type=dimension)]
 
 

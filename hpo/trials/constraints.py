@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import optuna
+
+from hpo.search import confirms
 from hpo.spec import Hyperparameters, SearchSpec, StudySpec
 from hpo.spec.constraints import PARAMETERS
 
@@ -23,10 +26,17 @@ class Kept:
 
 
 def kept_by(
-    spec: StudySpec, hyperparameters: Hyperparameters, model: Any, metrics: Mapping[str, float] | None = None
+    spec: StudySpec,
+    trial: optuna.trial.Trial,
+    hyperparameters: Hyperparameters,
+    model: Any,
+    metrics: Mapping[str, float] | None = None,
 ) -> Kept:
-    """What a trial keeps and breaks once its Keras model is built; with `metrics`, once it is measured."""
-    if not isinstance(spec, SearchSpec) or not spec.constraints:
+    """What a trial keeps and breaks once its Keras model is built; with `metrics`, once it is measured.
+
+    One that trains a leader again breaks nothing: that has kept all.
+    """
+    if not isinstance(spec, SearchSpec) or not spec.constraints or confirms(trial) is not None:
         return Kept()
     known = spec.constraints_of("built")
     if metrics is not None:

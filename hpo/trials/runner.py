@@ -111,7 +111,7 @@ class TrialRunner:
         saved = None if checkpoints is None else checkpoints.load()
         loop = self.loop_of(hyperparameters) if saved is None else loop_of_checkpoint(saved)
         self._note_program(trial, hyperparameters, loop)
-        kept = kept_by(self.spec, hyperparameters, self._network(hyperparameters, loop).trainer.model)
+        kept = kept_by(self.spec, trial, hyperparameters, self._network(hyperparameters, loop).trainer.model)
         if kept.broken:
             return Outcome(TrialState.PRUNED, reason=kept.broken, constraints=kept.violations)
         training = self._begin(trial, hyperparameters, loop)
@@ -139,7 +139,7 @@ class TrialRunner:
         metrics["compile_seconds"] = training.clock.compile_seconds
         keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
         model = replicates[0].run.model
-        kept = kept_by(self.spec, hyperparameters, model, None if progress.ended else metrics)
+        kept = kept_by(self.spec, trial, hyperparameters, model, None if progress.ended else metrics)
         return self._outcome(training, metrics, keepsakes, kept)
 
     def _note_program(self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, loop: str) -> None:
