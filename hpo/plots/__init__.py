@@ -8,7 +8,7 @@ from hpo.plots.answers import FIGURES, Answers
 from hpo.plots.arms import Result, differences, learning_curves, times
 from hpo.plots.confusion import confusion
 from hpo.plots.contours import contours
-from hpo.plots.dots import MOST_DOTS
+from hpo.plots.dots import most_dots
 from hpo.plots.frame import Style, styles
 from hpo.plots.history import history
 from hpo.plots.pruning import pruning
@@ -16,7 +16,6 @@ from hpo.plots.searches import MOST_LINES, importances, parallel_coordinates, sl
 
 __all__ = [
     "FIGURES",
-    "MOST_DOTS",
     "MOST_LINES",
     "Answers",
     "Result",
@@ -27,6 +26,7 @@ __all__ = [
     "history",
     "importances",
     "learning_curves",
+    "most_dots",
     "parallel_coordinates",
     "pruning",
     "slices",

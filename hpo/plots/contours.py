@@ -17,7 +17,7 @@ SCALE = "Viridis"
 
 
 def contours(spec: SearchSpec, found: Surface) -> go.Figure:
-    """What is expected over two hyperparameters, brighter where better, and the trials; a star is the best."""
+    """What is expected over two hyperparameters, brighter if better, and the trials; a star is the best."""
     objective = spec.objective
     first, second = (spec.space[name] for name in found.names)
     figure = framed(single(430), single(380))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from hpo.analysis.spending import Spent, spent
-from hpo.plots.dots import add_dots, cut_of, dots_of, range_of
+from hpo.plots.dots import MOST_DOTS, add_dots, cut_of, dots_of, range_of
 from hpo.plots.frame import COLOURS, INK, NOWHERE, Layout, framed, short, single, titled
 from hpo.trials.record import Trial
 
@@ -33,7 +33,7 @@ def history(trials: Sequence[Trial], metric: str, direction: str) -> go.Figure:
     figure = framed(single(390), single(380) | {"margin": {"t": NARROW_TOP}})
     ends = cut_of(complete, pruned, direction)
     is_low = direction == "maximize"
-    for dots in (pruned.some(is_low=is_low), complete.some(is_low=is_low)):
+    for dots in (pruned.some(MOST_DOTS, is_low=is_low), complete.some(MOST_DOTS, is_low=is_low)):
         add_dots(figure, dots, [trial.number for trial in dots.trials], ends, is_first=True)
     so_far = {name: _so_far(trials, direction, costs) for name, costs in _costs(trials).items()}
     x, y = so_far["trials"]

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from hpo.analysis.features import in_space
 from hpo.analysis.importance import Importance
 from hpo.pictures.scales import evenly
-from hpo.plots.dots import NO_DOTS, add_dots, axis_of, choice_of, cut_of, dots_of, range_of
+from hpo.plots.dots import NO_DOTS, add_dots, axis_of, choice_of, cut_of, dots_of, most_dots, range_of
 from hpo.plots.frame import (
     COLOURS,
     INK,
@@ -51,7 +51,7 @@ def slices(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure:
     value = {**titled(objective.metric), **range_of(complete, pruned, ends), "zeroline": False}
     for panel, (name, dimension) in enumerate(spec.space.items()):
         for every in (pruned, complete):
-            dots = every.having(name).some(is_low=objective.direction == "maximize")
+            dots = every.having(name).some(most_dots(count), is_low=objective.direction == "maximize")
             own = [trial.params[name] for trial in dots.trials]
             x = own if isinstance(dimension, Range) else [choice_of(choice) for choice in own]
             add_dots(figure, dots, x, ends, is_first=not panel, panel=panel)

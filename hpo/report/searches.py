@@ -62,9 +62,10 @@ def search_pictures(subject: Subject) -> list[Block]:
     objective, complete = spec.objective, counted(len(ranked), "complete trial")
     pruned = sum(trial.state == "pruned" for trial in trials)
     shown = f"{complete}, and of {pruned} pruned when they stopped" if pruned else complete
-    dots = _drawn(max(len(ranked), pruned), plots.MOST_DOTS)
+    dots = max(len(ranked), pruned)
     drawn = plots.history(trials, objective.metric, objective.direction)
-    history = f"History: the {objective.metric} of {shown}; over trials, epochs or seconds.{dots}"
+    history = f"History: the {objective.metric} of {shown}; over trials, epochs or seconds."
+    history += _drawn(dots, plots.most_dots(1))
     blocks: list[Block] = [
         Heading("Pictures"),
         Picture(drawn, history, "hpo-history", name="history"),
@@ -79,7 +80,8 @@ def search_pictures(subject: Subject) -> list[Block]:
     blocks.append(Picture(lines, caption, name="parallel"))
     slices = plots.slices(spec, trials)
     active = " Each has the trials in which it is active." if _has_conditions(spec) else ""
-    caption = f"Slices: by each hyperparameter, the {objective.metric} of {shown}.{active}{dots}"
+    caption = f"Slices: by each hyperparameter, the {objective.metric} of {shown}.{active}"
+    caption += _drawn(dots, plots.most_dots(len(spec.space)))
     blocks.append(Picture(slices, caption, name="slices"))
     top = {trial.number: f"#{trial.number}" for trial in ranked[:SHOWN_CURVES]}
     caption = (
