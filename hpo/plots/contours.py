@@ -7,11 +7,11 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hpo.analysis.surface import Surface
-from hpo.plots.dots import axis_of, choice_of
+from hpo.pictures.scales import evenly
+from hpo.plots.dots import MOST_DOTS, axis_of, choice_of
 from hpo.plots.frame import INK, framed, short, shorts, single, titled
 from hpo.spec import Dimension, Range, SearchSpec
 
-MOST_DOTS = 500
 # Viridis, from worse to better: read in grey and by the colour-blind.
 SCALE = "Viridis"
 
@@ -40,7 +40,7 @@ def contours(spec: SearchSpec, found: Surface) -> go.Figure:
         figure.add_heatmap(**drawn)
     best, *others = found.trials
     for name, trials, marker in (
-        ("trials", others[:MOST_DOTS], {"size": 6, "color": "#ffffff"}),
+        ("trials", [others[at] for at in evenly(len(others), MOST_DOTS)], {"size": 6, "color": "#ffffff"}),
         (f"#{best.number}, the best", [best], {"size": 14, "color": "#D55E00", "symbol": "star"}),
     ):
         figure.add_scatter(

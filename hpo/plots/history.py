@@ -35,7 +35,8 @@ def history(trials: Sequence[Trial], metric: str, direction: str) -> go.Figure:
     is_low = direction == "maximize"
     for dots in (pruned.some(MOST_DOTS, is_low=is_low), complete.some(MOST_DOTS, is_low=is_low)):
         add_dots(figure, dots, [trial.number for trial in dots.trials], ends, is_first=True)
-    so_far = {name: _so_far(trials, direction, costs) for name, costs in _costs(trials).items()}
+    costs = _costs(trials)
+    so_far = {name: _so_far(trials, direction, own) for name, own in costs.items()}
     x, y = so_far["trials"]
     figure.add_scatter(
         x=x,
@@ -47,7 +48,7 @@ def history(trials: Sequence[Trial], metric: str, direction: str) -> go.Figure:
     )
     figure.update_xaxes(**titled(AXES["trials"]), zeroline=False)
     figure.update_yaxes(**titled(metric), **range_of(complete, pruned, ends), zeroline=False)
-    return _with_buttons(figure, trials, so_far)
+    return _with_buttons(figure, costs, so_far)
 
 
 def _costs(trials: Sequence[Trial]) -> dict[str, dict[int, float]]:
@@ -90,10 +91,11 @@ def _is_valued(trial: Trial) -> bool:
 
 
 def _with_buttons(
-    figure: go.Figure, trials: Sequence[Trial], so_far: dict[str, tuple[list[float], list[float]]]
+    figure: go.Figure,
+    costs: dict[str, dict[int, float]],
+    so_far: dict[str, tuple[list[float], list[float]]],
 ) -> go.Figure:
     """The figure with a button for each axis that there is."""
-    costs = _costs(trials)
     if len(costs) < 2:
         return figure
     *dots, _ = figure.data

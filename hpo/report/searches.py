@@ -124,8 +124,9 @@ def _importance(spec: SearchSpec, trials: list[Trial], ranked: list[Trial]) -> l
         caption = (
             f"Contours: the {spec.objective.metric} that the forest expects by {first} and {second}, averaged"
             " over the other hyperparameters. Where no trials are, it guesses."
+            f"{_drawn(len(expected.trials), plots.most_dots(1))}"
         )
-        blocks.append(Picture(plots.contours(spec, expected), caption, name="contours"))
+        blocks.append(Picture(plots.contours(spec, expected), caption, "hpo-contours", name="contours"))
     return blocks
 
 
@@ -135,7 +136,7 @@ def _has_conditions(spec: SearchSpec) -> bool:
 
 def _drawn(count: int, most: int) -> str:
     """What is said of a picture with more trials than it shows."""
-    return f" At most {most} are drawn: the better ones, and others evenly." if count > most else ""
+    return f" At most {most} of a kind are drawn." if count > most else ""
 
 
 def _order(found: list[Importance]) -> str:
