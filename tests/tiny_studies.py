@@ -25,6 +25,7 @@ SEARCH: dict[str, Any] = {
     "kind": "search",
     "data": {"name": "digits"},
     "trials": 5,
+    "confirm": False,
     "sampler": {"name": "random", "seed": 0},
     "params": {"hidden_units": [8], "epochs": 3},
     "space": {

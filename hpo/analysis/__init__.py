@@ -6,6 +6,7 @@ Knows records of trials and specifications, and no database. `verdicts` tests di
 
 from hpo.analysis.arms import ArmSummary
 from hpo.analysis.comparison import Comparison
+from hpo.analysis.confirmation import Confirmation, confirmation
 from hpo.analysis.headline import headline
 from hpo.analysis.judgement import doubts
 from hpo.analysis.ranking import DEFAULT_ALPHA, compare, rank, ranked_trials
@@ -15,8 +16,10 @@ __all__ = [
     "DEFAULT_ALPHA",
     "ArmSummary",
     "Comparison",
+    "Confirmation",
     "Verdict",
     "compare",
+    "confirmation",
     "doubts",
     "headline",
     "rank",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hpo.analysis.arms import ArmSummary
 from hpo.analysis.comparison import Comparison
+from hpo.analysis.confirmation import Confirmation
 from hpo.analysis.ranking import ranked_trials
 from hpo.analysis.verdicts import Decision
 from hpo.spec import ComparisonSpec, FinalSpec, StudySpec
@@ -26,11 +27,14 @@ def headline(
     *,
     finals: Sequence[str] = (),
     has_test: bool = True,
+    confirmed: Confirmation | None = None,
+    why: str | None = None,
 ) -> str:
     """The result: of a search its winner, of a comparison its verdicts, of a final what it reached.
 
     It ends with what is not known yet. `comparison` is that of the study's `trials`, `finals` names its final
-    evaluations that have results, `has_test` says whether there may be any.
+    evaluations that have results, `has_test` says whether there may be any. `confirmed` is what the race of a
+    search's leaders has shown, `why` says what has ended it before all its trials had begun.
     """
     if not any(trial.value is not None for trial in trials):
         said = [_nothing(trials)]
@@ -39,7 +43,9 @@ def headline(
     elif isinstance(spec, ComparisonSpec):
         said = [*_verdicts(comparison), _missing(trials)]
     else:
-        said = [*_winner(spec, trials, finals, has_test=has_test), _missing(trials)]
+        said = [*_winner(spec, trials, finals, has_test=has_test, confirmed=confirmed), _missing(trials)]
+        if why is not None:
+            said.append(f"No further trial begins: {why}.")
     return " ".join(filter(None, said))
 
 
@@ -48,7 +54,14 @@ def _nothing(trials: Sequence[Trial]) -> str:
     return f"No trial is complete yet: {counts(found)}."
 
 
-def _winner(spec: StudySpec, trials: Sequence[Trial], finals: Sequence[str], *, has_test: bool) -> list[str]:
+def _winner(
+    spec: StudySpec,
+    trials: Sequence[Trial],
+    finals: Sequence[str],
+    *,
+    has_test: bool,
+    confirmed: Confirmation | None,
+) -> list[str]:
     objective = spec.objective
     ranked = ranked_trials(trials, objective.direction)
     if not ranked:
@@ -57,15 +70,34 @@ def _winner(spec: StudySpec, trials: Sequence[Trial], finals: Sequence[str], *, 
     made_of = f" with {settings(first.params)}" if first.params else ""
     extreme = "highest" if objective.direction == "maximize" else "lowest"
     moment = " of its best epoch" if objective.at == "best" else ""
+    if confirmed is not None and (winner := confirmed.winner) is not None:
+        params = next(trial.params for trial in trials if trial.number == winner.number)
+        of_search = (
+            f"In the search #{first.number} has the {extreme} of {counted(len(ranked), 'complete trial')}"
+        )
+        said = [
+            *confirmed.sentences(objective.metric),
+            *([f"It has {settings(params)}."] if params else []),
+            f"{of_search}: {number(first.value)}{moment}.",
+        ]
+        return [*said, *_tested_by(finals, has_test=has_test)]
     reached = f"{extreme} {objective.metric} of {counted(len(ranked), 'complete trial')}"
     said = [f"#{first.number} has the {reached}: {number(first.value)}{moment}{made_of}."]
-    if others:
+    if confirmed is not None:
+        said += confirmed.sentences(objective.metric)
+    elif others:
         nearest = ", ".join(f"#{trial.number} {_behind(first, trial)}" for trial in others[:NEXT])
         said.append(f"Behind it: {nearest}.")
     if finals:
         return [*said, f"What such a one reaches on fresh seeds and on the test set: {', '.join(finals)}."]
     where = "on other seeds and on the test set" if has_test else "on other seeds"
     return [*said, f"What it reaches {where} is not known yet."]
+
+
+def _tested_by(finals: Sequence[str], *, has_test: bool) -> list[str]:
+    if finals:
+        return [f"What such a one reaches on the test set: {', '.join(finals)}."]
+    return ["What it reaches on the test set is not known yet."] if has_test else []
 
 
 def _behind(first: Trial, other: Trial) -> str:

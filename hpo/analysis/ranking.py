@@ -92,14 +92,20 @@ def rank(value: float | None, direction: str) -> tuple[bool, float]:
 
 
 def ranked_trials(trials: Sequence[Trial], direction: str) -> list[Trial]:
-    """The complete trials whose values are finite, the best value first."""
-    complete = [trial for trial in trials if trial.value is not None and math.isfinite(trial.value)]
+    """The complete trials whose values are finite, the best value first; none that only confirms another."""
+    complete = [
+        trial
+        for trial in trials
+        if trial.confirms is None and trial.value is not None and math.isfinite(trial.value)
+    ]
     return sorted(complete, key=lambda trial: rank(trial.value, direction))
 
 
 def _arms(spec: StudySpec, trials: Sequence[Trial]) -> list[ArmRuns]:
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
+        if trial.confirms is not None:
+            continue
         # An arm is there from the start; a configuration that has no result yet is nothing to compare.
         if trial.arm is not None or trial.state in ("complete", "failed"):
             groups.setdefault(trial.arm or f"#{trial.number}", []).append(trial)

@@ -60,11 +60,11 @@ def _next(study: Study, summary: StudySummary) -> str:
     if isinstance(study.spec, FinalSpec):
         name = study.spec.sources[0]
     elif not isinstance(study.spec, ComparisonSpec):
-        best = study.best
+        best, raced = study.best, study.confirmation
         steps.append(f"best #{best.number} {number(best.value)}")
-        several = [f"hpo promote {name}"] if summary.counts["complete"] > 1 else []
-        if confirmed := " or ".join([*several, *final]):
-            steps.append(f"confirm: {confirmed}")
+        several = [f"hpo promote {name}"] if summary.counts["complete"] > 1 and raced is None else []
+        if further := " or ".join([*several, *final]):
+            steps.append(f"{'confirm' if raced is None else 'test'}: {further}")
     elif study.compare().has_one_seed:
         steps.append("decide: set seeds = 5 in the study file and run it again")
     else:

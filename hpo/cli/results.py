@@ -41,6 +41,8 @@ def study(
     ] = False,
 ) -> None:
     """One study: how far it is, its specification, its best trial."""
+    from dataclasses import asdict
+
     from hpo.spec import to_json, to_toml
     from hpo.studies.tables import best_table, study_table, summary_row
 
@@ -50,14 +52,19 @@ def study(
         return
     summary = opened.summary
     best = opened.best if summary.counts["complete"] else None
-    whole = summary_row(summary) | {"spec": to_json(opened.spec), "best": best and best.to_json()}
+    confirmed = opened.confirmation
+    whole = summary_row(summary) | {
+        "spec": to_json(opened.spec),
+        "best": best and best.to_json(),
+        "confirmation": confirmed and asdict(confirmed),
+    }
     if output == Format.table:
         tell(f"{opened.headline}\n")
     show(study_table(summary), output=output, whole=whole)
     if output == Format.table:
         print(f"\n{to_toml(opened.spec)}")
         if best is not None:
-            show(best_table(opened.spec, best))
+            show(best_table(opened.spec, best, confirmed))
         waiting = Counter(trial.reason for trial in opened.all_trials if trial.state == "waiting")
         for reason, count in waiting.items():
             if reason is not None:
@@ -127,6 +134,7 @@ def show_code(study: Study, output: Format) -> None:
 
 def show_comparison(studies: Sequence[Study], output: Format, *, most: int | None = None) -> None:
     """Print the arms of studies, or the first `most` of them, the verdicts on them, and what else to know."""
+    from hpo.analysis.confirmation import leaders_table
     from hpo.analysis.tables import arms_table, verdicts_table
     from hpo.studies import compare_studies
 
@@ -136,7 +144,9 @@ def show_comparison(studies: Sequence[Study], output: Format, *, most: int | Non
     # Of several studies by the metric that ranks them: all would be pages.
     metrics = [comparison.metric] if len(studies) > 1 else None
     verdicts = [] if comparison.has_one_seed else [verdicts_table(comparison, metrics=metrics)]
+    raced = studies[0].confirmation if len(studies) == 1 else None
     show(
+        *([] if raced is None else [leaders_table(raced, studies[0].spec)]),
         arms_table(comparison, most=most),
         *verdicts,
         output=output,
@@ -145,7 +155,7 @@ def show_comparison(studies: Sequence[Study], output: Format, *, most: int | Non
         every=f"hpo compare {' '.join(names)} --format csv",
     )
     if output == Format.table:
-        if comparison.has_one_seed:
+        if comparison.has_one_seed and raced is None:
             say("Nothing is decided by one seed. Train more: seeds = 5 in the study file.")
         for note in comparison.notes:
             say(note)
@@ -171,7 +181,7 @@ def show_best(studies: Sequence[Study], output: Format = Format.table) -> None:
     from hpo.studies.tables import best_table
 
     found = [(study, study.best) for study in studies]
-    tables = [best_table(study.spec, trial) for study, trial in found]
+    tables = [best_table(study.spec, trial, study.confirmation) for study, trial in found]
     rows = [row for table in tables for row in table.rows]
     if not output.is_for_people:
         show(replace(tables[0], rows=rows), output=output, whole=rows if len(rows) > 1 else rows[0])
@@ -179,6 +189,8 @@ def show_best(studies: Sequence[Study], output: Format = Format.table) -> None:
     show(*tables, output=output)
     for study, trial in found:
         first = study.compare().arms[0].arm if trial.arm is not None else None
+        if (confirmed := study.confirmation) is not None:
+            say(f"{study.name}: {' '.join(confirmed.sentences(study.spec.objective.metric))}")
         if trial.arm != first:
             said = f"one run of {trial.arm} has the best value; over its seeds {first} has the best mean"
             say(f"{study.name}: {said}.")

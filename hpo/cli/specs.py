@@ -99,6 +99,13 @@ def validate(
             rows.append(_workload(path, spec := load(path)))
             if doubt := doubts(spec):
                 print(f"{path}: {doubt}.", file=sys.stderr)
+            if isinstance(spec, SearchSpec) and spec.race is not None:
+                race = f"the best {spec.race.top} on {counted(spec.race.seeds, 'fresh seed')} each at most"
+                print(
+                    f"{path}: {spec.searched} trials search, {spec.race.runs} confirm: {race};"
+                    " confirm = false turns that off.",
+                    file=sys.stderr,
+                )
             if isinstance(spec, SearchSpec) and spec.is_adaptive:
                 print(f"{path}: {ADAPTIVE}", file=sys.stderr)
         except HpoError as error:

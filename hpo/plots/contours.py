@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from hpo.analysis.surface import Surface
 from hpo.pictures.scales import evenly
-from hpo.plots.dots import MOST_DOTS, axis_of, choice_of
+from hpo.plots.dots import MOST_DOTS, axis_of, choice_of, furthest
 from hpo.plots.frame import INK, framed, short, shorts, single, titled
 from hpo.spec import Dimension, Range, SearchSpec
 
@@ -41,7 +41,11 @@ def contours(spec: SearchSpec, found: Surface) -> go.Figure:
     best, *others = found.trials
     for name, trials, marker in (
         ("trials", [others[at] for at in evenly(len(others), MOST_DOTS)], {"size": 6, "color": "#ffffff"}),
-        (f"#{best.number}, the best", [best], {"size": 14, "color": "#D55E00", "symbol": "star"}),
+        (
+            f"#{best.number}, the {furthest(objective.direction)}",
+            [best],
+            {"size": 14, "color": "#D55E00", "symbol": "star"},
+        ),
     ):
         figure.add_scatter(
             x=[_place(first, trial.params[found.names[0]]) for trial in trials],

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from hpo.analysis.spending import Spent, spent
-from hpo.plots.dots import MOST_DOTS, add_dots, cut_of, dots_of, range_of
+from hpo.plots.dots import MOST_DOTS, add_dots, cut_of, dots_of, furthest, range_of
 from hpo.plots.frame import COLOURS, INK, NOWHERE, Layout, framed, short, single, titled
 from hpo.trials.record import Trial
 
@@ -29,7 +29,6 @@ def history(trials: Sequence[Trial], metric: str, direction: str) -> go.Figure:
     is far worse than most is a triangle at the edge.
     """
     complete, pruned = dots_of(trials)
-    word = "highest" if direction == "maximize" else "lowest"
     figure = framed(single(390), single(380) | {"margin": {"t": NARROW_TOP}})
     ends = cut_of(complete, pruned, direction)
     is_low = direction == "maximize"
@@ -41,7 +40,7 @@ def history(trials: Sequence[Trial], metric: str, direction: str) -> go.Figure:
     figure.add_scatter(
         x=x,
         y=y,
-        name=f"{word} so far",
+        name=f"{furthest(direction)} so far",
         mode="lines",
         line={"color": COLOURS[1], "shape": "hv", "width": 2},
         hoverinfo="skip",

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from hpo.analysis.pruning import Pruning
 from hpo.pictures.scales import evenly
-from hpo.plots.dots import MOST_DOTS, PRUNED
+from hpo.plots.dots import MOST_DOTS, PRUNED, furthest
 from hpo.plots.frame import COLOURS, INK, POINT, axes, framed, panels, shorts, titled
 from hpo.plots.ranges import cut
 
@@ -17,13 +17,13 @@ MOST_BARS = 50
 
 
 def pruning(found: Pruning, metric: str, direction: str) -> go.Figure:
-    """Each pruned trial where it stopped, below the best and the median; and how many stopped when.
+    """Each pruned trial where it stopped, with the best and the median; and how many stopped when.
 
     `metric` is what is reported after each epoch.
     """
     figure = framed(panels(2, columns=2), panels(2, columns=1))
     for name, curve, colour in (
-        ("the best trial", found.best, COLOURS[1]),
+        (f"trial of the {furthest(direction)} value", found.best, COLOURS[1]),
         ("median of the complete", found.median, POINT),
     ):
         # Of thousands of epochs, more than pixels, some.

@@ -15,7 +15,8 @@ from rich.text import Text
 from hpo.progress.estimate import Estimate, epochs_of
 from hpo.progress.lines import ended, running
 from hpo.progress.notebook import NotebookBar
-from hpo.spec import StudySpec
+from hpo.search import confirms, race_of
+from hpo.spec import SearchSpec, StudySpec
 from hpo.tables.console import stderr
 from hpo.tables.numbers import duration, number
 
@@ -100,9 +101,7 @@ class State:
     def figures(self) -> list[str]:
         """How many trials have ended, the time passed and left, the best value."""
         finished = sum(trial.state.is_finished() for trial in self._trials)
-        return [
-            text for text in (f"{finished}/{len(self._trials)} trials", self._time(), self._best()) if text
-        ]
+        return [text for text in (f"{finished}/{self._planned} trials", self._time(), self._best()) if text]
 
     @property
     def running(self) -> str:
@@ -112,7 +111,13 @@ class State:
     @property
     def share(self) -> float:
         """How much of the study is done, from 0 to 1."""
-        return sum(map(self._share, self._trials)) / len(self._trials) if self._trials else 0.0
+        return sum(map(self._share, self._trials)) / self._planned if self._trials else 0.0
+
+    @property
+    def _planned(self) -> int:
+        """How many trials there will be; a search may have come to its end with fewer."""
+        held, is_over = len(self._trials), all(trial.state.is_finished() for trial in self._trials)
+        return held if is_over else max(held, self._spec.planned)
 
     def _share(self, trial: FrozenTrial) -> float:
         if trial.state.is_finished():
@@ -123,7 +128,14 @@ class State:
         return min(1.0, len(trial.intermediate_values) / most) if most else 0.0
 
     def _best(self) -> str:
-        complete = [t for t in self._trials if t.state.name == "COMPLETE" and t.value is not None]
+        complete = [
+            t
+            for t in self._trials
+            if t.state.name == "COMPLETE" and t.value is not None and confirms(t) is None
+        ]
+        race = race_of(self._spec, self._trials) if isinstance(self._spec, SearchSpec) else None
+        if race is not None and race.runs and not race.is_over:
+            return f"{len(race.still_in)} of {len(race.leaders)} leaders still in"
         if not complete:
             return ""
         choose = max if self._spec.objective.direction == "maximize" else min

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.progress.estimate import epochs_of
-from hpo.search import decode
+from hpo.search import confirms, decode
 from hpo.spec import StudySpec
 from hpo.tables.numbers import counted, duration, number, settings
 from hpo.trials import COMPILED_ATTRIBUTE, STATES
@@ -53,7 +53,8 @@ def what(trial: FrozenTrial) -> str:
     """What a trial trains: its arm and seed, or its hyperparameters."""
     if (arm := trial.user_attrs.get("arm")) is not None:
         return f"{arm}, seed {trial.user_attrs.get('seed')}"
-    return settings({name: decode(value) for name, value in trial.params.items()})
+    of_race = "" if (leader := confirms(trial)) is None else f"confirms #{leader}: "
+    return of_race + settings({name: decode(value) for name, value in trial.params.items()})
 
 
 def latest(trial: FrozenTrial) -> float:

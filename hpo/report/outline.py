@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hpo.analysis import headline
 from hpo.analysis.tables import arms_table, verdicts_table
 from hpo.errors import StudyError
 from hpo.report.answers import on_validation_samples
 from hpo.report.document import Block, Heading, Paragraph, tables
 from hpo.report.finals import on_the_test_set
-from hpo.report.searches import ranking, search_pictures
+from hpo.report.searches import confirmed, ranking, search_pictures
 from hpo.report.sections import Subject, asked, comparison_pictures, data_name, method, notes, results
 from hpo.report.sentences import NO_CLAIM
 from hpo.spec import FinalSpec, SearchSpec
@@ -26,12 +25,10 @@ def about(study: Study) -> list[Block]:
     spec = subject.spec
     is_search = isinstance(spec, SearchSpec)
     blocks: list[Block] = [Heading(spec.name, level=2)]
-    has_test = study.test_digest is not None
-    said = headline(spec, subject.trials, subject.comparison, finals=study.evaluated_by, has_test=has_test)
-    blocks.append(Paragraph(said))
+    blocks.append(Paragraph(study.headline))
     if spec.description:
         blocks.append(Paragraph(spec.description))
-    blocks += ranking(subject) if is_search else results(subject)
+    blocks += [*confirmed(study), *ranking(subject)] if is_search else results(subject)
     blocks += asked(spec)
     blocks += search_pictures(subject) if is_search else comparison_pictures(subject)
     if not isinstance(spec, FinalSpec):

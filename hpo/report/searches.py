@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hpo import plots
 from hpo.analysis import ranked_trials
+from hpo.analysis.confirmation import leaders_table
 from hpo.analysis.features import is_conditional
 from hpo.analysis.importance import FEWEST_TRIALS, Importance, importances
 from hpo.analysis.pruning import pruning
@@ -11,6 +12,7 @@ from hpo.analysis.surface import surface
 from hpo.report.document import Block, Bullets, Command, Heading, Paragraph, Picture
 from hpo.report.sections import Subject, curves_pictures
 from hpo.spec import SearchSpec
+from hpo.studies import Study
 from hpo.studies.tables import ranking_table
 from hpo.tables.numbers import counted
 from hpo.trials.record import Trial
@@ -18,6 +20,19 @@ from hpo.trials.record import Trial
 SHOWN_CONFIGURATIONS = 25
 SHOWN_CURVES = 10
 SHOWN_NOTES = 10
+
+
+def confirmed(study: Study) -> list[Block]:
+    """What the leaders reach on fresh seeds; nothing before they are raced."""
+    found = study.confirmation
+    if found is None:
+        return []
+    said = " ".join(found.sentences(study.spec.objective.metric))
+    how = (
+        "All leaders that are still in are trained on the same seeds; after each round those drop out that"
+        " are too far behind the first (least significant difference in a randomized block design, at 5 %)."
+    )
+    return [Heading("Confirmation"), Paragraph(said), leaders_table(found, study.spec), Paragraph(how)]
 
 
 def ranking(subject: Subject) -> list[Block]:
@@ -54,7 +69,7 @@ def ranking(subject: Subject) -> list[Block]:
 def search_pictures(subject: Subject) -> list[Block]:
     """History, pruning, importance, contours, parallel coordinates, slices and learning curves."""
     # What trains a leader again tells of no configuration of its own.
-    trials = [trial for trial in subject.trials if getattr(trial, "confirms", None) is None]
+    trials = [trial for trial in subject.trials if trial.confirms is None]
     spec, ranked = subject.spec, ranked_trials(trials, subject.spec.objective.direction)
     assert isinstance(spec, SearchSpec)
     if not ranked:

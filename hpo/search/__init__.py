@@ -8,21 +8,29 @@ private.
 """
 
 from hpo.search.distributions import decode, distributions, encode, hyperparameters_of, suggest
+from hpo.search.limits import Room, room
 from hpo.search.plan import first_withdrawn, plan
+from hpo.search.race import Race, confirms, is_raced, race_of
 from hpo.search.samplers import make_pruner, make_sampler, may_prune
 from hpo.search.workload import Workload, workload
 
 __all__ = [
+    "Race",
+    "Room",
     "Workload",
+    "confirms",
     "decode",
     "distributions",
     "encode",
     "first_withdrawn",
     "hyperparameters_of",
+    "is_raced",
     "make_pruner",
     "make_sampler",
     "may_prune",
     "plan",
+    "race_of",
+    "room",
     "suggest",
     "workload",
 ]

@@ -3,7 +3,8 @@
 A comparison wants every arm with every seed. A grid or random search wants configurations 0 to N - 1, each
 of which follows from the sampler's seed and its index alone. An adaptive search wants N trials, whose
 parameters the sampler draws when a worker claims them. Failed and pruned trials count: they are results.
-What a study no longer asks for, since its trials or seeds were lowered, is withdrawn as far as it only waits.
+Once a search has ended, its leaders are raced. What a study no longer asks for, since its trials or seeds
+were lowered or a limit has been reached, is withdrawn as far as it only waits.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.search.configurations import configurations
 from hpo.search.distributions import distributions, encode
+from hpo.search.limits import room
+from hpo.search.race import confirms, race_runs
 from hpo.spec import ComparisonSpec, SearchSpec, StudySpec
 
 
@@ -34,9 +37,17 @@ def plan(spec: StudySpec, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     if isinstance(spec, ComparisonSpec):
         return _plan_comparison(spec, trials)
     assert isinstance(spec, SearchSpec)
+    searching, wanted = [trial for trial in trials if confirms(trial) is None], room(spec, trials).trials
     if spec.is_adaptive:
-        return [_waiting() for _ in range(spec.trials - len(trials))]
-    return _plan_configurations(spec, trials)
+        missing = [_waiting() for _ in range(wanted - len(searching))]
+    else:
+        missing = _plan_configurations(spec, searching, wanted)
+    if missing or not all(trial.state.is_finished() for trial in searching):
+        return missing
+    return [
+        _waiting(attributes, leader.params, leader.distributions)
+        for leader, attributes in race_runs(spec, trials)
+    ]
 
 
 def first_withdrawn(spec: StudySpec, trials: Sequence[FrozenTrial]) -> int | None:
@@ -46,11 +57,29 @@ def first_withdrawn(spec: StudySpec, trials: Sequence[FrozenTrial]) -> int | Non
     them is planned anew.
     """
     tail = list(itertools.takewhile(_is_untouched, reversed(trials)))[::-1]
-    if isinstance(spec, SearchSpec) and spec.is_adaptive:
-        surplus = tail[max(0, spec.trials - (len(trials) - len(tail))) :]
+    if isinstance(spec, SearchSpec):
+        surplus = _surplus(spec, trials, tail)
     else:
+        assert isinstance(spec, ComparisonSpec)
         surplus = [trial for trial in tail if not _is_wanted(spec, trial)]
     return surplus[0].number if surplus else None
+
+
+def _surplus(
+    spec: SearchSpec, trials: Sequence[FrozenTrial], tail: Sequence[FrozenTrial]
+) -> list[FrozenTrial]:
+    wanted = room(spec, trials).trials
+    racing = [trial for trial in tail if confirms(trial) is not None]
+    searching = [trial for trial in tail if confirms(trial) is None]
+    if spec.is_adaptive:
+        others = sum(confirms(trial) is None for trial in trials) - len(searching)
+        searching = searching[max(0, wanted - others) :]
+    else:
+        searching = [trial for trial in searching if trial.user_attrs.get("index", 0) >= wanted]
+    # A race that is no longer asked for, or beyond its trials.
+    beyond = len(trials) - spec.trials if spec.race is not None else len(racing)
+    racing = racing[max(0, len(racing) - max(0, beyond)) :]
+    return sorted([*searching, *racing], key=lambda trial: trial.number)
 
 
 def _is_untouched(trial: FrozenTrial) -> bool:
@@ -58,12 +87,9 @@ def _is_untouched(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.WAITING and trial.datetime_start is None and not trial.system_attrs
 
 
-def _is_wanted(spec: StudySpec, trial: FrozenTrial) -> bool:
+def _is_wanted(spec: ComparisonSpec, trial: FrozenTrial) -> bool:
     attributes = trial.user_attrs
-    if isinstance(spec, ComparisonSpec):
-        return attributes.get("seed") in spec.seed_range or "arm" not in attributes
-    assert isinstance(spec, SearchSpec)
-    return bool(attributes.get("index", 0) < spec.trials)
+    return attributes.get("seed") in spec.seed_range or "arm" not in attributes
 
 
 def _plan_comparison(spec: ComparisonSpec, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -73,14 +99,14 @@ def _plan_comparison(spec: ComparisonSpec, trials: Sequence[FrozenTrial]) -> lis
     return [_waiting({"arm": arm, "seed": seed}) for seed, arm in wanted if (arm, seed) not in held]
 
 
-def _plan_configurations(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+def _plan_configurations(spec: SearchSpec, trials: Sequence[FrozenTrial], wanted: int) -> list[FrozenTrial]:
     held = {trial.user_attrs.get("index") for trial in trials}
-    if held.issuperset(range(spec.trials)):
+    if held.issuperset(range(wanted)):
         return []
     space = distributions(spec)
     return [
         _waiting({"index": index}, {name: encode(value) for name, value in values.items()}, space)
-        for index, values in enumerate(itertools.islice(configurations(spec), spec.trials))
+        for index, values in enumerate(itertools.islice(configurations(spec), wanted))
         if index not in held
     ]
 

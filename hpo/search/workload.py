@@ -23,18 +23,24 @@ def workload(spec: StudySpec, samples: int) -> Workload:
     kept = 1 - (1 / data.folds if data.folds else data.validation or 0.0)
     trained = round(samples * kept)
     epochs = steps = 0
-    for hyperparameters, times in _worst_cases(spec):
-        epochs += times * spec.replicates * hyperparameters.epochs
-        steps += times * spec.replicates * hyperparameters.epochs * hyperparameters.steps_per_epoch(trained)
+    for hyperparameters, runs in _worst_cases(spec):
+        most = runs * hyperparameters.epochs
+        if isinstance(spec, SearchSpec) and spec.max_epochs_total is not None:
+            most = min(most, spec.max_epochs_total)
+        epochs += most
+        steps += most * hyperparameters.steps_per_epoch(trained)
     return Workload(epochs, steps)
 
 
 def _worst_cases(spec: StudySpec) -> list[tuple[Hyperparameters, int]]:
-    """Hyperparameters, and of how many trials: each arm's, or those of a search with its smallest batch."""
+    """Hyperparameters, and of how many runs: each arm's, or those of a search with its smallest batch."""
     if isinstance(spec, ComparisonSpec):
-        return [(spec.hyperparameters_for(arm.params), spec.seeds) for arm in spec.arms]
+        runs = spec.seeds * spec.replicates
+        return [(spec.hyperparameters_for(arm.params), runs) for arm in spec.arms]
     assert isinstance(spec, SearchSpec)
     fixed = spec.hyperparameter_table()
     batches = dimensions.ends(spec.space["batch_size"]) if "batch_size" in spec.space else (fixed.batch_size,)
     smallest: Any = min((batch for batch in batches if batch != "full"), default="full")
-    return [(Hyperparameters(batch_size=smallest, epochs=fixed.epochs), spec.trials)]
+    # A run of its race has one seed.
+    runs = spec.searched * spec.replicates + (spec.trials - spec.searched) * (spec.data.splits or 1)
+    return [(Hyperparameters(batch_size=smallest, epochs=fixed.epochs), runs)]

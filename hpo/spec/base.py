@@ -23,7 +23,20 @@ else:
 ABSENT = object()
 SHOWN = 80  # characters of a value that an error message repeats
 # Names of union branches, which pydantic puts into an error's location beside the keys.
-BRANCHES = frozenset({"choices", "range", "comparison", "search", "final", "built", "own model"})
+BRANCHES = frozenset(
+    {
+        "choices",
+        "range",
+        "comparison",
+        "search",
+        "final",
+        "built",
+        "own model",
+        "race",
+        "no race",
+        "usual race",
+    }
+)
 CONTAINERS = {"tuple_type": "must be a list", "dict_type": "must be a table"}
 
 

@@ -13,8 +13,10 @@ from hpo.spec.study import StudySpec
 READING = frozenset({"description", "metrics", "baseline", "min_effect", "alpha"})
 # These say who trains, and when a trial is given up; those that have finished stay as they are.
 LIMITS = frozenset({"max_retries", "trial_timeout", "strict_versions"})
+# These say when a search ends; what has begun ends, and what is left is taken up when they are raised.
+ENDS = frozenset({"confirm", "max_epochs_total", "stop_at", "patience_trials"})
 # These may grow, and shrink again: what has finished stays and counts, what only waits is withdrawn.
-COUNTS = {"search": frozenset({"trials"}), "comparison": frozenset({"seeds"}), "final": frozenset[str]()}
+COUNTS = {"search": ENDS | {"trials"}, "comparison": frozenset({"seeds"}), "final": frozenset[str]()}
 
 
 @dataclass(frozen=True)

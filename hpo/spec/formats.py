@@ -23,8 +23,8 @@ from hpo.spec.study import StudySpec
 _ITEM = r'(?:"(?:[^"\\\n]|\\.)*"|[^\[\]{}"\n]+|\[[^\[\]{}\n]*\])'
 _LIST = re.compile(rf"\[\n((?: +{_ITEM},\n)+) *\]")
 # Of stored specifications. A version that gives one another meaning counts on; those of versions that stored
-# none are of format 0, and mean the same as 1.
-FORMAT = 1
+# none are of format 0, and mean the same as 1. Since 2 a search that says nothing of it confirms its leaders.
+FORMAT = 2
 FORMAT_KEY = "format"
 # Tables that may name a Python file.
 OWN_CODE = ("model", "data", "callbacks")
@@ -175,6 +175,8 @@ def from_json(values: object, *, source: str = "study") -> StudySpec:
         )
         raise SpecError(source, rule, remedy="Update hpo.")
     table = {key: value for key, value in values.items() if key != FORMAT_KEY}
+    if stored < 2 and table.get("kind") == "search":
+        table = {"confirm": False, **table}
     return parse(table, source=f"{source}: its specification")
 
 

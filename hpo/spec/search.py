@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from itertools import islice, product
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from hpo.spec import space as dimensions
-from hpo.spec.base import RuleError, within
+from hpo.spec.base import Must, RuleError, within
+from hpo.spec.confirmation import Confirm, Confirmed, usual
 from hpo.spec.hyperparameters import (
     MAX_COUNT,
     Count,
@@ -22,13 +23,17 @@ from hpo.spec.parts import Pruner, Sampler
 from hpo.spec.space import Space
 from hpo.spec.study import StudySpec
 
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False), Must("a finite number")]
 # Combinations tried of keys that rules tie together; hyperparameters_for checks each trial's again.
 MAX_CHECKED = 10_000
 
 
 def _grid_size(search: dict[str, Any]) -> int:
     """The default of `trials`: all of a grid; 0, which is refused later, for other samplers."""
-    return (_size(search["space"]) or 0) if search["sampler"].name == "grid" else 0
+    if search["sampler"].name != "grid":
+        return 0
+    size, confirm = _size(search["space"]) or 0, search["confirm"]
+    return size + confirm.runs if size and confirm else size
 
 
 def _size(space: Mapping[str, dimensions.Dimension]) -> int | None:
@@ -53,9 +58,25 @@ class SearchSpec(StudySpec):
         json_schema_extra={"default": {"name": "none"}},
     )
     space: Space = Field(description="What varies: for each hyperparameter a list of choices or a range.")
+    confirm: Confirmed = Field(
+        default=None,
+        description="The race that ends the search: of its trials, those that train its leaders again on "
+        "fresh seeds. false: none. Default: by the number of trials, from 10 on; none where every "
+        "configuration is tried.",
+    )
     trials: Count = Field(
         default_factory=_grid_size,
-        description="Trials in all. Required, except with a grid, whose default is its size.",
+        description="Trials in all, the race included. Required, except with a grid: by default its size.",
+    )
+    max_epochs_total: Count | None = Field(
+        default=None,
+        description="Epochs in all, over every training run: no trial begins that might go beyond.",
+    )
+    stop_at: Number | None = Field(
+        default=None, description="No further trial begins once one has reached this value of the objective."
+    )
+    patience_trials: Count | None = Field(
+        default=None, description="No further trial begins once so many have ended without a better value."
     )
 
     if TYPE_CHECKING:
@@ -68,6 +89,7 @@ class SearchSpec(StudySpec):
         self._check_replicates()
         self._check_pruner()
         self._check_trials()
+        self._check_confirmation()
         self._check_combinations()
         return self
 
@@ -107,9 +129,25 @@ class SearchSpec(StudySpec):
                 raise RuleError(rule, "space", got=self.trials)
         if not self.trials:
             raise RuleError("required key 'trials' is missing")
-        if not self.is_adaptive and self.size is not None and self.trials > self.size:
+        if not self.is_adaptive and self.size is not None and self.searched > self.size:
             rule = f"must be at most {self.size}, the number of configurations in the space"
+            if race := self.trials - self.searched:
+                rule = f"must be at most {self.size + race}: the space has {self.size} configurations, and"
+                rule += f" {race} trials confirm the best"
             raise RuleError(rule, "trials", got=self.trials)
+
+    def _check_confirmation(self) -> None:
+        race = self.race
+        if race is not None and self.searched < race.top:
+            rule = f"must be at least {race.runs + race.top}, as confirm takes {race.top} leaders on"
+            rule += f" {race.seeds} seeds"
+            raise RuleError(rule, "trials", got=self.trials, remedy="Or write confirm = false.")
+        if self.max_epochs_total is not None and self.max_epochs_total < self.least_epochs:
+            rule, remedy = f"must be at least {self.least_epochs}, the epochs of one trial", ""
+            if race is not None:
+                rule = f"must be at least {self.least_epochs}, of which confirm may take {self.race_epochs}"
+                remedy = "Or write confirm = false."
+            raise RuleError(rule, "max_epochs_total", got=self.max_epochs_total, remedy=remedy)
 
     def _check_combinations(self) -> None:
         try:
@@ -163,6 +201,36 @@ class SearchSpec(StudySpec):
         return self.trials
 
     @property
+    def race(self) -> Confirm | None:
+        """How its leaders are confirmed; None if they are not."""
+        if self.confirm is not None:
+            return self.confirm or None
+        is_whole = self.size is not None and self.trials >= self.size
+        return None if is_whole else usual(self.trials)
+
+    @property
+    def searched(self) -> int:
+        """Of its trials those that search; the others confirm what they have found."""
+        return self.trials - (self.race.runs if self.race is not None else 0)
+
+    @property
+    def race_epochs(self) -> int:
+        """Epochs that its race takes at most."""
+        runs = self.race.runs if self.race is not None else 0
+        return runs * (self.data.splits or 1) * self.hyperparameter_table().epochs
+
+    @property
+    def least_epochs(self) -> int:
+        """Epochs that its race may take after as many trials as it has leaders."""
+        top = self.race.top if self.race is not None else 1
+        return self.race_epochs + top * self.replicates * self.hyperparameter_table().epochs
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it may end before all its trials have begun."""
+        return any(limit is not None for limit in (self.max_epochs_total, self.stop_at, self.patience_trials))
+
+    @property
     def is_adaptive(self) -> bool:
         """Whether configurations follow from the results of trials before them, not from seed and index."""
         return self.sampler.name == "tpe"
@@ -188,6 +256,8 @@ class SearchSpec(StudySpec):
         return {key: values[key] for key in self.space}
 
     def content(self) -> dict[str, Any]:
+        race = False if self.race is None else self.race.model_dump(mode="json")
         return super().content() | {
-            "params": fixed_values(self.vocabulary.table, self.params, varied=self.space)
+            "confirm": race,
+            "params": fixed_values(self.vocabulary.table, self.params, varied=self.space),
         }

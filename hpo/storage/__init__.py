@@ -17,7 +17,7 @@ from hpo.storage.artifacts import DATA, ArtifactFolder, Attachment
 from hpo.storage.begun import BegunTrial
 from hpo.storage.bulk import BulkReadingStorage
 from hpo.storage.cache import TrialCache
-from hpo.storage.claims import RETRIES_ATTRIBUTE, Claim
+from hpo.storage.claims import CONFIRMS_ATTRIBUTE, RETRIES_ATTRIBUTE, Claim
 from hpo.storage.engine import DEFAULT_URL
 from hpo.storage.fence import LeaseLostError
 from hpo.storage.handles import (
@@ -38,6 +38,7 @@ from hpo.storage.results import TrialResult
 from hpo.storage.storage import Storage, StudyRow
 
 __all__ = [
+    "CONFIRMS_ATTRIBUTE",
     "DATA",
     "DEFAULT_ARTIFACT_DIR",
     "DEFAULT_URL",

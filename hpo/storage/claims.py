@@ -32,6 +32,8 @@ from hpo.storage.reports import REPORT_SECONDS, Reports
 
 KEY_PREFIX = "trial:"
 RETRIES_ATTRIBUTE = "retries"
+# Of a trial that trains another one again, whose number it names: its value is no result of the study's own.
+CONFIRMS_ATTRIBUTE = "confirms"
 CHECKPOINT_ATTRIBUTE = "hpo:checkpoint"
 # Whose result a finished trial has. A worker that lost the reply to its COMMIT finds its own token here.
 FINISHED_BY_ATTRIBUTE = "hpo:finished_by"

@@ -28,7 +28,7 @@ from hpo.storage.artifacts import ArtifactFolder, artifacts_of
 from hpo.storage.begun import BegunTrial, begun_trials, configurations, waiting_trials
 from hpo.storage.bulk import BulkReadingStorage
 from hpo.storage.cache import TrialCache
-from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, Claim, held, leased, trial_key
+from hpo.storage.claims import CHECKPOINT_ATTRIBUTE, CONFIRMS_ATTRIBUTE, Claim, held, leased, trial_key
 from hpo.storage.connections import room_for_workers
 from hpo.storage.dialects import to_read
 from hpo.storage.engine import checked, explained, located, make_engine, optuna_storage, tell_damage
@@ -378,8 +378,12 @@ def _row(study_id: int, number: int, trial: FrozenTrial) -> Any:
 
 
 def _extremes() -> sa.Select[Any]:
-    """Study, lowest and highest value of its complete trials; infinities, stored apart, count."""
-    trial, value = models.TrialModel, models.TrialValueModel
+    """Study, lowest and highest value of its complete trials, but for those that train another one again.
+
+    Infinities, stored apart, count.
+    """
+    trial, value, attribute = models.TrialModel, models.TrialValueModel, models.TrialUserAttributeModel
+    confirms = sa.exists().where(attribute.trial_id == trial.trial_id, attribute.key == CONFIRMS_ATTRIBUTE)
     kinds = models.TrialValueModel.TrialValueType
     number = sa.case(
         (value.value_type == kinds.INF_POS, sa.literal(math.inf, sa.Double)),
@@ -389,6 +393,6 @@ def _extremes() -> sa.Select[Any]:
     return (
         sa.select(trial.study_id, sa.func.min(number), sa.func.max(number))
         .join(value, (value.trial_id == trial.trial_id) & (value.objective == 0))
-        .where(trial.state == TrialState.COMPLETE)
+        .where(trial.state == TrialState.COMPLETE, ~confirms)
         .group_by(trial.study_id)
     )

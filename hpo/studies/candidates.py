@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hpo.analysis import rank
 from hpo.errors import SpecError, StudyError
 from hpo.spec import ComparisonSpec, StudySpec, Vocabulary
 from hpo.studies.names import arm_name
@@ -17,13 +18,18 @@ from hpo.trials.record import Trial
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration, and the mean of its values. `params` are what its study file says of it."""
+    """A configuration, and the mean of its values. `params` are what its study file says of it.
+
+    That of a search's leader whose race is over is the mean on fresh seeds, if it was not dropped: it
+    `is_confirmed`.
+    """
 
     vocabulary: Vocabulary
     name: str
     params: dict[str, Any]
     hyperparameters: dict[str, Any]
     value: float
+    is_confirmed: bool = False
 
     @property
     def content(self) -> str:
@@ -66,14 +72,19 @@ def candidates(studies: Sequence[Study]) -> list[Candidate]:
     if not found:
         names = ", ".join(study.name for study in studies)
         raise StudyError(f"study {names}", "has no complete trial yet", remedy="Train it first: hpo resume.")
-    found.sort(key=lambda candidate: candidate.value, reverse=first.direction == "maximize")
+    # What fresh seeds say goes before what is the best of many.
+    found.sort(key=lambda candidate: (not candidate.is_confirmed, rank(candidate.value, first.direction)))
     first_of = {candidate.content: candidate for candidate in reversed(found)}
     return [candidate for candidate in found if first_of[candidate.content] is candidate]
 
 
 def candidates_of(study: Study, *, several: bool) -> list[Candidate]:
     spec, groups = study.spec, dict[str, list[Trial]]()
+    raced = study.confirmation
+    fresh = {f"#{one.number}": one.mean for one in raced.tied} if raced is not None and raced.is_over else {}
     for trial in study.all_trials:
+        if trial.confirms is not None:
+            continue
         groups.setdefault(trial.arm or f"#{trial.number}", []).append(trial)
     return [
         Candidate(
@@ -81,7 +92,10 @@ def candidates_of(study: Study, *, several: bool) -> list[Candidate]:
             name=arm_name(study.name, name, several=several),
             params={**spec.params, **_own_params(spec, name, complete[0])},
             hyperparameters=complete[0].hyperparameters,
-            value=statistics.fmean(trial.value for trial in complete if trial.value is not None),
+            value=statistics.fmean(trial.value for trial in complete if trial.value is not None)
+            if (mean := fresh.get(name)) is None
+            else mean,
+            is_confirmed=fresh.get(name) is not None,
         )
         for name, trials in groups.items()
         # One that failed with some seed is not what anybody wants to use.

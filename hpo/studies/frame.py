@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 FIRST = ("state", "value")
 OF_ARMS = ("arm", "seed")
+OF_RACE = ("confirms",)
 LAST = ("reason", "started", "finished", "worker", "threads", "loop", "retries")
 TIMES = ("started", "finished")
-OURS = frozenset({*FIRST, *OF_ARMS, *LAST, *METRICS})
+OURS = frozenset({*FIRST, *OF_ARMS, *OF_RACE, *LAST, *METRICS})
 
 
 def trials_frame(spec: StudySpec, trials: Sequence[Trial]) -> pd.DataFrame:
@@ -27,7 +28,9 @@ def trials_frame(spec: StudySpec, trials: Sequence[Trial]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    of_arms = OF_ARMS if isinstance(spec, ComparisonSpec) else ()
+    of_arms: tuple[str, ...] = OF_ARMS if isinstance(spec, ComparisonSpec) else ()
+    if any(trial.confirms is not None for trial in trials):
+        of_arms = (*of_arms, *OF_RACE)
     settings = [_settings(trial) for trial in trials]
     declared = [_column(name) for name in _declared(spec)]
     is_set = {name for values in settings for name, value in values.items() if value is not None}

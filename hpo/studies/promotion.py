@@ -43,7 +43,7 @@ def promoted(study: Study, *, top: int = TOP, seeds: int = SEEDS) -> ComparisonS
             **of_training(spec),
             "metrics": list(dict.fromkeys((*spec.table_metrics, *spec.learned.shown))),
             "seeds": seeds,
-            "first_seed": spec.seeds,
+            "first_seed": spec.seeds + (spec.race.seeds if spec.race is not None else 0),
             "baseline": chosen[0].name,
             "params": common,
             "arms": [{key: arm[key] for key in arm if key not in common} for arm in arms],

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from hpo.analysis import Comparison, compare, headline, rank
+from hpo.analysis import Comparison, Confirmation, compare, confirmation, headline, rank
 from hpo.data.archive import DAMAGE
 from hpo.errors import StorageError, StudyError
 from hpo.files import check_new_file, new_file
 from hpo.own import refuse_inside
 from hpo.registry import StoredStudy, StudySummary, place_of
+from hpo.search import is_raced, race_of, room
+from hpo.spec import SearchSpec
 from hpo.studies.frame import trials_frame
 from hpo.studies.kept import kept_model
 from hpo.studies.lists import TrialList
@@ -64,7 +66,7 @@ class Study(StoredStudy):
             summary = self.summary
             tables = [study_table(summary)]
             if summary.counts["complete"]:
-                tables.append(best_table(self.spec, self.best))
+                tables.append(best_table(self.spec, self.best, self.confirmation))
         except Exception:
             return f"<p>{escape(repr(self))}</p>"
         return "".join(f"<p><b>{escape(t.caption)}</b></p>\n{html.rendered(t)}" for t in tables)
@@ -91,17 +93,31 @@ class Study(StoredStudy):
 
     @property
     def best(self) -> Trial:
-        """The complete trial with the best value.
+        """The complete trial with the best value; once leaders are raced, the winner on fresh seeds.
 
         Raises:
             StudyError: no trial is complete.
         """
-        complete = [trial for trial in self.all_trials if trial.value is not None]
+        trials = self.all_trials
+        confirmed = self.confirmation
+        if confirmed is not None and confirmed.winner is not None:
+            winner = confirmed.winner.number
+            return next(trial for trial in trials if trial.number == winner)
+        complete = [trial for trial in trials if trial.value is not None and trial.confirms is None]
         if not complete:
             raise StudyError(
                 place_of(self.name), "has no complete trial yet", remedy=f"Run: hpo resume {self.name}."
             )
         return min(complete, key=lambda trial: rank(trial.value, self.spec.objective.direction))
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """What the race of a search's leaders has shown on fresh seeds; None before it begins."""
+        if not isinstance(self.spec, SearchSpec):
+            return None
+        held = self.frozen_trials
+        is_over = is_raced(self.spec, held)
+        return confirmation(race_of(self.spec, held), super().all_trials, is_over=is_over)
 
     def curves(self, number: int) -> pd.DataFrame:
         """The learning curves of a trial: seed, fold, epoch and its metrics, a row an epoch and replicate.
@@ -160,7 +176,14 @@ class Study(StoredStudy):
             self.compare(),
             finals=self.evaluated_by,
             has_test=self.test_digest is not None,
+            confirmed=self.confirmation,
+            why=self.ended_by,
         )
+
+    @property
+    def ended_by(self) -> str | None:
+        """What has ended a search before all its trials had begun, in words."""
+        return room(self.spec, self.frozen_trials).why if isinstance(self.spec, SearchSpec) else None
 
     def _artifact(self, number: int, filename: str) -> bytes | None:
         frozen = next((t for t in self.frozen_trials if t.number == number), None)

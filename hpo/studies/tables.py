@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hpo.analysis import Comparison
+from hpo.analysis import Comparison, Confirmation
 from hpo.analysis.comparison import is_same, value_name
 from hpo.registry import StoredStudy, StudySummary, state_of
 from hpo.spec import StudySpec
@@ -16,6 +16,7 @@ from hpo.tables.kinds import (
     DIFFERENCE,
     INTERVAL,
     LENGTH,
+    LIMITS,
     MEAN,
     MOMENT,
     NAME,
@@ -38,6 +39,10 @@ SUMMARY_KEYS = (
     *("best_value", "created"),
 )
 GAP = ("gap", "low", "high")
+FRESH = (
+    ("on fresh seeds", NUMBER, ("confirmed.mean",)),
+    ("95 % interval", LIMITS, ("confirmed.low", "confirmed.high")),
+)
 # Of a trial, as `Study.trials` leaves them out too.
 OMITTED = frozenset({"replicates", "curve"})
 
@@ -110,6 +115,7 @@ def trials_table(trials: Sequence[Trial], spec: StudySpec | None = None) -> Tabl
         Column("value", NUMBER),
         Column("arm", NAME),
         Column("seed", NUMBER, drop=1),
+        *([Column("confirms", TRIAL, drop=2)] if any(t.confirms is not None for t in trials) else []),
         *(Column(name, VALUE, (f"params.{name}",), drop=10) for name in params),
         Column("epochs", LENGTH, ("curve",), drop=20),
         Column("train_seconds", NUMBER, ("metrics.train_seconds",), drop=30),
@@ -121,18 +127,20 @@ def trials_table(trials: Sequence[Trial], spec: StudySpec | None = None) -> Tabl
     return Table("Trials", columns, rows, omitted=OMITTED, caption=own)
 
 
-def best_table(spec: StudySpec, trial: Trial) -> Table:
-    """The best trial of a study, down the page."""
+def best_table(spec: StudySpec, trial: Trial, confirmed: Confirmation | None = None) -> Table:
+    """The best trial of a study, down the page; with what it reaches on fresh seeds, once that is known."""
+    winner = None if confirmed is None else confirmed.winner
     objective = spec.objective
     is_metric = trial.value is None or is_same(trial.value, trial.metrics.get(objective.metric))
     columns = (
         Column("value" if is_metric else value_name(objective.metric, objective.at), NUMBER, ("value",)),
+        *([Column(name, kind, of) for name, kind, of in FRESH] if winner is not None else []),
         Column("arm"),
         Column("seed", NUMBER),
         *(Column(name, VALUE, (f"params.{name}",)) for name in trial.params),
         *(Column(name, NUMBER, (f"metrics.{name}",)) for name in trial.metrics),
     )
-    row = {"study": spec.name} | trial.to_json()
+    row = {"study": spec.name} | trial.to_json() | {"confirmed": None if winner is None else asdict(winner)}
     caption = f"best trial of {spec.name}, #{trial.number}"
     return Table("Best trial", columns, [row], omitted=OMITTED, caption=caption, is_record=True)
 

@@ -47,6 +47,10 @@ def _interval(difference: Real, low: Real, high: Real, is_ratio: bool = False) -
     return estimate(difference, low, high, is_ratio=is_ratio)[1]
 
 
+def _limits(low: Real, high: Real) -> str:
+    return "" if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
 def _duration(seconds: float | None) -> str:
     return "" if seconds is None else duration(seconds)
 
@@ -59,8 +63,8 @@ def _verdict(decision: str, because: str) -> str:
     return f"{decision}: {because}" if because else decision
 
 
-def _trial(number_: int) -> str:
-    return f"#{number_}"
+def _trial(number_: int | None) -> str:
+    return "" if number_ is None else f"#{number_}"
 
 
 def _setting(value: Any) -> str:
@@ -99,6 +103,8 @@ MEAN = Kind(with_spread, is_number=True)
 # Both of difference, low, high, is_ratio: the interval says to how many digits the difference is known.
 DIFFERENCE = Kind(_difference, is_number=True)
 INTERVAL = Kind(_interval, is_number=True)
+# Of the two ends of an interval of something that is no difference.
+LIMITS = Kind(_limits, is_number=True)
 P_VALUE = Kind(p_value, is_number=True)
 DURATION = Kind(_duration, is_number=True)
 MOMENT = Kind(_moment)

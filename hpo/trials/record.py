@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import SpecError
-from hpo.search import decode, hyperparameters_of
+from hpo.search import confirms, decode, hyperparameters_of
 from hpo.spec import Objective, SearchSpec, StudySpec, metrics_in
 from hpo.tables import Column, Table, html
 from hpo.tables.kinds import LENGTH, MOMENT, NUMBER, VALUE
@@ -42,8 +42,8 @@ class Trial:
     `versions` those of hpo, of the packages that it trained with and of Python, `other_versions` those that
     its study was made with and that were others there, `retries` counts the workers that were lost while they
     trained it. `reason` says why it failed or was pruned, or, of one that waits, why a worker could not train
-    it. `objective` is its study's, `reported_metric` what stands for that while it trains. One is `lost` that
-    runs, and whose worker is gone.
+    it. `confirms` is the number of the leader of a search that it trains again. `objective` is its study's,
+    `reported_metric` what stands for that while it trains. One is `lost` that runs, and whose worker is gone.
     """
 
     number: int
@@ -53,6 +53,7 @@ class Trial:
     hyperparameters: dict[str, Any]
     arm: str | None
     seed: int | None
+    confirms: int | None
     metrics: dict[str, float]
     epochs_run: float | None
     started: datetime | None
@@ -83,6 +84,7 @@ class Trial:
             hyperparameters=_effective(spec, frozen),
             arm=attributes.get("arm"),
             seed=attributes.get("seed"),
+            confirms=confirms(frozen),
             metrics=metrics,
             epochs_run=metrics.get("epochs_run"),
             started=frozen.datetime_start,
@@ -102,7 +104,8 @@ class Trial:
 
     def __repr__(self) -> str:
         value = "" if self.value is None else f", {self.objective.metric} {number(self.value)}"
-        what = [self.arm or "", "" if self.seed is None else f"seed {self.seed}", settings(self.params)]
+        of_race = "" if self.confirms is None else f"confirms #{self.confirms}"
+        what = [self.arm or of_race, "" if self.seed is None else f"seed {self.seed}", settings(self.params)]
         parts = [", ".join(filter(None, what)), self._spent, self.reason or ""]
         return f"<Trial {self.number}: {'; '.join([self.state + value, *filter(None, parts)])}>"
 

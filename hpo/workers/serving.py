@@ -132,6 +132,11 @@ class Serving:
                 raise CannotTrainError(self._pauses[waiting[0]].said)
         return bool(waiting)
 
+    def plan_again(self, study: StoredStudy) -> None:
+        """Plan a study whose trials depend on what others have reached."""
+        if self._is_open(study.id):
+            self._left(study.id)
+
     def _left(self, study_id: int) -> int:
         study = self._opened[study_id]
         try:

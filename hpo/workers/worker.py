@@ -23,11 +23,10 @@ from optuna.trial import TrialState
 
 from hpo.errors import HpoError, StorageError, WorkerError
 from hpo.registry import StoredStudy
-from hpo.search import hyperparameters_of, may_prune, suggest
-from hpo.spec import Hyperparameters, SearchSpec, metrics_in
+from hpo.search import confirms, hyperparameters_of, may_prune, suggest
+from hpo.spec import Hyperparameters, SearchSpec
 from hpo.storage import (
     OWNER_LENGTH,
-    Attachment,
     Claim,
     LeasedTrial,
     LeaseLostError,
@@ -39,10 +38,10 @@ from hpo.storage import (
     reason,
 )
 from hpo.training.device import prepare_tensorflow
-from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, curves_file, predictions_file
 from hpo.trials.checkpoints import CHECKPOINT_SECONDS, Checkpoints, TrialCheckpoints
 from hpo.trials.outcome import Outcome, StoppedError
 from hpo.workers.keeper import Keeper
+from hpo.workers.recording import record
 from hpo.workers.serving import CannotTrainError, Delay, Serving, UntrainableError, preparing
 from hpo.workers.shares import Shares
 from hpo.workers.trained_with import WorkerVersions
@@ -236,6 +235,9 @@ class Worker:
             return False
         # By now it is recorded: what fails here fails nothing of it.
         self._retry(lambda: self._on_finished(study, claim.trial_id))
+        if isinstance(study.spec, SearchSpec) and study.spec.is_limited:
+            # By what it has reached no further trial may be to begin, or more of them.
+            self._serving.plan_again(study)
         return True
 
     def _train(self, study: StoredStudy, claim: Claim) -> bool:
@@ -278,9 +280,12 @@ class Worker:
         self._serving.has_trained(study)
         may = partial(may_prune, study.spec)
         trial = LeasedTrial(optuna_study, claim, self._retry, may_prune=may)
+        if confirms(trial) is not None:
+            # What is compared is trained to its end.
+            optuna_study.pruner = optuna.pruners.NopPruner()
         run = partial(runner, checkpoints=checkpoints)
         outcome = self._outcome(study, trial, claim, keeper, run, about=about)
-        if outcome is None or not self._record(study, claim, trial, outcome):
+        if outcome is None or not record(self._storage, study, claim, trial, outcome, retry=self._retry):
             return False
         checkpoints.discard()
         return True
@@ -353,48 +358,3 @@ class Worker:
 
         folder = self._storage.artifacts.of_callbacks(study.name)
         return TrialRunner(study.spec, data, test=test, folder=folder)
-
-    def _keepsakes(self, study: StoredStudy, outcome: Outcome) -> list[Attachment]:
-        """What is kept of a trial that is better than all that have ended; without it, the result stands.
-
-        Of two that end at the same time both may be.
-        """
-        if outcome.keepsakes is None or outcome.value is None:
-            return []
-        direction, value = study.spec.objective.direction, outcome.value
-        best = self._retry(lambda: self._storage.best_value(study.id, direction=direction))
-        if best is not None and (value <= best if direction == "maximize" else value >= best):
-            return []
-        kept: list[Attachment] = []
-        try:
-            for name, content in outcome.keepsakes().items():
-                kept.append(self._storage.artifacts.attach(name, content))
-        except Exception as error:
-            logger.warning("of the best trial so far not all is kept: %s", error)
-        return kept
-
-    def _record(self, study: StoredStudy, claim: Claim, trial: LeasedTrial, outcome: Outcome) -> bool:
-        """Write how a trial ended; False if another worker has it now."""
-        attributes: dict[str, Any] = {name: outcome.metrics[name] for name in metrics_in(outcome.metrics)}
-        attributes["replicates"] = [{"seed": r.seed, "fold": r.fold, **r.metrics} for r in outcome.replicates]
-        told = {"loop": outcome.loop, "reason": outcome.reason}
-        attributes |= {name: value for name, value in told.items() if value is not None}
-        attachments = []
-        if outcome.curves:
-            curves = curves_file(outcome.curves)
-            attachments.append(self._retry(lambda: self._storage.artifacts.attach(CURVES_FILE, curves)))
-        for replicate in outcome.replicates:
-            if replicate.test_outputs is not None:
-                content = predictions_file(replicate.test_outputs)
-                attach = partial(self._storage.artifacts.attach, PREDICTIONS_FILE, content)
-                attachments.append(self._retry(attach))
-        attachments += self._keepsakes(study, outcome)
-        # As Optuna does, a pruned trial's value is the last that it reported.
-        value = trial.last_reported if outcome.state == TrialState.PRUNED else outcome.value
-        recorded = self._retry(
-            lambda: claim.finish(outcome.state, value=value, attributes=attributes, attachments=attachments)
-        )
-        if not recorded:
-            for attachment in attachments:
-                self._storage.artifacts.remove(attachment.artifact_id)
-        return recorded

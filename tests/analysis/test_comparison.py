@@ -398,6 +398,7 @@ def trials_of(results: Mapping[str, list[float | None]], spec: StudySpec) -> lis
             hyperparameters=spec.hyperparameters_for(spec.arm(arm).params).model_dump(mode="json"),  # type: ignore[attr-defined]
             arm=arm,
             seed=seed,
+            confirms=None,
             metrics={},
             epochs_run=None,
             started=None,

@@ -272,7 +272,7 @@ def test_importance_goes_to_what_decides_the_value(tmp_path: Path) -> None:
     rate = {"low": 1e-4, "high": 1e-1, "log": True}
     space = {"learning_rate": rate, "dropout": {"low": 0.0, "high": 0.5}}
     basic = {"name": "s", "kind": "search", "data": {"name": "digits"}, "sampler": {"name": "random"}}
-    study = created(hpo.StudySpec(**basic, trials=40, space=space), tmp_path)
+    study = created(hpo.StudySpec(**basic, trials=40, confirm=False, space=space), tmp_path)
     rates = [trial.params["learning_rate"] for trial in study.all_trials]
     record(study, lambda arm, number: {"val_accuracy": -math.log(rates[number]), "val_loss": 1.0})
     assert isinstance(study.spec, SearchSpec)
@@ -294,7 +294,7 @@ def test_importance_goes_to_what_decides_the_value(tmp_path: Path) -> None:
 def test_importance_of_few_trials_in_which_nothing_decides_knows_no_order(tmp_path: Path) -> None:
     space = {name: {"low": 0.0, "high": 0.5} for name in ("dropout", "momentum")}
     basic = {"name": "s", "kind": "search", "data": {"name": "digits"}, "sampler": {"name": "random"}}
-    study = created(hpo.StudySpec(**basic, trials=13, space=space), tmp_path)
+    study = created(hpo.StudySpec(**basic, trials=13, confirm=False, space=space), tmp_path)
     noise = np.random.default_rng(0).normal(0.9, 0.01, 13)
     record(study, lambda arm, number: {"val_accuracy": noise[number], "val_loss": 1.0})
     assert isinstance(study.spec, SearchSpec)
@@ -308,7 +308,7 @@ def test_importance_of_few_trials_in_which_nothing_decides_knows_no_order(tmp_pa
 def test_parallel_coordinates_have_a_line_a_trial_at_the_heights_of_its_values(tmp_path: Path) -> None:
     space = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "hidden_units": [[8], [8, 8], [9]]}
     basic = {"name": "s", "kind": "search", "data": {"name": "digits"}, "sampler": {"name": "random"}}
-    study = created(hpo.StudySpec(**basic, trials=10, space=space), tmp_path)
+    study = created(hpo.StudySpec(**basic, trials=10, confirm=False, space=space), tmp_path)
     record(study, lambda arm, seed: {"val_accuracy": 0.5 + 0.01 * seed, "val_loss": 1.0})
     assert isinstance(study.spec, SearchSpec)
     others, first = plots.parallel_coordinates(study.spec, study.all_trials).data
@@ -338,7 +338,7 @@ def pruned_search(folder: Path) -> hpo.Study:
     """Twelve complete trials whose values are 0.9 to 0.955, one of 0.1, and two that were pruned."""
     space = {"learning_rate": {"low": 1e-4, "high": 1.0, "log": True}, "batch_size": [32, 64]}
     basic = {"name": "s", "kind": "search", "data": {"name": "digits"}, "sampler": {"name": "random"}}
-    study = created(hpo.StudySpec(**basic, trials=15, space=space), folder)
+    study = created(hpo.StudySpec(**basic, trials=15, confirm=False, space=space), folder)
     values = [0.1, *(0.9 + 0.005 * index for index in range(12))]
     record(study, lambda arm, number: {"val_accuracy": values[number], "val_loss": 1.0}, most=13)
     for reported in ([0.5, 0.93], [0.2]):

@@ -180,7 +180,7 @@ def test_pruned_trials_stand_where_they_stopped_under_the_best_and_the_median() 
         "3 of 7 trials pruned, after 1 to 2 of 9 epochs: 4 epochs where whole ones would have taken up to 27."
     )
     figure = plots.pruning(found, "val_accuracy", "maximize")
-    assert by_name(figure, "the best trial").y == (0.5, 0.8, 0.9)
+    assert by_name(figure, "trial of the highest value").y == (0.5, 0.8, 0.9)
     assert by_name(figure, "median of the complete").y == (0.4, 0.7, 0.75)
     stopped = by_name(figure, "pruned")
     assert list(zip(stopped.text, stopped.x, stopped.y, strict=True)) == [
@@ -218,7 +218,7 @@ def test_contours_are_over_the_two_that_decide_and_highest_where_the_best_values
     figure = plots.contours(SPEC, found)
     assert figure.data[0].type == "contour"
     assert {figure.layout.xaxis.title.text, figure.layout.yaxis.title.text} == set(found.names)
-    star = by_name(figure, f"#{found.trials[0].number}, the best")
+    star = by_name(figure, f"#{found.trials[0].number}, the highest")
     assert star.customdata[0] == pytest.approx(max(one.value or 0.0 for one in trials), rel=1e-4)
     assert len(by_name(figure, "trials").x) == 60
     # Brighter is better, whichever way that is.

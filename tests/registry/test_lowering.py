@@ -23,6 +23,7 @@ from tests.tiny_studies import eventually, states
 SEARCH: dict[str, Any] = {
     "name": "search",
     "kind": "search",
+    "confirm": False,
     "data": {"name": "digits"},
     "trials": 5,
     "sampler": {"name": "random", "seed": 0},

@@ -17,6 +17,7 @@ SEARCH = hpo.StudySpec(
     kind="search",
     data={"name": "digits"},
     trials=12,
+    confirm=False,
     sampler={"name": "random", "seed": 0},
     params={"hidden_units": [8], "epochs": 3},
     space={"dropout": [0.1, 0.2, 0.3], "learning_rate": {"low": 1e-3, "high": 0.1, "log": True}},

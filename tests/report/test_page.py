@@ -41,7 +41,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a search and of a comparison with a final evaluation."""
     folder = tmp_path_factory.mktemp("page")
     basic = {"name": "search", "kind": "search", "data": {"name": "digits"}, "sampler": {"name": "random"}}
-    search = created(hpo.StudySpec(**basic, trials=12, space=SPACE), folder)
+    search = created(hpo.StudySpec(**basic, trials=12, confirm=False, space=SPACE), folder)
     record(search, lambda arm, n: {"val_accuracy": 0.8 + 0.01 * n, "val_loss": 1.0, "train_seconds": 1.0 + n})
     arms = ["plain", "one whose name is long enough for two lines"]
     source = created(comparison(arms, seeds=2), folder)

@@ -121,11 +121,11 @@ def prose(text: str) -> str:
     return re.sub(r"### How it was done.*?(?=\n## |\Z)", "", text, flags=re.DOTALL)
 
 
-def search(*, trials: int) -> hpo.StudySpec:
+def search(*, trials: int, confirm: bool = False) -> hpo.StudySpec:
     """A random search of two hyperparameters on scikit-learn's digits."""
     space = {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}, "dropout": {"low": 0.0, "high": 0.5}}
     basic = {"name": "s", "kind": "search", "data": {"name": "digits"}, "sampler": {"name": "random"}}
-    return hpo.StudySpec(**basic, trials=trials, space=space)
+    return hpo.StudySpec(**basic, trials=trials, confirm=confirm, space=space)
 
 
 def written(*studies: hpo.Study, out: Path) -> tuple[str, str]:
@@ -398,7 +398,7 @@ def test_all_hyperparameters_that_differ_are_shown(tmp_path: Path) -> None:
 def test_a_search_of_many_trials_is_a_page_that_a_phone_can_load(tmp_path: Path) -> None:
     space = {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}, "dropout": [0.0, 0.2]}
     basic = {"name": "s", "kind": "search", "data": {"name": "digits"}, "sampler": {"name": "random"}}
-    study = created(hpo.StudySpec(**basic, trials=150, space=space), tmp_path)
+    study = created(hpo.StudySpec(**basic, trials=150, space=space, confirm=False), tmp_path)
     rates = [trial.params["learning_rate"] for trial in study.all_trials]
     record(study, lambda arm, n: {"val_accuracy": rates[n], "val_loss": 1.0}, epochs=50)
     text, page = written(study, out=tmp_path)

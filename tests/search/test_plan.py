@@ -82,6 +82,7 @@ def search(space: dict[str, Any], *, sampler: str = "random", seed: int = 0, **k
             "data": {"name": "digits"},
             "sampler": {"name": sampler, "seed": seed},
             "space": space,
+            "confirm": False,
             **keys,
         }
     )

@@ -28,6 +28,7 @@ def search(pruner: dict[str, Any]) -> SearchSpec:
         kind="search",
         data={"name": "digits"},
         trials=40,
+        confirm=False,
         params={"epochs": 30},
         pruner=pruner,
         space={"learning_rate": {"low": 1e-3, "high": 0.5}},

@@ -40,6 +40,7 @@ name = "pooled"
 kind = "search"
 data = { name = "digits", validation = 0.2 }
 trials = 12
+confirm = false
 sampler = { name = "random" }
 pruner = { name = "median", min_epochs = 1 }
 [params]

@@ -225,7 +225,7 @@ def test_the_same_function_is_the_same_study_and_another_is_not(storage: Storage
 
 def test_what_makes_another_program_is_known_when_work_is_planned(storage: Storage, build: Build) -> None:
     space = {"units": [4, 8, 16], "rate": {"low": 0.0, "high": 0.5}, "learning_rate": [0.1, 0.2]}
-    spec = created(storage, build, space=space, trials=12).spec
+    spec = created(storage, build, space=space, trials=12, confirm=False).spec
     assert isinstance(spec.model, OwnModel)
     assert spec.model.structure == ("units",)
     h = spec.hyperparameters_for({"units": 4, "rate": 0.2, "learning_rate": 0.1})

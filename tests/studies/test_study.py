@@ -25,6 +25,7 @@ from hpo.trials import CURVES_FILE
 SEARCH: dict[str, Any] = {
     "name": "search",
     "kind": "search",
+    "confirm": False,
     "data": {"name": "digits", "validation": 0.2},
     "trials": 6,
     "sampler": {"name": "random", "seed": 0},

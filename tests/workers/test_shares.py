@@ -40,7 +40,7 @@ ARMS: dict[str, Any] = {
     "params": {"hidden_units": [], "epochs": 1},
     "arms": [{"name": f"{units}", "hidden_units": [units]} for units in (1, 2, 3, 4)],
 }
-RANDOM = GRID | {"name": "random", "trials": 12, "sampler": {"name": "random", "seed": 0}}
+RANDOM = GRID | {"name": "random", "trials": 12, "confirm": False, "sampler": {"name": "random", "seed": 0}}
 TPE = GRID | {"name": "tpe", "trials": 6, "sampler": {"name": "tpe", "seed": 0}}
 ONE_KEY = GRID | {"name": "one", "space": {"hidden_units": [[2]], "learning_rate": [0.01, 0.02, 0.05, 0.1]}}
 

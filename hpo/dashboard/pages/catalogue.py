@@ -20,11 +20,11 @@ from hpo.registry import (
     sources_of,
     summarise,
 )
-from hpo.storage import Storage, StudyRow, TrialResult
+from hpo.storage import CONFIRMS_ATTRIBUTE, Storage, StudyRow, TrialResult
 
 # States of a trial that has ended, in the order in which a bar shows them.
 ENDED = ("complete", "pruned", "failed")
-ATTRIBUTES = ("arm", "worker")
+ATTRIBUTES = ("arm", "worker", CONFIRMS_ATTRIBUTE)
 SHOWN_WORKERS = 4
 
 
@@ -46,7 +46,7 @@ class Activity:
         values = [
             (trial.number, None if trial.attributes[0] is None else str(trial.attributes[0]), trial.value)
             for trial in trials
-            if trial.value is not None and math.isfinite(trial.value)
+            if trial.value is not None and math.isfinite(trial.value) and trial.attributes[2] is None
         ]
         moments = [moment for trial in trials for moment in (trial.started, trial.ended) if moment]
         workers = dict.fromkeys(str(trial.attributes[1]) for trial in reversed(trials) if trial.attributes[1])
@@ -112,11 +112,17 @@ class Entry:
         """What goes on in it, in a word."""
         if self.at_work or (self.summary is None and self.row.counts.get(TrialState.RUNNING)):
             return "running"
-        if self.row.attributes.get(STOPPED_ATTRIBUTE) is not None and self.ended < self.planned:
+        if self.row.attributes.get(STOPPED_ATTRIBUTE) is not None and self._left:
             return "stopped"
         if not self.planned:
             return "empty"
-        return "done" if self.ended >= self.planned else "waiting"
+        # A search may have come to its end with fewer trials than it was given.
+        is_over = self.ended >= self.planned or (self.ended > 0 and not self._left)
+        return "done" if is_over else "waiting"
+
+    @property
+    def _left(self) -> int:
+        return sum(self.row.counts.values()) - self.ended
 
     def called(self, state: str) -> str:
         """A state of trials, as people call it: who runs without a worker waits for the next one."""

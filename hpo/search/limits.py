@@ -1,0 +1,113 @@
+"""How many trials of a search may begin: what its budget and its limits leave."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.search.race import SEARCHED_ATTRIBUTE, confirms
+from hpo.spec import SearchSpec
+from hpo.tables.numbers import counted, number
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many trials search in all, those that have begun included, and what keeps more from it."""
+
+    trials: int
+    why: str | None = None
+
+
+def room(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Room:
+    """How many of these trials and further ones may search.
+
+    >>> data, space = {"name": "digits"}, {"dropout": {"low": 0.0, "high": 0.5}}
+    >>> room(SearchSpec(name="s", kind="search", data=data, space=space, trials=20), [])
+    Room(trials=14, why=None)
+    """
+    searching = [trial for trial in trials if confirms(trial) is None]
+    begun = sum(_has_begun(trial) for trial in searching)
+    wanted = _searched(spec, trials)
+    if wanted <= begun:
+        return Room(wanted)
+    if (why := _reached(spec, searching) or _stagnates(spec, searching)) is not None:
+        return Room(begun, why)
+    if spec.max_epochs_total is None:
+        return Room(wanted)
+    per_trial = spec.replicates * spec.hyperparameter_table().epochs
+    spent = sum(_epochs(spec, trial) for trial in trials if _has_begun(trial) or confirms(trial) is not None)
+    # What searches after a race is raced too.
+    more = max(0, spec.max_epochs_total - spent - spec.race_epochs) // per_trial
+    if begun + more >= wanted:
+        return Room(wanted)
+    limit = counted(spec.max_epochs_total, "epoch")
+    return Room(begun + more, f"max_epochs_total: {limit} leave no room for a further trial")
+
+
+def _searched(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> int:
+    """How many trials are to search, whatever its limits.
+
+    After a race, of what `trials` was raised by, as many as leave the leaders among them their race; and all
+    of what is too little for that.
+    """
+    before: list[int] = [
+        trial.user_attrs.get(SEARCHED_ATTRIBUTE, 0) for trial in trials if confirms(trial) is not None
+    ]
+    race = spec.race
+    if not before or race is None:
+        return spec.trials - len(before) if race is None else spec.searched
+    searched = max(before)
+    more = spec.trials - max(searched + race.runs, len(before) + searched)
+    if more <= 0:
+        return searched
+    if more >= race.top + race.runs:
+        return searched + more - race.runs
+    return searched + (more // (1 + race.seeds) or more)
+
+
+def _has_begun(trial: FrozenTrial) -> bool:
+    return trial.state != TrialState.WAITING or trial.datetime_start is not None
+
+
+def _epochs(spec: SearchSpec, trial: FrozenTrial) -> int:
+    """Epochs over its training runs: those of a trial that has ended, else the most that it may train."""
+    if trial.state.is_finished():
+        runs = trial.user_attrs.get("replicates") or ()
+        if runs and all("epochs_run" in run for run in runs):
+            return sum(int(run["epochs_run"]) for run in runs)
+    runs_of = (spec.data.splits or 1) if confirms(trial) is not None else spec.replicates
+    return runs_of * spec.hyperparameter_table().epochs
+
+
+def _reached(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str | None:
+    if spec.stop_at is None:
+        return None
+    for trial in trials:
+        if _is_valued(trial) and _sign(spec) * trial.value >= _sign(spec) * spec.stop_at:  # type: ignore[operator]
+            return f"stop_at: #{trial.number} has reached {number(trial.value)}"
+    return None
+
+
+def _stagnates(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str | None:
+    if spec.patience_trials is None:
+        return None
+    best, since = -math.inf, 0
+    ended = (trial for trial in trials if trial.state.is_finished())
+    for trial in sorted(ended, key=lambda trial: (trial.datetime_complete or datetime.min, trial.number)):
+        value = _sign(spec) * trial.value if _is_valued(trial) else -math.inf  # type: ignore[operator]
+        best, since = (value, 0) if value > best else (best, since + 1)
+    if since < spec.patience_trials:
+        return None
+    return f"patience_trials: {counted(since, 'trial')} without a better value"
+
+
+def _is_valued(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.COMPLETE and trial.value is not None and math.isfinite(trial.value)
+
+
+def _sign(spec: SearchSpec) -> float:
+    return 1.0 if spec.objective.direction == "maximize" else -1.0

@@ -1,0 +1,74 @@
+"""How a trial has ended, written down: its result, what is kept of it, by the worker that still has it."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import Any
+
+from optuna.trial import TrialState
+
+from hpo.registry import StoredStudy
+from hpo.search import confirms
+from hpo.spec import metrics_in
+from hpo.storage import Attachment, Claim, LeasedTrial, Patience, Storage
+from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, curves_file, predictions_file
+from hpo.trials.outcome import Outcome
+
+logger = logging.getLogger(__name__)
+
+
+def record(
+    storage: Storage,
+    study: StoredStudy,
+    claim: Claim,
+    trial: LeasedTrial,
+    outcome: Outcome,
+    *,
+    retry: Patience,
+) -> bool:
+    """Write how a trial ended; False if another worker has it now."""
+    attributes: dict[str, Any] = {name: outcome.metrics[name] for name in metrics_in(outcome.metrics)}
+    attributes["replicates"] = [{"seed": r.seed, "fold": r.fold, **r.metrics} for r in outcome.replicates]
+    told = {"loop": outcome.loop, "reason": outcome.reason}
+    attributes |= {name: value for name, value in told.items() if value is not None}
+    attachments = []
+    if outcome.curves:
+        curves = curves_file(outcome.curves)
+        attachments.append(retry(lambda: storage.artifacts.attach(CURVES_FILE, curves)))
+    for replicate in outcome.replicates:
+        if replicate.test_outputs is not None:
+            content = predictions_file(replicate.test_outputs)
+            attach = partial(storage.artifacts.attach, PREDICTIONS_FILE, content)
+            attachments.append(retry(attach))
+    if confirms(trial) is None:
+        attachments += _keepsakes(storage, study, outcome, retry)
+    # As Optuna does, a pruned trial's value is the last that it reported.
+    value = trial.last_reported if outcome.state == TrialState.PRUNED else outcome.value
+    recorded = retry(
+        lambda: claim.finish(outcome.state, value=value, attributes=attributes, attachments=attachments)
+    )
+    if not recorded:
+        for attachment in attachments:
+            storage.artifacts.remove(attachment.artifact_id)
+    return recorded
+
+
+def _keepsakes(storage: Storage, study: StoredStudy, outcome: Outcome, retry: Patience) -> list[Attachment]:
+    """What is kept of a trial that is better than all that have ended; without it, the result stands.
+
+    Of two that end at the same time both may be.
+    """
+    if outcome.keepsakes is None or outcome.value is None:
+        return []
+    direction, value = study.spec.objective.direction, outcome.value
+    best = retry(lambda: storage.best_value(study.id, direction=direction))
+    if best is not None and (value <= best if direction == "maximize" else value >= best):
+        return []
+    kept: list[Attachment] = []
+    try:
+        for name, content in outcome.keepsakes().items():
+            kept.append(storage.artifacts.attach(name, content))
+    except Exception as error:
+        logger.warning("of the best trial so far not all is kept: %s", error)
+    return kept
