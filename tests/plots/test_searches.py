@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,8 +20,9 @@ from hpo.analysis.spending import spent
 from hpo.analysis.surface import surface
 from hpo.spec import Range, SearchSpec
 from hpo.trials.record import Trial
+from tests.recorded import BEGUN
+from tests.recorded import ended_trial as trial
 
-BEGUN = datetime(2026, 1, 1)
 RATE = {"low": 1e-4, "high": 1.0, "log": True}
 
 
@@ -35,26 +35,6 @@ class OfSgd(Range):
 
 def search(**space: Any) -> SearchSpec:
     return SearchSpec(name="s", kind="search", data={"name": "digits"}, trials=5, space=space)
-
-
-def trial(
-    number: int,
-    value: float | None,
-    params: Mapping[str, Any] | None = None,
-    *,
-    reported: Sequence[float] = (),
-    runs: Sequence[tuple[int, float]] = ((1, 1.0),),
-    ended: float | None = None,
-    state: str = "",
-) -> Trial:
-    """A trial that has ended, after `ended` seconds; `runs` are the epochs and seconds of each."""
-    basic: dict[str, Any] = {field.name: None for field in dataclasses.fields(Trial)}
-    basic |= {"params": dict(params or {}), "hyperparameters": {"epochs": 9}, "metrics": {}, "retries": 0}
-    basic |= {"number": number, "value": value, "reported": list(reported), "lost": False}
-    basic["state"] = state or ("pruned" if value is None else "complete")
-    basic["finished"] = BEGUN + timedelta(seconds=number if ended is None else ended)
-    basic["replicates"] = [{"epochs_run": float(epochs), "train_seconds": own} for epochs, own in runs]
-    return Trial(**basic)
 
 
 def random_trials(count: int, decide: Any, *, seed: int = 0) -> list[Trial]:
