@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hpo.analysis import ranked_trials
 from hpo.errors import StudyError
 from hpo.plots import FIGURES, Answers
 from hpo.report.document import Block, Heading, Paragraph, Picture
@@ -32,10 +33,12 @@ def on_validation_samples(study: Study) -> list[Block]:
     """What the first trial made of its validation samples, by which it is the first; nothing without one."""
     if not study.spec.learned.figures:
         return []
-    if not any(trial.state == "complete" and trial.value is not None for trial in study.all_trials):
+    objective = study.spec.objective
+    # That one kept its outputs; a winner on fresh seeds may be another.
+    trial = next(iter(ranked_trials(study.all_trials, objective.direction)), None)
+    if trial is None:
         return []
     blocks: list[Block] = [Heading("On the validation samples")]
-    trial, objective = study.best, study.spec.objective
     extreme = "highest" if objective.direction == "maximize" else "lowest"
     try:
         found = study.validated(trial.number)
