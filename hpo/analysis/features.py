@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,25 @@ from hpo.trials.record import Trial
 Floats = npt.NDArray[np.float64]
 
 
+def drawn_space(spec: SearchSpec) -> Mapping[str, Dimension]:
+    """All that is drawn for a configuration: a list of layers is how many they are, and each of them."""
+    found: Mapping[str, Dimension] = getattr(spec, "drawn", spec.space)
+    return found
+
+
+def drawn_values(spec: SearchSpec, trial: Trial) -> Mapping[str, Any]:
+    """What was drawn for a trial; nothing of what is not active in it."""
+    apart = getattr(spec, "apart", None)
+    return trial.params if apart is None else apart(trial.params)
+
+
 def in_space(spec: SearchSpec, trials: Sequence[Trial]) -> list[Trial]:
     """The trials that have a value of every dimension, as the specification has it now.
 
     Of a dimension with a condition, those too that have none.
     """
-    return [
-        trial
-        for trial in trials
-        if all(
-            _fits(dimension, trial.params[name]) if name in trial.params else is_conditional(dimension)
-            for name, dimension in spec.space.items()
-        )
-    ]
+    dimensions = drawn_space(spec)
+    return [trial for trial in trials if _is_in(dimensions, drawn_values(spec, trial))]
 
 
 def is_conditional(dimension: Dimension) -> bool:
@@ -35,13 +41,29 @@ def is_conditional(dimension: Dimension) -> bool:
     return bool(getattr(dimension, "when", None))
 
 
-def features(name: str, dimension: Dimension, trials: Sequence[Trial]) -> Floats:
-    """A hyperparameter as columns, (trials, columns): of a range its number, of choices one for each.
+def features(spec: SearchSpec, trials: Sequence[Trial]) -> dict[str, Floats]:
+    """Each hyperparameter of the space as columns, (trials, columns): its numbers, and a column a choice.
 
-    Of a list of varying length they are its length and its numbers, 0 beyond its end.
-    A trial in which it is not active has a value drawn from those of the others.
+    A trial in which one is not active has a value drawn from those of the others.
     """
-    own = [trial.params.get(name) for trial in trials]
+    dimensions = drawn_space(spec)
+    values = [drawn_values(spec, trial) for trial in trials]
+    return {
+        name: np.column_stack(
+            [_columns(dimensions[part], [own.get(part) for own in values]) for part in _parts(spec, name)]
+        )
+        for name in spec.space
+    }
+
+
+def columns_of(dimension: Dimension, values: Sequence[Any]) -> Floats:
+    """Values of a dimension as columns, (values, columns): of a range its number, of choices one for each."""
+    if isinstance(dimension, Range):
+        return np.array(values, np.float64).reshape(-1, 1)
+    return np.array([[value == plain(choice) for choice in dimension] for value in values], np.float64)
+
+
+def _columns(dimension: Dimension, own: Sequence[Any]) -> Floats:
     active = [value for value in own if value is not None]
     if not active:
         return np.zeros((len(own), 1))
@@ -50,25 +72,23 @@ def features(name: str, dimension: Dimension, trials: Sequence[Trial]) -> Floats
     # value outside; .70 with a flag too), and .02 with drawn values (means of 30 searches of 40 trials).
     drawn = np.random.default_rng(0).integers(len(active), size=len(own))
     filled = [active[at] if value is None else value for value, at in zip(own, drawn, strict=True)]
-    if isinstance(dimension, tuple):
-        return columns_of(dimension, filled)
-    if isinstance(dimension, Range):
-        return np.array(filled, np.float64).reshape(-1, 1)
-    return _of_lists(filled)
+    return columns_of(dimension, filled)
 
 
-def columns_of(dimension: Dimension, values: Sequence[Any]) -> Floats:
-    """Values of a dimension of choices or numbers as columns, (values, columns)."""
-    if isinstance(dimension, Range):
-        return np.array(values, np.float64).reshape(-1, 1)
-    return np.array([[value == plain(choice) for choice in dimension] for value in values], np.float64)
+def _parts(spec: SearchSpec, name: str) -> list[str]:
+    """What is drawn for one hyperparameter."""
+    dimensions = drawn_space(spec)
+    if name in dimensions:
+        return [name]
+    return [part for part in dimensions if part.startswith(f"{name}_") and part not in spec.space]
 
 
-def _of_lists(values: Sequence[Any]) -> Floats:
-    lists = [value if isinstance(value, list | tuple) else [value] for value in values]
-    longest = max(map(len, lists))
-    return np.array([[len(own), *own, *[0] * (longest - len(own))] for own in lists], np.float64)
+def _is_in(dimensions: Mapping[str, Dimension], values: Mapping[str, Any]) -> bool:
+    return all(
+        _fits(dimension, values[name]) if name in values else is_conditional(dimension)
+        for name, dimension in dimensions.items()
+    )
 
 
 def _fits(dimension: Dimension, value: Any) -> bool:
-    return not isinstance(dimension, tuple) or value in map(plain, dimension)
+    return isinstance(dimension, Range) or value in map(plain, dimension)

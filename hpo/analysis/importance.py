@@ -62,7 +62,7 @@ def importances(spec: SearchSpec, trials: Sequence[Trial]) -> list[Importance] |
     values = np.array([trial.value for trial in found], np.float64)
     if len(found) < FEWEST_TRIALS or len(spec.space) < 2 or len(set(values.tolist())) < 2:
         return None
-    shares = _shares_by_tree([features(name, d, found) for name, d in spec.space.items()], values)
+    shares = _shares_by_tree(list(features(spec, found).values()), values)
     if not len(shares):
         return None
     order = np.argsort(-shares.mean(axis=0), kind="stable")

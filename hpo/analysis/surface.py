@@ -47,7 +47,7 @@ def surface(spec: SearchSpec, trials: Sequence[Trial], found: Sequence[Importanc
     The partial dependence (Friedman 2001) of a random forest: the mean of what it expects of the trials, had
     they these two values instead of their own.
     """
-    names = [one.name for one in found or () if _is_drawn(spec.space[one.name])][:2]
+    names = [one.name for one in found or () if _has_axis(spec.space[one.name])][:2]
     complete = ranked_trials(in_space(spec, trials), spec.objective.direction)
     complete = [trial for trial in complete if all(name in trial.params for name in names)]
     if len(names) < 2 or len(complete) < FEWEST_TRIALS:
@@ -57,7 +57,7 @@ def surface(spec: SearchSpec, trials: Sequence[Trial], found: Sequence[Importanc
     low, span = values.min(), np.ptp(values) or 1.0  # float64 values of 1e300 would overflow in squares
     fitted = _forest(spec, complete, (values - low) / span)
     rows = evenly(len(complete), BACKGROUND)
-    own = {name: features(name, d, complete)[rows] for name, d in spec.space.items()}
+    own = {name: columns[rows] for name, columns in features(spec, complete).items()}
     # All pairs of values, each with all trials of the background.
     cells = len(first) * len(second)
     tiled = {name: np.tile(columns, (cells, 1)) for name, columns in own.items()}
@@ -81,14 +81,13 @@ def _values(complete: Sequence[Trial]) -> Floats:
 def _forest(spec: SearchSpec, complete: Sequence[Trial], values: Floats) -> Any:
     from sklearn.ensemble import RandomForestRegressor
 
-    columns = [features(name, d, complete) for name, d in spec.space.items()]
     forest = RandomForestRegressor(
         TREES, max_samples=min(len(values), MOST_SAMPLES), random_state=0, n_jobs=1
     )
-    return forest.fit(np.column_stack(columns), values)
+    return forest.fit(np.column_stack(list(features(spec, complete).values())), values)
 
 
-def _is_drawn(dimension: Dimension) -> bool:
+def _has_axis(dimension: Dimension) -> bool:
     return isinstance(dimension, Range) or (
         isinstance(dimension, tuple) and 1 < len(dimension) <= MOST_CHOICES
     )

@@ -35,9 +35,9 @@ class Dots:
     values: Sequence[float]
     marker: dict[str, Any]
 
-    def having(self, name: str) -> Dots:
-        """Those in which a hyperparameter is active."""
-        at = [index for index, trial in enumerate(self.trials) if name in trial.params]
+    def where(self, kept: Sequence[bool]) -> Dots:
+        """Those that are to be kept."""
+        at = [index for index, is_kept in enumerate(kept) if is_kept]
         return Dots(self.name, [self.trials[i] for i in at], [self.values[i] for i in at], self.marker)
 
     def some(self, most: int, *, is_low: bool) -> Dots:
@@ -130,8 +130,6 @@ def axis_of(dimension: Dimension, *, pad: float = 0.03) -> Layout:
             return log_axis(low, high, pad=pad)
         beside = pad * (high - low)
         return {"type": "linear", "range": [low - beside, high + beside]}
-    if not isinstance(dimension, tuple):
-        return {"type": "category"}
     choices = [choice_of(plain(choice)) for choice in dimension]
     around = {"range": [-0.5, len(choices) - 0.5]}
     return {"type": "category", "categoryorder": "array", "categoryarray": choices, **around}

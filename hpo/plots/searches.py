@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hpo.analysis.features import in_space
+from hpo.analysis.features import drawn_space, drawn_values, in_space
 from hpo.analysis.importance import Importance
 from hpo.pictures.scales import evenly
 from hpo.plots.dots import NO_DOTS, add_dots, axis_of, choice_of, cut_of, dots_of, most_dots, range_of
@@ -44,15 +44,18 @@ def slices(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure:
 
     A panel has the trials in which its hyperparameter is active; of very many, the better and some others.
     """
-    objective, count = spec.objective, len(spec.space)
+    objective, dimensions = spec.objective, drawn_space(spec)
+    count = len(dimensions)
     figure = framed(panels(count, columns=2), panels(count, columns=1))
     complete, pruned = dots_of(in_space(spec, trials))
     ends = cut_of(complete, pruned, objective.direction)
     value = {**titled(objective.metric), **range_of(complete, pruned, ends), "zeroline": False}
-    for panel, (name, dimension) in enumerate(spec.space.items()):
+    drawn = {trial.number: drawn_values(spec, trial) for trial in trials}
+    for panel, (name, dimension) in enumerate(dimensions.items()):
         for every in (pruned, complete):
-            dots = every.having(name).some(most_dots(count), is_low=objective.direction == "maximize")
-            own = [trial.params[name] for trial in dots.trials]
+            active = every.where([name in drawn[trial.number] for trial in every.trials])
+            dots = active.some(most_dots(count), is_low=objective.direction == "maximize")
+            own = [drawn[trial.number][name] for trial in dots.trials]
             x = own if isinstance(dimension, Range) else [choice_of(choice) for choice in own]
             add_dots(figure, dots, x, ends, is_first=not panel, panel=panel)
         own_axis = {**titled(name), **axis_of(dimension), "zeroline": False}
@@ -97,7 +100,8 @@ def parallel_coordinates(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure
     ends = cut_of(dots, NO_DOTS, objective.direction)
     shown = [value for value in dots.values if ends is None or ends.holds(value)] or [0.0]
     axes_of: dict[str, Dimension] = {objective.metric: Range(min(shown), max(shown))}
-    axes_of |= {name: _seen(name, dimension, complete) for name, dimension in spec.space.items()}
+    axes_of |= drawn_space(spec)
+    drawn = {trial.number: drawn_values(spec, trial) for trial in complete}
     words = [escaped(name).replace("_", "_<br>") for name in axes_of]
     above = 40 + 16 * max(word.count("<br>") + 1 for word in words)
     figure = framed(
@@ -111,7 +115,9 @@ def parallel_coordinates(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure
     for name, group, colour, opacity in groups:
         x, y, text = list[int | None](), list[float | None](), list[str]()
         for trial in group:
-            own = {objective.metric: trial.value} | {key: trial.params.get(key) for key in spec.space}
+            own = {objective.metric: trial.value} | {
+                key: drawn[trial.number].get(key) for key in drawn_space(spec)
+            }
             heights = [_height(axes_of[key], value) for key, value in own.items()]
             x += [*range(len(own)), None]
             y += [short(min(1.0, max(0.0, heights[0]))), *shorts(heights[1:]), None]
@@ -128,7 +134,7 @@ def parallel_coordinates(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure
             hovertemplate="%{text}<extra></extra>",
         )
     labels = [note for at, d in enumerate(axes_of.values()) for note in _marks(at, d)]
-    missing = [at for at, name in enumerate(axes_of) if at and any(name not in t.params for t in complete)]
+    missing = [at for at, name in enumerate(axes_of) if at and any(name not in d for d in drawn.values())]
     labels += [_node(at, INACTIVE, "not active") for at in missing]
     if ends is not None:
         edge, sign = (labels[0], "\u2264") if ends.is_low else (labels[1], "\u2265")
@@ -142,14 +148,6 @@ def parallel_coordinates(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure
 
 def _some(trials: Sequence[Trial], most: int) -> list[Trial]:
     return [trials[at] for at in evenly(len(trials), most)] if trials else []
-
-
-def _seen(name: str, dimension: Dimension, trials: Sequence[Trial]) -> Dimension:
-    """A dimension that has an axis: of lists of varying length, the values that trials have."""
-    if isinstance(dimension, Range | tuple):
-        return dimension
-    values = {str(trial.params[name]): trial.params[name] for trial in trials if name in trial.params}
-    return tuple(sorted(values.values(), key=lambda value: (len(value), value)))
 
 
 def _height(dimension: Dimension, value: Any) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hpo import plots
 from hpo.analysis import ranked_trials
 from hpo.analysis.confirmation import leaders_table
-from hpo.analysis.features import is_conditional
+from hpo.analysis.features import drawn_space, is_conditional
 from hpo.analysis.importance import FEWEST_TRIALS, Importance, importances
 from hpo.analysis.pruning import pruning
 from hpo.analysis.surface import surface
@@ -96,7 +96,7 @@ def search_pictures(subject: Subject) -> list[Block]:
     slices = plots.slices(spec, trials)
     active = " Each has the trials in which it is active." if _has_conditions(spec) else ""
     caption = f"Slices: by each hyperparameter, the {objective.metric} of {shown}.{active}"
-    caption += _drawn(dots, plots.most_dots(len(spec.space)))
+    caption += _drawn(dots, plots.most_dots(len(drawn_space(spec))))
     blocks.append(Picture(slices, caption, name="slices"))
     top = {trial.number: f"#{trial.number}" for trial in ranked[:SHOWN_CURVES]}
     caption = (
@@ -146,7 +146,7 @@ def _importance(spec: SearchSpec, trials: list[Trial], ranked: list[Trial]) -> l
 
 
 def _has_conditions(spec: SearchSpec) -> bool:
-    return any(map(is_conditional, spec.space.values()))
+    return any(map(is_conditional, drawn_space(spec).values()))
 
 
 def _drawn(count: int, most: int) -> str:
