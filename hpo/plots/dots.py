@@ -24,6 +24,7 @@ LEGEND_RANK = 1  # of plotly's 1000
 # A browser takes 0.2 ms for each, and 5000 hide each other. Panels share them, since each takes 80 ms too.
 MOST_DOTS = 1000
 MOST_IN_PANELS, FEWEST_IN_PANEL = 1200, 100
+MOST_TICKS = 10  # of an axis that has one at each whole number
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,8 @@ def axis_of(dimension: Dimension, *, pad: float = 0.03) -> Layout:
         if dimension.log:
             return log_axis(low, high, pad=pad)
         beside = pad * (high - low)
-        return {"type": "linear", "range": [low - beside, high + beside]}
+        whole = {"dtick": 1} if isinstance(low, int) and high - low <= MOST_TICKS else {}
+        return {"type": "linear", "range": [low - beside, high + beside], **whole}
     choices = [choice_of(plain(choice)) for choice in dimension]
     around = {"range": [-0.5, len(choices) - 0.5]}
     return {"type": "category", "categoryorder": "array", "categoryarray": choices, **around}

@@ -36,7 +36,7 @@ from hpo.trials.record import Trial
 MOST_LINES = 500
 # Beyond so many values of an axis only its ends are written at it.
 MOST_MARKS = 20
-INACTIVE = -0.14  # the height of what a trial does not have, below the axes
+INACTIVE = -0.2  # the height of what a trial does not have, below the axes
 
 
 def slices(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure:
