@@ -28,6 +28,8 @@ def pruning(found: Pruning, metric: str, direction: str) -> go.Figure:
     ):
         # Of thousands of epochs, more than pixels, some.
         at = evenly(len(curve), MOST_DOTS).tolist() if len(curve) else list[int]()
+        # JSON has no infinity, which a loss may reach.
+        at = [index for index in at if math.isfinite(curve[index])]
         figure.add_scatter(
             x=[index + 1 for index in at],
             y=shorts(curve[index] for index in at),

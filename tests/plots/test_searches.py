@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -171,6 +172,16 @@ def test_pruned_trials_stand_where_they_stopped_under_the_best_and_the_median() 
     (bars,) = (trace for trace in figure.data if trace.type == "bar")
     assert (bars.x, bars.y, bars.text) == ((1, 2), (2, 1), ("epoch 1", "epoch 2"))
     assert pruning(trials[:3], "maximize") is None
+
+
+def test_an_infinite_loss_is_left_out_of_the_lines() -> None:
+    trials = [trial(0, 0.5, reported=[math.inf, 0.6, 0.5]), trial(1, None, reported=[0.9])]
+    found = pruning(trials, "minimize")
+    assert found is not None
+    figure = plots.pruning(found, "val_loss", "minimize")
+    line = by_name(figure, "trial of the lowest value")
+    assert (line.x, line.y) == ((2, 3), (0.6, 0.5))
+    assert "Infinity" not in json.dumps(figure.to_plotly_json()["data"], default=list)
 
 
 def test_stops_of_many_epochs_are_counted_together() -> None:
