@@ -41,12 +41,14 @@ def at_random(spec: SearchSpec) -> Iterator[dict[str, Any]]:
 def evenly(spec: SearchSpec) -> Iterator[dict[str, Any]]:
     """Configurations of a scrambled Sobol sequence (Owen 1998), of a finite space each once."""
     seen = set[str]()
+    # Ranges that are not always active leave configurations that are finite.
+    may_repeat = spec.size is not None or any(one.when for one in spec.drawn.values())
     for start in itertools.count(0, BLOCK):
         before = len(seen)
         for point in sobol(len(spec.drawn), spec.sampler.seed, start, BLOCK):
             shares = zip(spec.drawn.items(), point.tolist(), strict=True)
             found = spec.active({name: dimensions.quantile(one, share) for (name, one), share in shares})
-            if spec.allows(found) and (spec.size is None or repr(found) not in seen):
+            if spec.allows(found) and (not may_repeat or repr(found) not in seen):
                 seen.add(repr(found))
                 yield found
         if spec.size is not None and len(seen) == before:
