@@ -57,7 +57,9 @@ class ModelSampler(optuna.samplers.BaseSampler):
             ranked = sobol(cube.width, self._spec.sampler.seed, self._number, 32)
         else:
             ranked = self._ranked(cube, known, values, running)
-        tabu = frozenset[Key]() if self._spec.repeats else taken(study, trial)
+        # Of a space without end and without conditions no two draws are the same.
+        may_repeat = self._spec.size is not None or any(one.when for one in self._spec.drawn.values())
+        tabu = taken(study, trial) if may_repeat and not self._spec.repeats else frozenset[Key]()
         for point in ranked:
             found = cube.drawn(point)
             stored = {name: encode(value) for name, value in found.items()}
@@ -76,20 +78,33 @@ class ModelSampler(optuna.samplers.BaseSampler):
     def _results(
         self, held: Sequence[FrozenTrial], own: FrozenTrial
     ) -> tuple[list[FrozenTrial], list[float], list[FrozenTrial]]:
-        """Trials with results, these as more is better (-inf: worse than all), and those without one yet."""
+        """Trials that have ended, their values as more is better, and trials that have not.
+
+        One that was pruned has what it reported last, and no more than the median of the complete; one
+        without a result is worse than all.
+        """
         sign = 1.0 if self._spec.objective.direction == "maximize" else -1.0
-        known, values, running = [], [], []
+        known, values, running, pruned = list[FrozenTrial](), list[float](), list[FrozenTrial](), list[int]()
         for trial in held:
-            if trial.number == own.number or not trial.params:
+            state = trial.state
+            if not trial.params or trial.number == own.number:
                 continue
-            if not trial.state.is_finished():
+            if state in (TrialState.RUNNING, TrialState.WAITING):
                 running.append(trial)
                 continue
+            value = -math.inf
+            if state == TrialState.COMPLETE and not trial.user_attrs.get(INFEASIBLE_ATTRIBUTE):
+                value = sign * trial.values[0]
+            elif state == TrialState.PRUNED:
+                pruned.append(len(known))
             known.append(trial)
-            is_result = trial.state == TrialState.COMPLETE and not trial.user_attrs.get(INFEASIBLE_ATTRIBUTE)
-            value = trial.value if is_result and trial.value is not None else -sign * math.inf
-            values.append(sign * value)
-        return known, _with_pruned(known, values, sign), running
+            values.append(value)
+        complete = [value for value in values if value > -math.inf]
+        middle = float(np.median(complete)) if complete else -math.inf
+        for at in pruned:
+            if reported := known[at].intermediate_values:
+                values[at] = min(middle, sign * reported[max(reported)])
+        return known, values, running
 
     def _ranked(
         self,
@@ -121,20 +136,6 @@ class ModelSampler(optuna.samplers.BaseSampler):
         ahead = (mean - float(expected.max())) / spread
         improvement = spread * (ahead * norm.cdf(ahead) + norm.pdf(ahead))
         return np.asarray(candidates[np.argsort(-improvement, kind="stable")])
-
-
-def _with_pruned(known: Sequence[FrozenTrial], values: Sequence[float], sign: float) -> list[float]:
-    """Those that were pruned get what they reported last, and no more than the median of the complete."""
-    complete = [value for value in values if math.isfinite(value)]
-    if not complete:
-        return list(values)
-    middle = float(np.median(complete))
-    return [
-        min(middle, sign * trial.intermediate_values[max(trial.intermediate_values)])
-        if trial.state == TrialState.PRUNED and trial.intermediate_values and not math.isfinite(value)
-        else value
-        for trial, value in zip(known, values, strict=True)
-    ]
 
 
 def _scores(values: Floats) -> Floats:

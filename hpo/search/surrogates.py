@@ -16,12 +16,12 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Objective = Callable[..., tuple[float, Floats]]
 
-TREES = 60
+TREES = 40
 # A leaf of one trial would take its noise for the truth.
 LEAF = 2
 # Of L-BFGS on the marginal likelihood, from the same start each time: a trial's draw is to follow from its
 # seed and the results before it, and from nothing that a worker remembers.
-ITERATIONS = 10
+ITERATIONS = 8
 
 
 class Surrogate(Protocol):
@@ -37,7 +37,7 @@ class Surrogate(Protocol):
 class GaussianProcess:
     """A Gaussian process (Matern 5/2, a length for each column, noise) by maximum marginal likelihood."""
 
-    most = 150
+    most = 120
 
     def fit(self, columns: Floats, values: Floats, seed: int) -> None:
         """Learn from columns (trials, columns) and values."""
