@@ -147,12 +147,12 @@ class ChoicesTable(Model):
     when: WhenTable = Field(default={}, description=WHEN)
 
 
-def _table_of_choices(name: str, choice: Any) -> Any:
+def _table_of_choices(owner: str, name: str, choice: Any) -> Any:
     """The type of choices with conditions: a table in the file, `Choices` in memory."""
     choices: Any = Annotated[tuple[choice, ...], AfterValidator(partial(_distinct, name))]
     fields: Any = {"choices": (choices, ChoicesTable.model_fields["choices"])}
     made: Any = create_model(
-        f"ChoicesOf_{name}", __base__=ChoicesTable, __doc__=f"Choices of {name}.", **fields
+        f"ChoicesOf_{owner}_{name}", __base__=ChoicesTable, __doc__=f"Choices of {name}.", **fields
     )
     joined = AfterValidator(lambda checked: Choices(checked.choices, checked.when))
     return Annotated[made, BeforeValidator(_as_file), joined, Tag("choices table")]
@@ -251,7 +251,7 @@ def _dimension_type(table: type[TrainingTable], name: str) -> Any:
     choice = _choice_type(table, name)
     kinds: dict[str, Any] = {
         "choices": _choices_type(name, choice),
-        "choices table": _table_of_choices(name, choice),
+        "choices table": _table_of_choices(table.__name__, name, choice),
     }
     if name in table.ranged:
         kinds["range"] = _range_type(name, table.ranged[name])

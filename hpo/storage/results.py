@@ -26,7 +26,7 @@ NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf}
 class TrialResult:
     """A trial that has begun, with the user attributes asked for (None: it lacks it).
 
-    `value` is that of its first objective if it is complete, else None; times are in UTC.
+    `value` is that of its first objective if it is complete and feasible, else None; times are in UTC.
     """
 
     number: int
@@ -41,7 +41,8 @@ def results(
 ) -> dict[int, list[TrialResult]]:
     """The trials of these studies that have begun, by study and number."""
     trial, value = models.TrialModel, models.TrialValueModel
-    own = [aliased(models.TrialUserAttributeModel) for _ in attributes]
+    keys = (*attributes, INFEASIBLE_ATTRIBUTE)
+    own = [aliased(models.TrialUserAttributeModel) for _ in keys]
     among: Any = sa.bindparam("among", list(study_ids), expanding=True, literal_execute=True)
     asked = (
         sa.select(
@@ -55,23 +56,23 @@ def results(
             trial._datetime_complete_utc,
             *(one.value_json for one in own),
         )
-        .join(value, (value.trial_id == trial.trial_id) & (value.objective == 0) & feasible(), isouter=True)
+        .join(value, (value.trial_id == trial.trial_id) & (value.objective == 0), isouter=True)
         .where(trial.study_id.in_(among), trial.state != TrialState.WAITING)
         .order_by(trial.study_id, trial.number)
     )
-    for one, key in zip(own, attributes, strict=True):
+    for one, key in zip(own, keys, strict=True):
         asked = asked.join(one, (one.trial_id == trial.trial_id) & (one.key == key), isouter=True)
     found: dict[int, list[TrialResult]] = {}
     for study_id, number, state, reached, kind, started, ended, *texts in connection.execute(asked):
-        is_complete = state == TrialState.COMPLETE.name
-        given = tuple(None if text is None else json.loads(text) for text in texts)
+        *given, infeasible = (None if text is None else json.loads(text) for text in texts)
+        is_valued = state == TrialState.COMPLETE.name and not infeasible
         found.setdefault(study_id, []).append(
             TrialResult(
                 number,
-                NOT_FINITE.get(kind, reached) if is_complete else None,
+                NOT_FINITE.get(kind, reached) if is_valued else None,
                 _utc(started),
                 _utc(ended),
-                given,
+                tuple(given),
             )
         )
     return found
