@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import warnings
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import optuna
+from optuna.trial import TrialState
 
 from hpo.data import Dataset, check_class_weight, check_splits, flat, splits_of
 from hpo.errors import DataError, StudyError
@@ -25,10 +28,15 @@ from hpo.registry.stored import (
     place_of,
     summarise,
 )
-from hpo.spec import FinalSpec, StudySpec, changes, parse, to_json, to_table
+from hpo.search import distributions, encode
+from hpo.spec import FinalSpec, SearchSpec, StudySpec, changes, parse, to_json, to_table
 from hpo.spec.base import RuleError, Shown, key_path
+from hpo.spec.growth import constants, growth
 from hpo.storage import Storage
+from hpo.tables.numbers import counted
 from hpo.versions import versions
+
+logger = logging.getLogger(__name__)
 
 # Hyperparameters that say how the columns of a table are prepared.
 OF_COLUMNS = ("one_hot_levels", "embedding_width", "min_level_count")
@@ -203,8 +211,25 @@ def _extend(
     if texts != study.kept_code:
         study.storage.set_study_attribute(study.id, CODE_ATTRIBUTE, texts)
     # A file that has moved is no change, and where it is now is where workers look.
+    if isinstance(spec, SearchSpec) and isinstance(study.spec, SearchSpec):
+        if words := growth(study.spec, spec):
+            fixed = {name: encode(value) for name, value in constants(study.spec, spec).items()}
+            stored = {SPEC_ATTRIBUTE: to_json(spec)}
+            study.storage.grow(study.id, distributions(spec), fixed, stored)
+            logger.warning("%s: %s", study.name, _told(spec, words, study))
+            return
     if found or _files(spec) != _files(study.spec):
         study.storage.set_study_attribute(study.id, SPEC_ATTRIBUTE, to_json(spec))
+
+
+def _told(spec: SearchSpec, words: Sequence[str], study: StoredStudy) -> str:
+    """What has grown, and what becomes of the trials that there are."""
+    begun = sum(trial.state != TrialState.WAITING for trial in study.frozen_trials)
+    earlier = counted(begun, "earlier trial")
+    learns = "and the sampler learns from all of them"
+    then = learns if spec.is_adaptive else "and the configurations that are new follow"
+    stay = "" if not begun else f"; {earlier} {'stay' if begun > 1 else 'stays'}, {then}"
+    return f"space has grown: {', '.join(words)}{stay}"
 
 
 def _files(spec: StudySpec) -> list[tuple[str, str | None, str | None]]:

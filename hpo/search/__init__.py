@@ -20,9 +20,11 @@ from hpo.search.limits import Room, room
 from hpo.search.plan import first_withdrawn, plan
 from hpo.search.race import Race, confirms, is_raced, race_of
 from hpo.search.samplers import make_pruner, make_sampler, may_prune
+from hpo.search.starts import START_ATTRIBUTE
 from hpo.search.workload import Workload, workload
 
 __all__ = [
+    "START_ATTRIBUTE",
     "Race",
     "Room",
     "Workload",
