@@ -24,7 +24,7 @@ def grow(
     space: Mapping[str, BaseDistribution],
     constants: Mapping[str, Any],
 ) -> None:
-    """Make all parameters of a study some of `space`; `constants` are those that trials had without saying."""
+    """Make all parameters of a study some of `space`; `constants` are what trials had without saying."""
     param, trial = models.TrialParamModel, models.TrialModel
     of_study = param.trial_id.in_(sa.select(trial.trial_id).where(trial.study_id == study_id))
     for name, distribution in space.items():

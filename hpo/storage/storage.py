@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import optuna
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import Study, StudyDirection
@@ -166,7 +166,9 @@ class Storage:
             there = session.scalar(sa.select(sa.func.count()).where(of_study))
             if there != after or not planned.has(session, study_id, given or {}):
                 return False
-            session.add_all(_row(study_id, number, trial) for number, trial in enumerate(trials, after))
+            session.add_all(
+                planned.row(study_id, number, trial) for number, trial in enumerate(trials, after)
+            )
         return True
 
     def withdraw_trials(self, study_id: int, *, first: int, given: Mapping[str, Any]) -> int:
@@ -378,25 +380,6 @@ class Storage:
             if name == filename:
                 return artifact_id
         return None
-
-
-def _row(study_id: int, number: int, trial: FrozenTrial) -> Any:
-    """A trial that waits, as Optuna keeps it."""
-    params = [
-        models.TrialParamModel(
-            param_name=name,
-            param_value=distribution.to_internal_repr(trial.params[name]),
-            distribution_json=distribution_to_json(distribution),
-        )
-        for name, distribution in trial.distributions.items()
-    ]
-    attributes = [
-        models.TrialUserAttributeModel(key=key, value_json=json.dumps(value))
-        for key, value in trial.user_attrs.items()
-    ]
-    return models.TrialModel(
-        study_id=study_id, number=number, state=trial.state, params=params, user_attributes=attributes
-    )
 
 
 def _extremes() -> sa.Select[Any]:
