@@ -50,9 +50,8 @@ def told(spec: SearchSpec, found: Mapping[str, Any], *, same_data: bool) -> str:
     name = found["study"]
     begins = f"starts with #{found['number']} of {name}"
     if found["number"] is None:
-        begins = (
-            f"the best of {name} lies outside this space" if found["trials"] else f"{name} has no results"
-        )
+        outside = f"the best of {name} lies outside this space"
+        begins = outside if found["trials"] else f"{name} has no results"
     known = f"its sampler knows {found['known']} of {counted(found['trials'], 'trial')} of {name}"
     if found["number"] is not None:
         known = f"its sampler knows {found['known']} of its {counted(found['trials'], 'trial')}"

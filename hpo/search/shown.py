@@ -99,7 +99,7 @@ def create_again(
     trial: FrozenTrial, params: dict[str, Any], space: dict[str, BaseDistribution]
 ) -> FrozenTrial:
     """The same trial with other parameters."""
-    made = FrozenTrial(
+    return FrozenTrial(
         number=trial.number,
         state=trial.state,
         value=None,
@@ -113,7 +113,6 @@ def create_again(
         intermediate_values=trial.intermediate_values,
         trial_id=trial._trial_id,
     )
-    return made
 
 
 def known(spec: SearchSpec, rows: Sequence[Sequence[Any]]) -> list[FrozenTrial]:

@@ -11,7 +11,7 @@ import pytest
 
 from hpo import create_study
 from hpo.errors import HpoError, StudyError
-from hpo.search import suggest
+from hpo.search import ShowingSampler, suggest
 from hpo.spec import SearchSpec
 from hpo.storage import Storage
 from hpo.studies import Study
@@ -99,7 +99,9 @@ def test_a_search_starts_from_another_one(url: str, caplog: pytest.LogCaptureFix
     end_all(second)
     assert second.all_trials[0].params == best.params
     assert len(second.all_trials) == 5
-    seen = second.optuna_for(4).sampler._shown(second.optuna)  # type: ignore[attr-defined]
+    sampler = second.optuna_for(4).sampler
+    assert isinstance(sampler, ShowingSampler)
+    seen = sampler._shown(second.optuna)
     assert len(seen.get_trials()) == 10
     assert {str(trial.distributions["dropout"]) for trial in seen.get_trials()} == {
         "CategoricalDistribution(choices=(0.0, 0.1, 0.2))"
