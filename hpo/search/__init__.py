@@ -15,36 +15,48 @@ from hpo.search.distributions import (
     is_drawn,
     suggest,
 )
+from hpo.search.earlier import best_of
+from hpo.search.earlier import rows as earlier_rows
+from hpo.search.earlier import told as earlier_values
 from hpo.search.encoding import decode, encode
 from hpo.search.limits import Room, room
 from hpo.search.plan import first_withdrawn, plan
 from hpo.search.pruners import make_pruner, may_prune
 from hpo.search.race import Race, confirms, is_raced, race_of
+from hpo.search.shown import ShowingSampler, known, shown
+from hpo.search.starts import START_ATTRIBUTE
 from hpo.search.strategies import STRATEGIES, Strategy, make_sampler
 from hpo.search.workload import Workload, workload
 
 __all__ = [
+    "START_ATTRIBUTE",
     "STRATEGIES",
     "Race",
     "Room",
+    "ShowingSampler",
     "Strategy",
     "Workload",
     "active",
+    "best_of",
     "confirms",
     "decode",
     "distributions",
     "drawn_of",
+    "earlier_rows",
+    "earlier_values",
     "encode",
     "first_withdrawn",
     "hyperparameters_of",
     "is_drawn",
     "is_raced",
+    "known",
     "make_pruner",
     "make_sampler",
     "may_prune",
     "plan",
     "race_of",
     "room",
+    "shown",
     "suggest",
     "workload",
 ]

@@ -74,7 +74,9 @@ def suggest(trial: optuna.trial.Trial, spec: SearchSpec) -> None:
     for name, distribution in distributions(spec).items():
         if not is_active(spec.drawn[name], found):
             continue
-        found[name] = decode(_suggest(trial, name, distribution))
+        # What it has stays, though its space has grown since.
+        stored = trial.params[name] if name in trial.params else _suggest(trial, name, distribution)
+        found[name] = decode(stored)
 
 
 def _suggest(trial: optuna.trial.Trial, name: str, distribution: BaseDistribution) -> Any:

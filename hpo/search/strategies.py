@@ -13,7 +13,6 @@ import optuna
 from hpo.search import configurations
 from hpo.search.evolution import EvolutionSampler
 from hpo.search.modelled import ModelSampler
-from hpo.search.shown import ShownTo
 from hpo.search.surrogates import Forest, GaussianProcess, Mixed
 from hpo.spec import SearchSpec, StudySpec
 
@@ -79,4 +78,4 @@ def make_sampler(spec: StudySpec, number: int) -> optuna.samplers.BaseSampler:
     if sampler is None:
         return optuna.samplers.RandomSampler(seed=0)
     assert isinstance(spec, SearchSpec)
-    return ShownTo(sampler(spec, number))
+    return sampler(spec, number)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from hpo.spec.growth import extends as grown
 from hpo.spec.own_code import without
+from hpo.spec.search import SearchSpec
 from hpo.spec.study import StudySpec
 
 # These say how results are read, not what is trained.
@@ -54,7 +56,10 @@ def changes(old: StudySpec, new: StudySpec) -> list[Change]:
     for key in sorted(before.keys() | after.keys()):
         extends = key in READING | LIMITS | COUNTS[new.kind]
         found += _differences(key, before.get(key), after.get(key), extends=extends)
-    return found
+    if not isinstance(old, SearchSpec) or not isinstance(new, SearchSpec):
+        return found
+    may = grown(old, new)
+    return [replace(one, extends=one.extends or may.get(one.key, False)) for one in found]
 
 
 def _arm_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:

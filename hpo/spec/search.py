@@ -25,6 +25,7 @@ from hpo.spec.hyperparameters import (
 from hpo.spec.metrics import METRICS, is_own
 from hpo.spec.parts import Pruner, Sampler
 from hpo.spec.space import Space, as_json
+from hpo.spec.starts import StartWith, check_starts, drawn_start
 from hpo.spec.strategies import ABILITIES, AUTO, Ability
 from hpo.spec.study import StudySpec
 
@@ -85,6 +86,15 @@ class SearchSpec(StudySpec):
         "fresh seeds. false: none. Default: by the number of trials, from 10 on; none where every "
         "configuration is tried.",
     )
+    start_with: StartWith = Field(
+        default=(),
+        description="Configurations to train first: a table of every hyperparameter of the space for each.",
+    )
+    start_from: str | None = Field(
+        default=None,
+        description="A study of the same database: its best configuration is trained first, and the sampler "
+        "learns from its trials.",
+    )
     trials: Count = Field(
         default_factory=_grid_size,
         description="Trials in all, the race included. Required, except with a grid: by default its size.",
@@ -117,6 +127,7 @@ class SearchSpec(StudySpec):
         self._check_trials()
         self._check_confirmation()
         self._check_combinations()
+        check_starts(self)
         return self
 
     def _check_tables(self) -> None:
@@ -210,6 +221,11 @@ class SearchSpec(StudySpec):
                     self._check_number(name, text)
         if self.constraints_of("drawn"):
             self._check_feasible()
+
+    @property
+    def starts(self) -> tuple[dict[str, Any], ...]:
+        """The drawn values of the configurations that it starts with."""
+        return tuple(drawn_start(self.space, self.drawn, start) for start in self.start_with)
 
     def _check_number(self, name: str, text: str) -> None:
         """Raises RuleError unless a hyperparameter is a number wherever it has a value."""
