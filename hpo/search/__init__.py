@@ -11,10 +11,12 @@ from hpo.search.distributions import decode, distributions, encode, hyperparamet
 from hpo.search.limits import Room, room
 from hpo.search.plan import first_withdrawn, plan
 from hpo.search.race import Race, confirms, is_raced, race_of
+from hpo.search.repeats import AS_ATTRIBUTE, is_answered, known_result
 from hpo.search.samplers import make_pruner, make_sampler, may_prune
 from hpo.search.workload import Workload, workload
 
 __all__ = [
+    "AS_ATTRIBUTE",
     "Race",
     "Room",
     "Workload",
@@ -24,7 +26,9 @@ __all__ = [
     "encode",
     "first_withdrawn",
     "hyperparameters_of",
+    "is_answered",
     "is_raced",
+    "known_result",
     "make_pruner",
     "make_sampler",
     "may_prune",
