@@ -11,12 +11,13 @@ from hpo.search.distributions import decode, distributions, encode, hyperparamet
 from hpo.search.limits import Room, room
 from hpo.search.plan import first_withdrawn, plan
 from hpo.search.race import Race, confirms, is_raced, race_of
-from hpo.search.repeats import AS_ATTRIBUTE, is_answered, known_result
+from hpo.search.repeats import AS_ATTRIBUTE, REPEAT_ATTRIBUTE, is_answered, known_result, repeats, seeds_of
 from hpo.search.samplers import make_pruner, make_sampler, may_prune
 from hpo.search.workload import Workload, workload
 
 __all__ = [
     "AS_ATTRIBUTE",
+    "REPEAT_ATTRIBUTE",
     "Race",
     "Room",
     "Workload",
@@ -34,7 +35,9 @@ __all__ = [
     "may_prune",
     "plan",
     "race_of",
+    "repeats",
     "room",
+    "seeds_of",
     "suggest",
     "workload",
 ]

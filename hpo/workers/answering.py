@@ -12,7 +12,7 @@ from hpo.trials.outcome import Outcome, Replicate
 
 
 def answered(trial: LeasedTrial, by: FrozenTrial) -> Outcome:
-    """The outcome of a complete trial as that of this one: its value, metrics and what each epoch reported."""
+    """The outcome of a complete trial as that of this one: value, metrics, what each epoch reported."""
     for step, value in sorted(by.intermediate_values.items()):
         trial.report(value, step)
     attributes = by.user_attrs

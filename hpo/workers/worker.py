@@ -23,7 +23,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import HpoError, StorageError, WorkerError
 from hpo.registry import StoredStudy
-from hpo.search import AS_ATTRIBUTE, confirms, hyperparameters_of, known_result, may_prune, suggest
+from hpo.search import (
+    AS_ATTRIBUTE,
+    REPEAT_ATTRIBUTE,
+    confirms,
+    hyperparameters_of,
+    known_result,
+    may_prune,
+    repeats,
+    suggest,
+)
 from hpo.spec import Hyperparameters, SearchSpec
 from hpo.storage import (
     OWNER_LENGTH,
@@ -347,11 +356,16 @@ class Worker:
     def _known_result(
         self, study: StoredStudy, trial: LeasedTrial, hyperparameters: Hyperparameters
     ) -> FrozenTrial | None:
-        """The trial of the study that has been trained with these hyperparameters before."""
+        """The trial that has been trained with these hyperparameters before; where it repeats, it says so."""
         spec = study.spec
-        if not isinstance(spec, SearchSpec) or getattr(spec, "repeats", False):
+        if not isinstance(spec, SearchSpec):
             return None
         trials = self._retry(lambda: trial.study.get_trials(deepcopy=False))
+        if getattr(spec, "repeats", False):
+            # Once: a worker that takes it over goes on with its seeds.
+            if confirms(trial) is None and REPEAT_ATTRIBUTE not in trial.user_attrs:
+                trial.set_user_attr(REPEAT_ATTRIBUTE, repeats(trials, trial))
+            return None
         return known_result(spec, trials, trial, hyperparameters)
 
     def _runner_of(self, study: StoredStudy) -> Runner:

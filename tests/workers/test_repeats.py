@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import TrialState
 
 from hpo import Study, StudySpec, create_study
-from hpo.search import room
+from hpo.search import repeats, room, seeds_of
 from hpo.trials.outcome import Outcome, Replicate
 from tests.tiny_studies import SEARCH, worker_of
 
@@ -29,7 +31,6 @@ class Counting:
         trial.report(0.5, 1)
         trial.report(0.75, 2)
         metrics = {"val_accuracy": 0.75, "epochs_run": 2.0, "train_seconds": 1.0 + self.calls}
-        from optuna.trial import TrialState
 
         runs = [Replicate(seed=0, fold=None, metrics=metrics)]
         return Outcome(TrialState.COMPLETE, value=0.75, metrics=metrics, replicates=runs, loop="graph")
@@ -54,7 +55,11 @@ def test_what_has_been_trained_is_answered_from_the_database_and_costs_nothing(s
     for other in others:
         assert other.reason == f"as #{first.number}"
         assert (other.state, other.value, other.metrics) == (first.state, first.value, first.metrics)
-        assert (other.reported, other.replicates, other.loop) == (first.reported, first.replicates, first.loop)
+        assert (other.reported, other.replicates, other.loop) == (
+            first.reported,
+            first.replicates,
+            first.loop,
+        )
     # Of the limits: what was not trained took no epochs of them.
     limited = study.spec.model_copy(update={"max_epochs_total": 4 * 2 + 3, "trials": 7})
     assert room(limited, study.frozen_trials).trials == 7
@@ -68,3 +73,18 @@ def test_what_failed_is_trained_again(study):
     worker_of(study, runner=lambda _: runner).run(exit_when_idle=True)
     assert [trial.state for trial in study.all_trials] == ["complete"] * 3 + ["failed", "complete"]
     assert study.all_trials[4].reason is None
+
+
+def test_repeats_that_are_asked_for_have_seeds_of_their_own_far_from_those_of_a_race(study):
+    trials = study.frozen_trials
+    same = [copy.copy(trials[0]) for _ in range(3)]
+    for number, trial in enumerate(same):
+        trial.number = number
+        trial.params = {"learning_rate": RATE}
+    racing = copy.copy(same[0])
+    racing.user_attrs = {"confirms": 0, "seed": 1}
+    assert [repeats([*same, racing], trial) for trial in same] == [0, 1, 2]
+    seeds = [seed for repeat in range(3) for seed in seeds_of(2, repeat)]
+    assert len(set(seeds)) == 6
+    assert seeds[:2] == [0, 1]
+    assert min(seeds[2:]) >= 10_000

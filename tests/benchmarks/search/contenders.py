@@ -28,7 +28,9 @@ TOP, SEEDS = 5, 5
 OPTUNA: Mapping[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "optuna:random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "optuna:tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
-    "optuna:tpe-4": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=False, constant_liar=False),
+    "optuna:tpe-4": lambda seed: optuna.samplers.TPESampler(
+        seed=seed, multivariate=False, constant_liar=False
+    ),
     "optuna:tpe-group": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True),
     "optuna:nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
 }
@@ -50,7 +52,9 @@ class Task:
 
     def value(self, values: Values, generator: np.random.Generator) -> float:
         """What a training of a configuration gives."""
-        return self.problem.mean(values) if self.way == "noiseless" else self.problem.trained(values, generator)
+        return (
+            self.problem.mean(values) if self.way == "noiseless" else self.problem.trained(values, generator)
+        )
 
 
 def contenders() -> tuple[str, ...]:

@@ -65,15 +65,15 @@ def table(name: str) -> Problem:
     means = results.mean(axis=1)
 
     def row(values: Values) -> int:
-        at = [
-            grid[key].index(values[key]) if isinstance(grid[key][0], str) else values[key] for key in grid
-        ]
+        at = [grid[key].index(values[key]) if isinstance(grid[key][0], str) else values[key] for key in grid]
         return int(np.ravel_multi_index(at, shape))
 
     return Problem(
         name,
         {
-            key: list(values) if isinstance(values[0], str) else {"low": 0, "high": len(values) - 1, "step": 1}
+            key: list(values)
+            if isinstance(values[0], str)
+            else {"low": 0, "high": len(values) - 1, "step": 1}
             for key, values in grid.items()
         },
         lambda values, generator: float(generator.choice(results[row(values)])),
