@@ -19,8 +19,8 @@ from hpo.spec import SearchSpec, parse
 from hpo.spec.parts import Sampler
 from tests.benchmarks.search.problems import Problem, Values
 
-# noiseless: each training gives its mean. noisy: one seed a training, and the best value wins. raced: the same,
-# and some of the trainings go to the leaders.
+# noiseless: each training gives its mean. noisy: one seed a training, and the best value wins. raced: the
+# same, and some of the trainings go to the leaders.
 Way = Literal["noiseless", "noisy", "raced"]
 WAYS: tuple[Way, ...] = get_args(Way)
 # Of Optuna's samplers, whose studies end with no race of their own: so many leaders on so many seeds.

@@ -22,8 +22,8 @@ FEWEST_SEEDS = 4
 class Problem:
     """A space as a study file has it, and what a training of each configuration gives; less is better.
 
-    `trained(values, generator)` is the result of one training, `mean(values)` that of very many, `seconds` how
-    long one takes. A regret of 0 is the best configuration's, 1 the median one's.
+    `trained(values, generator)` is the result of one training, `mean(values)` that of very many, `seconds`
+    how long one takes. A regret of 0 is the best configuration's, 1 the median one's.
     """
 
     name: str
@@ -98,8 +98,8 @@ KINDS = {"a": (0.15, 0.00), "b": (0.50, 0.05), "c": (0.85, 0.10)}
 def conditional(sigma: float = 0.0) -> Problem:
     """A space where each of three kinds has a hyperparameter of its own, which depends on the shared rate.
 
-    What is best of `rate` differs by kind, and what is best of `of_a` (of b, of c) is 1 - rate: who draws them
-    apart from each other, or learns from values of kinds that were not drawn, is misled.
+    What is best of `rate` differs by kind, and what is best of `of_a` (of b, of c) is 1 - rate: who draws
+    them apart from each other, or learns from values of kinds that were not drawn, is misled.
     """
     space: dict[str, Any] = {"branch": list(KINDS), "rate": {"low": 0.0, "high": 1.0}}
     space |= {f"of_{kind}": {"low": 0.0, "high": 1.0, "when": {"branch": kind}} for kind in KINDS}
