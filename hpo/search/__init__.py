@@ -23,12 +23,15 @@ from hpo.search.limits import Room, room
 from hpo.search.plan import first_withdrawn, plan
 from hpo.search.pruners import make_pruner, may_prune
 from hpo.search.race import Race, confirms, is_raced, race_of
+from hpo.search.repeats import AS_ATTRIBUTE, REPEAT_ATTRIBUTE, is_answered, known_result, repeats, seeds_of
 from hpo.search.shown import ShowingSampler, known, shown
 from hpo.search.starts import START_ATTRIBUTE
 from hpo.search.strategies import STRATEGIES, Strategy, make_sampler
 from hpo.search.workload import Workload, workload
 
 __all__ = [
+    "AS_ATTRIBUTE",
+    "REPEAT_ATTRIBUTE",
     "START_ATTRIBUTE",
     "STRATEGIES",
     "Race",
@@ -47,15 +50,19 @@ __all__ = [
     "encode",
     "first_withdrawn",
     "hyperparameters_of",
+    "is_answered",
     "is_drawn",
     "is_raced",
     "known",
+    "known_result",
     "make_pruner",
     "make_sampler",
     "may_prune",
     "plan",
     "race_of",
+    "repeats",
     "room",
+    "seeds_of",
     "shown",
     "suggest",
     "workload",

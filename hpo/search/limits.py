@@ -10,6 +10,7 @@ from datetime import datetime
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.search.race import SEARCHED_ATTRIBUTE, confirms
+from hpo.search.repeats import is_answered
 from hpo.spec import SearchSpec
 from hpo.storage import INFEASIBLE_ATTRIBUTE
 from hpo.tables.numbers import counted, number
@@ -76,6 +77,8 @@ def _has_begun(trial: FrozenTrial) -> bool:
 
 def _epochs(spec: SearchSpec, trial: FrozenTrial) -> int:
     """Epochs over its training runs: those of a trial that has ended, else the most that it may train."""
+    if is_answered(trial):
+        return 0
     if trial.state.is_finished():
         runs = trial.user_attrs.get("replicates") or ()
         if runs and all("epochs_run" in run for run in runs):

@@ -25,6 +25,7 @@ from hpo.models.file import model_bytes
 from hpo.models.named import check_named
 from hpo.models.table import family_of
 from hpo.pictures import PICTURES, confusion_svg, curves_svg
+from hpo.search import REPEAT_ATTRIBUTE, seeds_of
 from hpo.spec import Hyperparameters, StudySpec
 from hpo.training.choice import AUTO, by_work
 from hpo.training.labels import check_lookups
@@ -190,7 +191,8 @@ class TrialRunner:
         return first
 
     def _begin(self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, loop: str) -> Lockstep:
-        network, pairs = self._network(hyperparameters, loop), self._pairs(trial.user_attrs.get("seed"))
+        network, attributes = self._network(hyperparameters, loop), trial.user_attrs
+        pairs = self._pairs(attributes.get("seed"), repeat=attributes.get(REPEAT_ATTRIBUTE, 0))
         objective = self.spec.objective
         progress = TrialProgress(
             trial, objective, self.spec.reported, replicates=len(pairs), epochs=hyperparameters.epochs
@@ -297,9 +299,9 @@ class TrialRunner:
     def _kept_bytes(self) -> int:
         return sum(network.state_bytes + GRAPH_BYTES for network in self._networks.values())
 
-    def _pairs(self, seed: int | None) -> list[tuple[int, int | None]]:
+    def _pairs(self, seed: int | None, *, repeat: int = 0) -> list[tuple[int, int | None]]:
         """Seed and fold of each replicate; a comparison's trial comes with its seed."""
-        seeds = range(self.spec.seeds) if seed is None else [seed]
+        seeds = seeds_of(self.spec.seeds, repeat) if seed is None else [seed]
         folds = range(len(self.data.splits)) if self.spec.data.splits else [None]
         return [(seed, fold) for seed in seeds for fold in folds]
 
