@@ -16,7 +16,7 @@ READING = frozenset({"description", "metrics", "baseline", "min_effect", "alpha"
 # These say who trains, and when a trial is given up; those that have finished stay as they are.
 LIMITS = frozenset({"max_retries", "trial_timeout", "strict_versions"})
 # These say when a search ends; what has begun ends, and what is left is taken up when they are raised.
-ENDS = frozenset({"confirm", "max_epochs_total", "stop_at", "patience_trials"})
+ENDS = frozenset({"confirm", "max_epochs_total", "stop_at", "patience_trials", "repeats"})
 # These may grow, and shrink again: what has finished stays and counts, what only waits is withdrawn.
 COUNTS = {"search": ENDS | {"trials"}, "comparison": frozenset({"seeds"}), "final": frozenset[str]()}
 

@@ -127,6 +127,7 @@ class SearchSpec(StudySpec):
         self._check_trials()
         self._check_confirmation()
         self._check_combinations()
+        self._check_size()
         check_starts(self)
         return self
 
@@ -172,6 +173,8 @@ class SearchSpec(StudySpec):
         if not self.trials:
             raise RuleError("required key 'trials' is missing")
         self._check_ability(ability)
+
+    def _check_size(self) -> None:
         if not self.repeats and self.size is not None and self.searched > self.size:
             rule = f"must be at most {self.size}, the number of configurations in the space"
             if race := self.trials - self.searched:
