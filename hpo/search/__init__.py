@@ -20,12 +20,12 @@ from hpo.search.earlier import rows as earlier_rows
 from hpo.search.earlier import told as earlier_values
 from hpo.search.encoding import decode, encode
 from hpo.search.limits import Room, room
+from hpo.search.marks import START_ATTRIBUTE, confirms
 from hpo.search.plan import first_withdrawn, plan
 from hpo.search.pruners import make_pruner, may_prune
-from hpo.search.race import Race, confirms, is_raced, race_of
+from hpo.search.race import Race, is_raced, race_of
 from hpo.search.repeats import AS_ATTRIBUTE, REPEAT_ATTRIBUTE, is_answered, known_result, repeats, seeds_of
 from hpo.search.shown import ShowingSampler, known, shown
-from hpo.search.starts import START_ATTRIBUTE
 from hpo.search.strategies import STRATEGIES, Strategy, make_sampler
 from hpo.search.workload import Workload, workload
 

@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import SpecError
 from hpo.search.distributions import hyperparameters_of
-from hpo.search.race import confirms, race_of
+from hpo.search.marks import confirms
+from hpo.search.race import race_of
 from hpo.spec import SearchSpec
 from hpo.spec.base import RuleError, plain
 from hpo.spec.starts import drawn_start

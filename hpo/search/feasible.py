@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial
 
 from hpo.errors import SpecError
 from hpo.search.encoding import decode, encode
-from hpo.search.race import confirms
+from hpo.search.marks import confirms
 from hpo.spec import Dimension, Range, SearchSpec
 from hpo.spec import dimensions as of_space
 from hpo.spec.conditions import is_active

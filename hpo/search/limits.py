@@ -9,7 +9,7 @@ from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.search.race import SEARCHED_ATTRIBUTE, confirms
+from hpo.search.marks import SEARCHED_ATTRIBUTE, confirms
 from hpo.search.repeats import is_answered
 from hpo.spec import SearchSpec
 from hpo.storage import INFEASIBLE_ATTRIBUTE

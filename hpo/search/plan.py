@@ -18,8 +18,9 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.search.limits import room
-from hpo.search.race import confirms, race_runs
-from hpo.search.starts import START_ATTRIBUTE, is_listed, missing_configurations, missing_starts
+from hpo.search.marks import START_ATTRIBUTE, confirms, is_listed
+from hpo.search.race import race_runs
+from hpo.search.starts import missing_configurations, missing_starts
 from hpo.spec import ComparisonSpec, SearchSpec, StudySpec
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.search.race import confirms
+from hpo.search.marks import confirms
 from hpo.spec import Hyperparameters, SearchSpec
 
 # Of a trial whose result is that of another one: the number of that.

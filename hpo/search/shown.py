@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.search.distributions import active, distributions, drawn_of
 from hpo.search.encoding import encode
-from hpo.search.race import confirms
+from hpo.search.marks import confirms
 from hpo.spec import SearchSpec
 
 

@@ -14,12 +14,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.search.distributions import active
 from hpo.search.encoding import encode
+from hpo.search.marks import INDEX_ATTRIBUTE, START_ATTRIBUTE, is_listed
 from hpo.search.strategies import configurations_of
 from hpo.spec import SearchSpec
 
-# Of a trial: the place in `start_with` of the configuration that it trains, from 0.
-START_ATTRIBUTE = "start"
-INDEX_ATTRIBUTE = "index"
 # Of an endless space, whose ranges may be of few whole numbers, that many in a row that are held already.
 MOST_REPEATS = 10_000
 
@@ -27,11 +25,6 @@ MOST_REPEATS = 10_000
 def key(params: Mapping[str, Any]) -> str:
     """What two configurations have in common that are the same, of parameters as Optuna stores them."""
     return json.dumps(dict(params), sort_keys=True)
-
-
-def is_listed(trial: FrozenTrial) -> bool:
-    """Whether it has been planned with its configuration, and not enqueued by somebody."""
-    return START_ATTRIBUTE in trial.user_attrs or INDEX_ATTRIBUTE in trial.user_attrs
 
 
 def missing_starts(spec: SearchSpec, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
