@@ -99,6 +99,8 @@ def validate(
             rows.append(_workload(path, spec := load(path)))
             if doubt := doubts(spec):
                 print(f"{path}: {doubt}.", file=sys.stderr)
+            if isinstance(spec, SearchSpec) and spec.why:
+                print(f"{path}: sampler auto is {spec.strategy!r}: {spec.why}.", file=sys.stderr)
             if isinstance(spec, SearchSpec) and spec.race is not None:
                 race = f"the best {spec.race.top} on {counted(spec.race.seeds, 'fresh seed')} each at most"
                 print(
