@@ -74,7 +74,7 @@ class SearchSpec(SpaceSpec):
         default=(),
         description="Configurations to train first: a table of every hyperparameter of the space for each.",
     )
-    start_from: str | None = Field(
+    start_from: Annotated[str | None, Must("the name of a study")] = Field(
         default=None,
         description="A study of the same database: its best configuration is trained first, and the sampler "
         "learns from its trials.",
