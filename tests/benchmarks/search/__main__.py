@@ -4,7 +4,8 @@ Every strategy of hpo and some of Optuna's samplers search 12 real tables of MLP
 conditions, by simulated workers whose trainings take as long as the tables say. Regret: 0 is the best
 configuration, 1 the median one; by mean over seeds. Prints a line of JSON with the machine, then a line for
 each contender: mean regret with its 95 % interval, which is that of the runs, the tables being given.
-Trainings are 100 in all: of raced ones 25 go to the leaders. Then milliseconds that a decision takes after 5,000 trials.
+Trainings are 100 in all: of raced ones 25 go to the leaders. Then milliseconds that a decision
+takes after 5,000 trials.
 """
 
 from __future__ import annotations
