@@ -8,6 +8,7 @@ private.
 """
 
 from hpo.search.distributions import decode, distributions, encode, hyperparameters_of, suggest
+from hpo.search.front import hypervolume, losses_of, on_front, reference_of
 from hpo.search.limits import Room, room
 from hpo.search.plan import first_withdrawn, plan
 from hpo.search.race import Race, confirms, is_raced, race_of
@@ -24,12 +25,16 @@ __all__ = [
     "encode",
     "first_withdrawn",
     "hyperparameters_of",
+    "hypervolume",
     "is_raced",
+    "losses_of",
     "make_pruner",
     "make_sampler",
     "may_prune",
+    "on_front",
     "plan",
     "race_of",
+    "reference_of",
     "room",
     "suggest",
     "workload",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from hpo.spec import space as dimensions
-from hpo.spec.base import Must, RuleError, within
+from hpo.spec.base import Must, RuleError, plain, within
 from hpo.spec.confirmation import Confirm, Confirmed, usual
 from hpo.spec.hyperparameters import (
     MAX_COUNT,
@@ -19,7 +19,7 @@ from hpo.spec.hyperparameters import (
     check_used,
     fixed_values,
 )
-from hpo.spec.parts import Pruner, Sampler
+from hpo.spec.parts import Objective, Pruner, Sampler
 from hpo.spec.space import Space
 from hpo.spec.study import StudySpec
 
@@ -50,6 +50,11 @@ class SearchSpec(StudySpec):
     """
 
     kind: Literal["search"] = Field(description="A search over a space of hyperparameters.")
+    objectives: tuple[Objective, ...] = Field(
+        default_factory=lambda given: (given["objective"],),
+        description="Instead of objective: at least two, of which none is given up for another, as "
+        "val_accuracy and parameters. A trial's value is the first one's.",
+    )
     seeds: Count = Field(default=1, description="Training runs of each configuration, one per seed.")
     sampler: Sampler = Field(default=Sampler(), description="How hyperparameters are chosen.")
     pruner: Pruner = Field(
@@ -83,8 +88,18 @@ class SearchSpec(StudySpec):
 
         def __init__(self, /, **table: Any) -> None: ...
 
+    @model_validator(mode="before")
+    @classmethod
+    def _first_objective(cls, study: Any) -> Any:
+        """`objective` is the first of `objectives`, where those are given."""
+        given = study.get("objectives") if isinstance(study, Mapping) else None
+        if isinstance(given, list | tuple) and given and "objective" not in study:
+            return {**study, "objective": given[0]}
+        return study
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        self._check_objectives()
         self._check_tables()
         self._check_replicates()
         self._check_pruner()
@@ -92,6 +107,33 @@ class SearchSpec(StudySpec):
         self._check_confirmation()
         self._check_combinations()
         return self
+
+    def _check_objectives(self) -> None:
+        if "objectives" not in self.model_fields_set:
+            return
+        if len(self.objectives) < 2:
+            remedy = "Of one, write objective = { metric = ... }."
+            raise RuleError("must be at least two", "objectives", got=len(self.objectives), remedy=remedy)
+        for index, objective in enumerate(self.objectives):
+            if "metric" not in objective.model_fields_set:
+                raise RuleError("required key 'metric' is missing", "objectives", index)
+            if objective.metric in [other.metric for other in self.objectives[:index]]:
+                raise RuleError("repeats an earlier one", "objectives", index, "metric", got=objective.metric)
+            if objective.at != "last":
+                # One epoch would have to be the best by all of them.
+                rule = "must be 'last' with several objectives"
+                raise RuleError(rule, "objectives", index, "at", got=objective.at)
+        if self.objective != self.objectives[0]:
+            remedy = "Leave objective out beside objectives."
+            raise RuleError("must be the first of objectives", "objective", remedy=remedy)
+        for key in ("confirm", "stop_at", "patience_trials"):
+            if (got := getattr(self, key)) not in (None, False):
+                rule, remedy = "needs one objective", f"Leave it out, or choose one of {self._named}."
+                raise RuleError(rule, key, got=plain(got), remedy=remedy)
+
+    @property
+    def _named(self) -> str:
+        return " and ".join(objective.metric for objective in self.objectives)
 
     def _check_tables(self) -> None:
         for key in self.space:
@@ -111,6 +153,9 @@ class SearchSpec(StudySpec):
     def _check_pruner(self) -> None:
         if self.pruner.name == "none":
             return
+        if len(self.objectives) > 1:
+            rule, remedy = "cannot judge several objectives", 'Write pruner = { name = "none" }.'
+            raise RuleError(rule, "pruner", "name", got=self.pruner.name, remedy=remedy)
         with within("objective"):
             self.objective.check_epoch_metric(f"pruner {self.pruner.name!r}")
         epochs = self.hyperparameter_table().epochs
@@ -193,6 +238,10 @@ class SearchSpec(StudySpec):
             yield self.vocabulary.table.model_validate(fixed | varied)
 
     @property
+    def judged_by(self) -> tuple[Objective, ...]:
+        return self.objectives
+
+    @property
     def replicates(self) -> int:
         return self.data.splits or self.seeds
 
@@ -205,6 +254,8 @@ class SearchSpec(StudySpec):
         """How its leaders are confirmed; None if they are not."""
         if self.confirm is not None:
             return self.confirm or None
+        if len(self.objectives) > 1:
+            return None
         is_whole = self.size is not None and self.trials >= self.size
         return None if is_whole else usual(self.trials)
 
@@ -257,7 +308,11 @@ class SearchSpec(StudySpec):
 
     def content(self) -> dict[str, Any]:
         race = False if self.race is None else self.race.model_dump(mode="json")
-        return super().content() | {
+        content = super().content()
+        if len(self.objectives) == 1:
+            # As `objective` says.
+            del content["objectives"]
+        return content | {
             "confirm": race,
             "params": fixed_values(self.vocabulary.table, self.params, varied=self.space),
         }

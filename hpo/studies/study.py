@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from hpo.analysis import Comparison, Confirmation, compare, confirmation, headline, rank
+from hpo.analysis import Comparison, Confirmation, compare, confirmation, front_of, headline, rank
 from hpo.data.archive import DAMAGE
 from hpo.errors import StorageError, StudyError
 from hpo.files import check_new_file, new_file
@@ -109,6 +109,14 @@ class Study(StoredStudy):
                 place_of(self.name), "has no complete trial yet", remedy=f"Run: hpo resume {self.name}."
             )
         return min(complete, key=lambda trial: rank(trial.value, self.spec.objective.direction))
+
+    @property
+    def front(self) -> list[Trial]:
+        """Complete trials that no other is at least as good as in all objectives, the best of the first first.
+
+        With one objective those are its best, all that have the best value.
+        """
+        return front_of(self.spec, self.all_trials)
 
     @property
     def confirmation(self) -> Confirmation | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +42,8 @@ class Trial:
     `versions` those of hpo, of the packages that it trained with and of Python, `other_versions` those that
     its study was made with and that were others there, `retries` counts the workers that were lost while they
     trained it. `reason` says why it failed or was pruned, or, of one that waits, why a worker could not train
-    it. `confirms` is the number of the leader of a search that it trains again. `objective` is its study's,
-    `reported_metric` what stands for that while it trains. One is `lost` that runs, and whose worker is gone.
+    it. `confirms` is the number of the leader of a search that it trains again. `objective` is its study's first,
+    `values` has each objective's value, `reported_metric` what stands for that while it trains. One is `lost` that runs, and whose worker is gone.
     """
 
     number: int
@@ -70,16 +70,18 @@ class Trial:
     objective: Objective
     reported_metric: str
     lost: bool = False
+    values: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, spec: StudySpec, frozen: FrozenTrial) -> Trial:
         """The record of an Optuna trial of a study with this specification."""
         attributes = frozen.user_attrs
         metrics = {name: attributes[name] for name in metrics_in(attributes)}
+        reached = frozen.values if frozen.state == TrialState.COMPLETE else None
         return cls(
             number=frozen.number,
             state=STATES[frozen.state],
-            value=frozen.value if frozen.state == TrialState.COMPLETE else None,
+            value=reached[0] if reached else None,
             params={name: decode(value) for name, value in frozen.params.items()},
             hyperparameters=_effective(spec, frozen),
             arm=attributes.get("arm"),
@@ -100,6 +102,7 @@ class Trial:
             reported=[frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)],
             objective=spec.objective,
             reported_metric=spec.reported,
+            values=dict(zip((o.metric for o in spec.judged_by), reached or (), strict=False)),
         )
 
     def __repr__(self) -> str:

@@ -136,6 +136,9 @@ class TrialRunner:
             progress.failure = self._measure(replicates, self._network_of(replicates[0]))
         metrics = mean_metrics(self.spec, replicates, progress.best_epoch)
         metrics["compile_seconds"] = training.clock.compile_seconds
+        if "parameters" in self.spec.table_metrics:
+            weights = self._network_of(replicates[0]).trainer.model.trainable_variables
+            metrics["parameters"] = float(sum(math.prod(variable.shape) for variable in weights))
         keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
         return self._outcome(training, metrics, keepsakes)
 
@@ -204,12 +207,13 @@ class TrialRunner:
         if progress.pruned:
             return ended(TrialState.PRUNED, reason=f"after epoch {len(progress.reported)}")
         # Of the best epoch too, whose weights were measured.
-        metric = self.spec.objective.metric
-        if (value := metrics.get(metric)) is None:
-            # A part without a class has no ROC AUC, one of a single sample no R2.
-            reason = f"{metric} is not defined for the validation samples of every fold"
-            return ended(TrialState.FAIL, reason=reason)
-        return ended(TrialState.COMPLETE, value, keepsakes=keepsakes)
+        for objective in self.spec.judged_by:
+            if objective.metric not in metrics:
+                # A part without a class has no ROC AUC, one of a single sample no R2.
+                reason = f"{objective.metric} is not defined for the validation samples of every fold"
+                return ended(TrialState.FAIL, reason=reason)
+        value, *further = (metrics[objective.metric] for objective in self.spec.judged_by)
+        return ended(TrialState.COMPLETE, value, further=further, keepsakes=keepsakes)
 
     def _keepsakes(
         self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, replicates: list[ReplicateRun]
@@ -364,7 +368,8 @@ class TrialRunner:
                 replicate.validation_rows = validation.rows[places]
                 replicate.validation_outputs = outputs[places].astype(np.float32)
             replicate.metrics = {name: value for name, value in measured.items() if math.isfinite(value)}
-            if (name := not_finite(measured, objective)) is not None:
+            broken = (not_finite(measured, judged.metric) for judged in self.spec.judged_by)
+            if (name := next(filter(None, broken), None)) is not None:
                 return f"{name} is {measured[name]} after epoch {replicate.run.epoch}"
         return None
 

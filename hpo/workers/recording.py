@@ -46,7 +46,13 @@ def record(
     # As Optuna does, a pruned trial's value is the last that it reported.
     value = trial.last_reported if outcome.state == TrialState.PRUNED else outcome.value
     recorded = retry(
-        lambda: claim.finish(outcome.state, value=value, attributes=attributes, attachments=attachments)
+        lambda: claim.finish(
+            outcome.state,
+            value=value,
+            further=outcome.further,
+            attributes=attributes,
+            attachments=attachments,
+        )
     )
     if not recorded:
         for attachment in attachments:
