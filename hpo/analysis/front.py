@@ -11,7 +11,7 @@ from hpo.trials.record import Trial
 
 
 def front_of(spec: StudySpec, trials: Sequence[Trial]) -> list[Trial]:
-    """Complete trials that none dominates, the best of the first objective first; none that confirms another."""
+    """The complete trials that none dominates, the best of the first objective first."""
     complete = _complete(spec, trials)
     losses = [losses_of(spec.judged_by, trial.values.values()) for trial in complete]
     found = [

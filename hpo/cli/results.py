@@ -200,7 +200,9 @@ def show_front(studies: Sequence[Study], output: Format = Format.table) -> None:
     if not output.is_for_people:
         show(replace(tables[0], rows=rows), output=output, whole=rows)
         return
-    show(*tables, output=output, empty=f"No trial is complete yet. Train it with: hpo resume {studies[0].name}")
+    show(
+        *tables, output=output, empty=f"No trial is complete yet. Train it with: hpo resume {studies[0].name}"
+    )
     for study in studies:
         if study.front:
             say(f"{study.name}: {front_sentence(study.spec, study.all_trials)}")

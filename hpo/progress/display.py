@@ -15,7 +15,7 @@ from rich.text import Text
 from hpo.progress.estimate import Estimate, epochs_of
 from hpo.progress.lines import ended, running
 from hpo.progress.notebook import NotebookBar
-from hpo.search import losses_of, on_front, confirms, race_of
+from hpo.search import confirms, losses_of, on_front, race_of
 from hpo.spec import SearchSpec, StudySpec
 from hpo.tables.console import stderr
 from hpo.tables.numbers import duration, number

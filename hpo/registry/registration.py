@@ -159,10 +159,11 @@ def served_studies(storage: Storage) -> list[int]:
 
 def _is_half_registered(study: optuna.Study, spec: StudySpec) -> bool:
     """Whether it is what `create_study` leaves if it is killed: a new study, or one that looks like it."""
+    directions = [direction.name.lower() for direction in study.directions]
     return (
         not is_ours(study.user_attrs)
         and study.user_attrs.keys() <= {*ATTRIBUTES, *FURTHER}
-        and [direction.name.lower() for direction in study.directions] == [o.direction for o in spec.judged_by]
+        and directions == [o.direction for o in spec.judged_by]
         and not study.get_trials(deepcopy=False)
     )
 

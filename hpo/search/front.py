@@ -34,13 +34,21 @@ def on_front(losses: Sequence[Losses]) -> list[bool]:
     >>> on_front([(-0.9, 1000.0), (-0.8, 500.0), (-0.8, 1000.0)])
     [True, True, False]
     """
-    found = np.asarray(losses, np.float64).reshape(len(losses), -1)
-    is_valued = ~np.isnan(found).any(axis=1)
-    front = []
-    for own, has_value in zip(found, is_valued, strict=True):
-        dominates = is_valued & (found <= own).all(axis=1) & (found < own).any(axis=1)
-        front.append(bool(has_value and not dominates.any()))
-    return front
+    front: list[Losses] = []
+    found = [False] * len(losses)
+    # In this order nothing dominates what comes before it: the front so far is all to compare with.
+    valued = [place for place, own in enumerate(losses) if not any(map(math.isnan, own))]
+    for place in sorted(valued, key=lambda place: tuple(losses[place])):
+        own = losses[place]
+        if not any(dominates(other, own) for other in front):
+            found[place] = True
+            front.append(own)
+    return found
+
+
+def dominates(one: Losses, other: Losses) -> bool:
+    """Whether it is as small in all objectives, and smaller in one."""
+    return all(a <= b for a, b in zip(one, other, strict=True)) and tuple(one) != tuple(other)
 
 
 def reference_of(losses: Sequence[Losses]) -> tuple[float, ...]:

@@ -36,8 +36,10 @@ class Replicate:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended. `value` is the first objective's, `further` are the others'; `metrics` are means over the replicates; `loop` is what
-    ran its epochs.
+    """How a trial ended.
+
+    `value` is the first objective's, `further` are the others'; `metrics` are means over the replicates;
+    `loop` is what ran its epochs.
 
     `keepsakes` makes what is kept of a trial that is the best so far: content by file name.
     """

@@ -42,8 +42,9 @@ class Trial:
     `versions` those of hpo, of the packages that it trained with and of Python, `other_versions` those that
     its study was made with and that were others there, `retries` counts the workers that were lost while they
     trained it. `reason` says why it failed or was pruned, or, of one that waits, why a worker could not train
-    it. `confirms` is the number of the leader of a search that it trains again. `objective` is its study's first,
-    `values` has each objective's value, `reported_metric` what stands for that while it trains. One is `lost` that runs, and whose worker is gone.
+    it. `confirms` is the number of the leader of a search that it trains again. `objective` is its study's
+    first, whose value is `value`; `values` has those of all, `reported_metric` is what stands for it while it
+    trains. One is `lost` that runs, and whose worker is gone.
     """
 
     number: int

@@ -136,11 +136,16 @@ class TrialRunner:
             progress.failure = self._measure(replicates, self._network_of(replicates[0]))
         metrics = mean_metrics(self.spec, replicates, progress.best_epoch)
         metrics["compile_seconds"] = training.clock.compile_seconds
-        if "parameters" in self.spec.table_metrics:
-            weights = self._network_of(replicates[0]).trainer.model.trainable_variables
-            metrics["parameters"] = float(sum(math.prod(variable.shape) for variable in weights))
+        metrics |= self._size(replicates[0])
         keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
         return self._outcome(training, metrics, keepsakes)
+
+    def _size(self, replicate: ReplicateRun) -> dict[str, float]:
+        """The weights that training changes, where the study asks for their number."""
+        if "parameters" not in self.spec.table_metrics:
+            return {}
+        weights = self._network_of(replicate).trainer.model.trainable_variables
+        return {"parameters": float(sum(math.prod(variable.shape) for variable in weights))}
 
     def make_room(self) -> None:
         """Forget every network, and give what that frees back to the machine."""
