@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,13 @@ from optuna.trial import TrialState
 import hpo
 from hpo.spec import StudySpec, loads
 from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, predictions_file
+from hpo.trials.record import Trial
 from tests.databases import new_storage
 
 Run = Mapping[str, float]
 # Metrics of each run of a trial, by its arm (None in a search) and its seed or number; None: it failed.
 Outcome = Callable[[str | None, int], Sequence[Run] | Run | None]
+BEGUN = datetime(2026, 1, 1)
 
 
 def created(text: str | StudySpec, folder: Path) -> hpo.Study:
@@ -90,3 +94,23 @@ def compare_json(text: str) -> dict[str, Any]:
     """What `hpo compare --format json` prints."""
     values: dict[str, Any] = json.loads(text)
     return values
+
+
+def ended_trial(
+    number: int,
+    value: float | None,
+    params: Mapping[str, Any] | None = None,
+    *,
+    reported: Sequence[float] = (),
+    runs: Sequence[tuple[int, float]] = ((1, 1.0),),
+    ended: float | None = None,
+    state: str = "",
+) -> Trial:
+    """A trial that has ended, after `ended` seconds; `runs` are the epochs and seconds of each."""
+    basic: dict[str, Any] = {field.name: None for field in dataclasses.fields(Trial)}
+    basic |= {"params": dict(params or {}), "hyperparameters": {"epochs": 9}, "metrics": {}, "retries": 0}
+    basic |= {"number": number, "value": value, "reported": list(reported), "lost": False}
+    basic["state"] = state or ("pruned" if value is None else "complete")
+    basic["finished"] = BEGUN + timedelta(seconds=number if ended is None else ended)
+    basic["replicates"] = [{"epochs_run": float(epochs), "train_seconds": own} for epochs, own in runs]
+    return Trial(**basic)

@@ -6,13 +6,11 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hpo.spec import Dimension, Range, SearchSpec
-from hpo.spec.base import plain
+from hpo.analysis.features import Floats, features, in_space
+from hpo.spec import SearchSpec
 from hpo.trials.record import Trial
 
 # Why a forest, and not Optuna's PED-ANOVA: that asks what the best tenth has in common, and a tenth of 13
@@ -36,8 +34,6 @@ MOST_SAMPLES = 500
 LEVEL = 0.9
 SURE = 0.95
 
-Floats = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Importance:
@@ -54,15 +50,6 @@ class Importance:
     is_ahead: bool = False
 
 
-def in_space(spec: SearchSpec, trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that have a value of every dimension, as the specification has it now."""
-    return [
-        trial
-        for trial in trials
-        if all(name in trial.params and _fits(d, trial.params[name]) for name, d in spec.space.items())
-    ]
-
-
 def importances(spec: SearchSpec, trials: Sequence[Trial]) -> list[Importance] | None:
     """What each hyperparameter of the space decides, the greatest share first; None if nothing can be said.
 
@@ -75,7 +62,7 @@ def importances(spec: SearchSpec, trials: Sequence[Trial]) -> list[Importance] |
     values = np.array([trial.value for trial in found], np.float64)
     if len(found) < FEWEST_TRIALS or len(spec.space) < 2 or len(set(values.tolist())) < 2:
         return None
-    shares = _shares_by_tree([_features(name, d, found) for name, d in spec.space.items()], values)
+    shares = _shares_by_tree(list(features(spec, found).values()), values)
     if not len(shares):
         return None
     order = np.argsort(-shares.mean(axis=0), kind="stable")
@@ -93,7 +80,7 @@ def importances(spec: SearchSpec, trials: Sequence[Trial]) -> list[Importance] |
     ]
 
 
-def _shares_by_tree(features: Sequence[Floats], values: Floats) -> Floats:
+def _shares_by_tree(columns: Sequence[Floats], values: Floats) -> Floats:
     """The share of each hyperparameter, (trees, hyperparameters); without trees that could not split."""
     from sklearn.ensemble import RandomForestRegressor
 
@@ -101,21 +88,9 @@ def _shares_by_tree(features: Sequence[Floats], values: Floats) -> Floats:
     scaled = (values - values.min()) / (np.ptp(values) or 1.0)
     forest = RandomForestRegressor(
         TREES, max_samples=min(len(values), MOST_SAMPLES), random_state=0, n_jobs=1
-    ).fit(np.column_stack(features), scaled)
-    columns = np.cumsum([0, *(own.shape[1] for own in features)]).tolist()
+    ).fit(np.column_stack(columns), scaled)
+    ends = np.cumsum([0, *(own.shape[1] for own in columns)]).tolist()
     by_column = np.array([tree.feature_importances_ for tree in forest.estimators_])
-    shares = np.stack([by_column[:, a:b].sum(axis=1) for a, b in itertools.pairwise(columns)], axis=1)
+    shares = np.stack([by_column[:, a:b].sum(axis=1) for a, b in itertools.pairwise(ends)], axis=1)
     found: Floats = shares[shares.sum(axis=1) > 0]
     return found
-
-
-def _features(name: str, dimension: Dimension, trials: Sequence[Trial]) -> Floats:
-    """A hyperparameter as columns, (trials, columns): of a range its number, of choices one for each."""
-    own: list[Any] = [trial.params[name] for trial in trials]
-    if isinstance(dimension, Range):
-        return np.array(own, np.float64).reshape(-1, 1)
-    return np.array([[value == plain(choice) for choice in dimension] for value in own], np.float64)
-
-
-def _fits(dimension: Dimension, value: Any) -> bool:
-    return isinstance(dimension, Range) or value in map(plain, dimension)

@@ -13,7 +13,7 @@ from hpo.analysis.comparison import Comparison
 from hpo.analysis.judgement import judged
 from hpo.analysis.verdicts import Verdict, mean_interval
 from hpo.errors import StudyError
-from hpo.spec import ComparisonSpec, Metric, StudySpec
+from hpo.spec import ComparisonSpec, Metric, SearchSpec, StudySpec
 from hpo.trials.record import Trial
 
 DEFAULT_ALPHA = 0.05
@@ -107,7 +107,7 @@ def _arms(spec: StudySpec, trials: Sequence[Trial]) -> list[ArmRuns]:
         if trial.confirms is not None:
             continue
         # An arm is there from the start; a configuration that has no result yet is nothing to compare.
-        if trial.arm is not None or trial.state in ("complete", "failed"):
+        if trial.arm is not None or trial.value is not None or trial.state == "failed":
             groups.setdefault(trial.arm or f"#{trial.number}", []).append(trial)
     return [ArmRuns(spec, name, tuple(group)) for name, group in groups.items()]
 
@@ -146,11 +146,18 @@ def _summarise(
         mean={name: statistics.fmean(v) for name, v in values.items()},
         sd={name: statistics.stdev(v) if len(v) > 1 else None for name, v in values.items()},
         ci={name: mean_interval(v, alpha=alpha, overlap=overlap) for name, v in values.items()},
-        differs={key: arm.trials[0].hyperparameters.get(key) for key in varying},
+        differs={key: _shown(arm, key) for key in varying},
         trials=tuple(trial.number for trial in arm.trials),
         is_copy=is_copy,
         verdicts={name: found[key] for name, found in verdicts.items() if key in found},
     )
+
+
+def _shown(arm: ArmRuns, key: str) -> Any:
+    """A hyperparameter of an arm; None of what a search varies and was not active."""
+    trial = arm.trials[0]
+    is_idle = isinstance(arm.spec, SearchSpec) and key in arm.spec.space and key not in trial.params
+    return None if is_idle else trial.hyperparameters.get(key)
 
 
 def _notes(arms: Sequence[ArmRuns], judged_by: Mapping[str, Metric]) -> tuple[str, ...]:

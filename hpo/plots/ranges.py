@@ -11,8 +11,10 @@ import numpy as np
 from hpo.plots.frame import Layout, short
 
 
-def log_axis(low: float, high: float) -> Layout:
+def log_axis(low: float, high: float, *, pad: float = 0.03) -> Layout:
     """A logarithmic axis from `low` to `high`, whose ticks say 0.001 and 0.01, where plotly's say 2, 5, 10m.
+
+    `pad` is the share of it that is added to either side.
 
     >>> log_axis(0.001, 0.1)["ticktext"], log_axis(2, 30)["ticktext"]
     (['0.001', '0.01', '0.1'], ['2', '5', '10', '20'])
@@ -25,10 +27,10 @@ def log_axis(low: float, high: float) -> Layout:
     shown = [value for value in values if low / near <= value <= high * near]
     if len(shown) < 2:
         shown = sorted({short(low), short(high)})
-    pad = 0.03 * math.log10(high / low) or 0.1
+    beside = pad * math.log10(high / low) if high > low else 0.1
     return {
         "type": "log",
-        "range": [math.log10(low) - pad, math.log10(high) + pad],
+        "range": [math.log10(low) - beside, math.log10(high) + beside],
         "tickvals": shown,
         "ticktext": [decimal(value) for value in shown],
     }

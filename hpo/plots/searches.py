@@ -1,23 +1,23 @@
-"""Figures of a search: history, slices, importance, parallel coordinates."""
+"""Figures of the hyperparameters of a search: slices, importance, parallel coordinates."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
-from hpo.analysis.importance import Importance, in_space
+from hpo.analysis.features import in_space
+from hpo.analysis.importance import Importance
+from hpo.pictures.scales import evenly
+from hpo.plots.dots import NO_DOTS, add_dots, axis_of, choice_of, cut_of, dots_of, most_dots, range_of
 from hpo.plots.frame import (
     COLOURS,
     INK,
     NODE,
     POINT,
     Layout,
-    axes,
     axis,
     escaped,
     framed,
@@ -27,68 +27,38 @@ from hpo.plots.frame import (
     single,
     titled,
 )
-from hpo.plots.ranges import Cut, cut, decimal, log_axis
+from hpo.plots.ranges import decimal
 from hpo.spec import Dimension, Range, SearchSpec
 from hpo.spec.base import plain
 from hpo.trials.record import Trial
 
-COMPLETE = {"color": POINT, "size": 9, "opacity": 0.85, "line": {"width": 1, "color": INK}}
-PRUNED = {"color": INK, "size": 7, "opacity": 0.7, "symbol": "x-thin", "line": {"width": 1.5, "color": INK}}
-# Fewer complete trials than this are all shown on the axis.
-FEWEST_CUT = 5
-LEGEND_RANK = 1  # of plotly's 1000
-
-
-@dataclass(frozen=True)
-class _Dots:
-    """Trials that are drawn alike, with the value of each."""
-
-    name: str
-    trials: Sequence[Trial]
-    values: Sequence[float]
-    marker: dict[str, Any]
-
-
-_NONE = _Dots("", [], [], {})
-
-
-def history(trials: Sequence[Trial], metric: str, direction: str) -> go.Figure:
-    """Every complete trial's value by its number, and the highest, or lowest, so far; dimmed, the pruned.
-
-    A trial that is far worse than most is a triangle at the edge.
-    """
-    complete, pruned = _dots(trials)
-    word, further = ("highest", max) if direction == "maximize" else ("lowest", min)
-    figure = framed(single(390), single(380))
-    ends = _cut(complete, pruned, direction)
-    for dots in (pruned, complete):
-        _add_dots(figure, dots, [trial.number for trial in dots.trials], ends, is_first=True)
-    figure.add_scatter(
-        x=[trial.number for trial in complete.trials],
-        y=shorts(itertools.accumulate(complete.values, further)),
-        name=f"{word} so far",
-        mode="lines",
-        line={"color": COLOURS[1], "shape": "hv", "width": 2},
-        hoverinfo="skip",
-    )
-    figure.update_xaxes(**titled("trial"), zeroline=False)
-    figure.update_yaxes(**titled(metric), **_range(complete, pruned, ends), zeroline=False)
-    return figure
+# Of so many lines a browser draws, and a person tells apart, none more.
+MOST_LINES = 500
+# Beyond so many values of an axis only its ends are written at it.
+MOST_MARKS = 20
+INACTIVE = -0.2  # the height of what a trial does not have, below the axes
 
 
 def slices(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure:
-    """Every complete trial's value against each hyperparameter, a panel each; dimmed, the pruned."""
-    objective, count = spec.objective, len(spec.space)
+    """Every complete trial's value against each hyperparameter, a panel each; dimmed, the pruned.
+
+    A panel has the trials in which its hyperparameter is active; of very many, the better and some others.
+    """
+    objective, dimensions = spec.objective, spec.drawn
+    count = len(dimensions)
     figure = framed(panels(count, columns=2), panels(count, columns=1))
-    complete, pruned = _dots(in_space(spec, trials))
-    ends = _cut(complete, pruned, objective.direction)
-    value = {**titled(objective.metric), **_range(complete, pruned, ends), "zeroline": False}
-    for panel, (name, dimension) in enumerate(spec.space.items()):
-        for dots in (pruned, complete):
-            own = [trial.params[name] for trial in dots.trials]
-            x = own if isinstance(dimension, Range) else [_choice(choice) for choice in own]
-            _add_dots(figure, dots, x, ends, is_first=not panel, panel=panel)
-        own_axis = {**titled(name), **_axis_of(dimension), "zeroline": False}
+    complete, pruned = dots_of(in_space(spec, trials))
+    ends = cut_of(complete, pruned, objective.direction)
+    value = {**titled(objective.metric), **range_of(complete, pruned, ends), "zeroline": False}
+    drawn = {trial.number: spec.apart(trial.params) for trial in trials}
+    for panel, (name, dimension) in enumerate(dimensions.items()):
+        for every in (pruned, complete):
+            active = every.where([name in drawn[trial.number] for trial in every.trials])
+            dots = active.some(most_dots(count), is_low=objective.direction == "maximize")
+            own = [drawn[trial.number][name] for trial in dots.trials]
+            x = own if isinstance(dimension, Range) else [choice_of(choice) for choice in own]
+            add_dots(figure, dots, x, ends, is_first=not panel, panel=panel)
+        own_axis = {**titled(name), **axis_of(dimension), "zeroline": False}
         figure.update_layout({axis("x", panel): own_axis, axis("y", panel): value})
     return figure
 
@@ -124,34 +94,33 @@ def parallel_coordinates(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure
 
     Trials that are far worse than most end at the same edge of the axis of values.
     """
-    objective, (dots, _) = spec.objective, _dots(in_space(spec, trials))
+    objective, (dots, _) = spec.objective, dots_of(in_space(spec, trials))
     complete = sorted(dots.trials, key=lambda t: t.value or 0.0, reverse=objective.direction == "maximize")
     first = math.ceil(len(complete) / 5)
-    ends = _cut(dots, _NONE, objective.direction)
+    ends = cut_of(dots, NO_DOTS, objective.direction)
     shown = [value for value in dots.values if ends is None or ends.holds(value)] or [0.0]
-    value = Range(min(shown), max(shown))
-    names = [objective.metric, *spec.space]
-    words = [escaped(name).replace("_", "_<br>") for name in names]
+    axes_of: dict[str, Dimension] = {objective.metric: Range(min(shown), max(shown))}
+    axes_of |= spec.drawn
+    drawn = {trial.number: spec.apart(trial.params) for trial in complete}
+    words = [escaped(name).replace("_", "_<br>") for name in axes_of]
     above = 40 + 16 * max(word.count("<br>") + 1 for word in words)
     figure = framed(
         {**single(430), "margin": {"l": 20, "r": 20, "t": above}},
         {**single(430), "margin": {"l": 20, "r": 20, "t": above - 30}},
     )
     groups = [
-        ("the others", complete[first:], POINT, 0.55),
-        ("first fifth", complete[:first], COLOURS[1], 0.9),
+        ("the others", _some(complete[first:], MOST_LINES - MOST_LINES // 5), POINT, 0.55),
+        ("first fifth", _some(complete[:first], MOST_LINES // 5), COLOURS[1], 0.9),
     ]
     for name, group, colour, opacity in groups:
         x, y, text = list[int | None](), list[float | None](), list[str]()
         for trial in group:
-            own = [trial.value, *(trial.params[key] for key in spec.space)]
-            heights = [min(1.0, max(0.0, _height(value, trial.value)))]
-            heights += [_height(dimension, trial.params[key]) for key, dimension in spec.space.items()]
-            x += [*range(len(names)), None]
-            y += [*shorts(heights), None]
-            text += [f"#{trial.number}, {escaped(f'{k}: {v}')}" for k, v in zip(names, own, strict=True)] + [
-                ""
-            ]
+            own = {objective.metric: trial.value} | {key: drawn[trial.number].get(key) for key in spec.drawn}
+            heights = [_height(axes_of[key], value) for key, value in own.items()]
+            x += [*range(len(own)), None]
+            y += [short(min(1.0, max(0.0, heights[0]))), *shorts(heights[1:]), None]
+            said = [f"{key}: {'not active' if value is None else value}" for key, value in own.items()]
+            text += [*(f"#{trial.number}, {escaped(one)}" for one in said), ""]
         figure.add_scatter(
             x=x,
             y=y,
@@ -162,19 +131,27 @@ def parallel_coordinates(spec: SearchSpec, trials: Sequence[Trial]) -> go.Figure
             opacity=opacity,
             hovertemplate="%{text}<extra></extra>",
         )
-    labels = [note for at, d in enumerate([value, *spec.space.values()]) for note in _marks(at, d)]
+    labels = [note for at, d in enumerate(axes_of.values()) for note in _marks(at, d)]
+    missing = [at for at, name in enumerate(axes_of) if at and any(name not in d for d in drawn.values())]
+    labels += [_node(at, INACTIVE, "not active") for at in missing]
     if ends is not None:
         edge, sign = (labels[0], "\u2264") if ends.is_low else (labels[1], "\u2265")
         edge["text"] = f"{sign} {edge['text']}"
     figure.update_layout(annotations=labels)
-    ticks = {"tickvals": list(range(len(names))), "ticktext": words}
-    figure.update_xaxes(**ticks, range=[-0.35, len(names) - 0.65], side="top", zeroline=False)
-    figure.update_yaxes(visible=False, range=[-0.1, 1.1])
+    ticks = {"tickvals": list(range(len(words))), "ticktext": words}
+    figure.update_xaxes(**ticks, range=[-0.35, len(words) - 0.65], side="top", zeroline=False)
+    figure.update_yaxes(visible=False, range=[INACTIVE - 0.08 if missing else -0.1, 1.1])
     return figure
 
 
+def _some(trials: Sequence[Trial], most: int) -> list[Trial]:
+    return [trials[at] for at in evenly(len(trials), most)] if trials else []
+
+
 def _height(dimension: Dimension, value: Any) -> float:
-    """Where a value is on its axis, from 0 to 1."""
+    """Where a value is on its axis, from 0 to 1; below it, what a trial does not have."""
+    if value is None:
+        return INACTIVE
     if not isinstance(dimension, Range):
         choices = [plain(choice) for choice in dimension]
         return choices.index(value) / max(1, len(choices) - 1)
@@ -196,76 +173,15 @@ def _marks(at: int, dimension: Dimension) -> list[Layout]:
             }
             for value, anchor, shift in (ends if dimension.high > dimension.low else ends[:1])
         ]
-    node = {"name": NODE, "bgcolor": "#ffffff", "bordercolor": INK, "borderpad": 2}
-    return [{**_mark(at, _height(dimension, value), str(value)), **node} for value in map(plain, dimension)]
+    choices = list(map(plain, dimension))
+    marked = choices if len(choices) <= MOST_MARKS else [choices[0], choices[-1]]
+    return [_node(at, _height(dimension, value), str(value)) for value in marked]
+
+
+def _node(at: int, height: float, text: str) -> Layout:
+    """A text on its own ground, over lines."""
+    return {**_mark(at, height, text), "name": NODE, "bgcolor": "#ffffff", "bordercolor": INK, "borderpad": 2}
 
 
 def _mark(at: int, height: float, text: str) -> Layout:
     return {"x": at, "y": height, "text": escaped(text), "showarrow": False}
-
-
-def _dots(trials: Iterable[Trial]) -> tuple[_Dots, _Dots]:
-    """The complete trials with their values, and the pruned with what they had reached when they stopped."""
-    complete = [t for t in trials if t.value is not None and math.isfinite(t.value)]
-    pruned = [t for t in trials if t.state == "pruned" and t.reported and math.isfinite(t.reported[-1])]
-    return (
-        _Dots("complete", complete, [t.value or 0.0 for t in complete], COMPLETE),
-        _Dots("pruned", pruned, [t.reported[-1] for t in pruned], PRUNED),
-    )
-
-
-def _cut(complete: _Dots, pruned: _Dots, direction: str) -> Cut | None:
-    """Where the axis of the values ends, if some trial is far worse than the better half."""
-    if len(complete.values) < FEWEST_CUT:
-        return None
-    is_low = direction == "maximize"
-    ranked = sorted(complete.values, reverse=is_low)
-    return cut([*complete.values, *pruned.values], good=ranked[: math.ceil(len(ranked) / 2)], is_low=is_low)
-
-
-def _range(complete: _Dots, pruned: _Dots, ends: Cut | None) -> Layout:
-    return {} if ends is None else {"range": ends.range([*complete.values, *pruned.values])}
-
-
-def _add_dots(
-    figure: go.Figure, dots: _Dots, x: Sequence[Any], ends: Cut | None, *, is_first: bool, panel: int = 0
-) -> None:
-    """The trials of a panel; those beyond the end of the axis as triangles at it."""
-    beyond = [ends is not None and not ends.holds(value) for value in dots.values]
-    arrow = {"symbol": "triangle-down" if ends is None or ends.is_low else "triangle-up", "size": 9}
-    groups = [(dots.name, False, dots.marker), (f"{dots.name}, beyond the axis", True, dots.marker | arrow)]
-    for name, is_beyond, marker in groups:
-        own = [at for at, out in enumerate(beyond) if out == is_beyond]
-        if not own and (is_beyond or dots.name != "complete"):
-            continue
-        figure.add_scatter(
-            x=[x[at] for at in own],
-            y=shorts(ends.end if ends is not None and is_beyond else dots.values[at] for at in own),
-            text=[f"#{dots.trials[at].number}" for at in own],
-            customdata=shorts(dots.values[at] for at in own),
-            name=name,
-            legendgroup=name,
-            mode="markers",
-            marker=marker,
-            hovertemplate="%{text}: %{x}, %{customdata}<extra>%{fullData.name}</extra>",
-            showlegend=is_first,
-            # The complete ones come first, and are drawn last.
-            legendrank=LEGEND_RANK if dots.name == "complete" else LEGEND_RANK + 1,
-            **axes(panel),
-        )
-
-
-def _axis_of(dimension: Dimension) -> Layout:
-    if isinstance(dimension, Range):
-        low, high = dimension.low, dimension.high
-        if dimension.log:
-            return log_axis(low, high)
-        pad = 0.03 * (high - low)
-        return {"type": "linear", "range": [low - pad, high + pad]}
-    choices = [_choice(plain(choice)) for choice in dimension]
-    around = {"range": [-0.5, len(choices) - 0.5]}
-    return {"type": "category", "categoryorder": "array", "categoryarray": choices, **around}
-
-
-def _choice(value: object) -> str:
-    return escaped(str(value))

@@ -17,6 +17,7 @@ from hpo.progress.lines import ended, running
 from hpo.progress.notebook import NotebookBar
 from hpo.search import confirms, losses_of, on_front, race_of
 from hpo.spec import SearchSpec, StudySpec
+from hpo.storage import INFEASIBLE_ATTRIBUTE
 from hpo.tables.console import stderr
 from hpo.tables.numbers import duration, number
 
@@ -128,11 +129,8 @@ class State:
         return min(1.0, len(trial.intermediate_values) / most) if most else 0.0
 
     def _best(self) -> str:
-        complete = [
-            t
-            for t in self._trials
-            if t.state.name == "COMPLETE" and t.values is not None and confirms(t) is None
-        ]
+        ended = [t for t in self._trials if t.state.name == "COMPLETE" and t.values is not None]
+        complete = [t for t in ended if confirms(t) is None and not t.user_attrs.get(INFEASIBLE_ATTRIBUTE)]
         race = race_of(self._spec, self._trials) if isinstance(self._spec, SearchSpec) else None
         if race is not None and race.runs and not race.is_over:
             return f"{len(race.still_in)} of {len(race.leaders)} leaders still in"

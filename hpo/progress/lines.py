@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.progress.estimate import epochs_of
-from hpo.search import confirms, decode
+from hpo.search import confirms
 from hpo.spec import StudySpec
+from hpo.storage import INFEASIBLE_ATTRIBUTE
 from hpo.tables.numbers import counted, duration, number, settings
-from hpo.trials import COMPILED_ATTRIBUTE, STATES
+from hpo.trials import COMPILED_ATTRIBUTE, STATES, params_of
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -22,10 +23,11 @@ def ended(spec: StudySpec, trial: FrozenTrial) -> str:
     Its seconds are those of training and, if they count for anything, those of compiling.
     """
     attributes = trial.user_attrs
-    said = f"#{trial.number} {what(trial)}: {STATES[trial.state]}"
+    said = f"#{trial.number} {what(spec, trial)}: {STATES[trial.state]}"
     if trial.state == TrialState.COMPLETE:
         reached = zip(spec.judged_by, trial.values, strict=True)
         said += "".join(f" {objective.metric} {number(value)}" for objective, value in reached)
+        said += f", but {attributes['reason']}" if attributes.get(INFEASIBLE_ATTRIBUTE) else ""
     elif trial.state == TrialState.FAIL:
         said += f": {attributes.get('reason', 'no reason is known')}"
     elif trial.intermediate_values:
@@ -50,12 +52,12 @@ def running(spec: StudySpec, trial: FrozenTrial) -> str:
     return f"#{trial.number} epoch {now}{f' of {most}' if most else ''}"
 
 
-def what(trial: FrozenTrial) -> str:
+def what(spec: StudySpec, trial: FrozenTrial) -> str:
     """What a trial trains: its arm and seed, or its hyperparameters."""
     if (arm := trial.user_attrs.get("arm")) is not None:
         return f"{arm}, seed {trial.user_attrs.get('seed')}"
     of_race = "" if (leader := confirms(trial)) is None else f"confirms #{leader}: "
-    return of_race + settings({name: decode(value) for name, value in trial.params.items()})
+    return of_race + settings(params_of(spec, trial))
 
 
 def latest(trial: FrozenTrial) -> float:

@@ -77,7 +77,14 @@ class Screen:
             if trial.state.name == "RUNNING":
                 curve = list(trial.intermediate_values.values())
                 value = f"{self._spec.reported} {number(latest(trial))}" if curve else ""
-                rows.append((running(self._spec, trial), value, sparkline(curve, CURVE_WIDTH), what(trial)))
+                rows.append(
+                    (
+                        running(self._spec, trial),
+                        value,
+                        sparkline(curve, CURVE_WIDTH),
+                        what(self._spec, trial),
+                    )
+                )
         widths = [max((len(row[at]) for row in rows), default=0) for at in range(3)]
         lines = ("  ".join([*map(str.ljust, row[:3], widths), row[3]]) for row in rows)
         return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))

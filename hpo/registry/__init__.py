@@ -7,10 +7,10 @@ search and trials; trains nothing and draws no conclusion.
 """
 
 from hpo.registry.code import CODE_ATTRIBUTE, check_code, has_same_code, shown, state_of
+from hpo.registry.finding import find
 from hpo.registry.registration import (
     check_data,
     exists,
-    find,
     register,
     scaling_of,
     served_studies,
@@ -22,12 +22,12 @@ from hpo.registry.stored import (
     SPEC_ATTRIBUTE,
     STOPPED_ATTRIBUTE,
     StoredStudy,
-    StudySummary,
     is_ours,
     place_of,
     sources_of,
     summarise,
 )
+from hpo.registry.summary import StudySummary
 
 __all__ = [
     "CODE_ATTRIBUTE",

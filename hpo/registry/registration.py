@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-import difflib
+import logging
 import warnings
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 
 from hpo.data import Dataset, check_class_weight, check_splits, flat, splits_of
 from hpo.errors import DataError, StudyError
 from hpo.registry.code import CODE_ATTRIBUTE, check_same, texts_of
+from hpo.registry.earlier import taken_over, told
 from hpo.registry.stored import (
     ATTRIBUTES,
     CREATED_ATTRIBUTE,
     DIGEST_ATTRIBUTE,
     SPEC_ATTRIBUTE,
+    STARTED_FROM_ATTRIBUTE,
     STOPPED_ATTRIBUTE,
     TEST_DIGEST_ATTRIBUTE,
     VERSIONS_ATTRIBUTE,
     StoredStudy,
-    StudySummary,
     is_ours,
     place_of,
     summarise,
 )
-from hpo.spec import FinalSpec, StudySpec, changes, parse, to_json, to_table
+from hpo.registry.summary import StudySummary
+from hpo.search import distributions, encode
+from hpo.spec import FinalSpec, SearchSpec, StudySpec, changes, parse, to_json, to_table
 from hpo.spec.base import RuleError, Shown, key_path
-from hpo.storage import Storage
+from hpo.spec.growth import constants, growth
+from hpo.storage import Storage, set_system_attribute
+from hpo.tables.numbers import counted
 from hpo.versions import versions
+
+logger = logging.getLogger(__name__)
 
 # Hyperparameters that say how the columns of a table are prepared.
 OF_COLUMNS = ("one_hot_levels", "embedding_width", "min_level_count")
 # What a study may have when it is half registered, beside what all have.
-FURTHER = (TEST_DIGEST_ATTRIBUTE, CODE_ATTRIBUTE, VERSIONS_ATTRIBUTE)
+FURTHER = (TEST_DIGEST_ATTRIBUTE, CODE_ATTRIBUTE, VERSIONS_ATTRIBUTE, STARTED_FROM_ATTRIBUTE)
 
 
 def check_data(spec: StudySpec, dataset: Dataset) -> None:
@@ -110,30 +120,16 @@ def register(spec: StudySpec, dataset: Dataset, storage: Storage, *, test_digest
     """
     texts = texts_of(spec)
     with storage.lock(f"create:{spec.name}"):
+        # First: without it there is no study.
+        earlier = None
+        if isinstance(spec, SearchSpec) and spec.start_from is not None and not _is_there(spec, storage):
+            earlier = taken_over(spec, storage)
         found = storage.create_study(spec.name, directions=[o.direction for o in spec.judged_by])
         if _is_half_registered(found, spec):
-            _register(found, spec, dataset.digest, test_digest, texts)
+            _register(found, spec, dataset.digest, test_digest, texts, earlier)
         else:
             _extend(StoredStudy(storage, found), spec, dataset, test_digest, texts)
     return found
-
-
-def find(name: str, storage: Storage) -> optuna.Study:
-    """The study of that name.
-
-    Raises:
-        StudyError: there is none.
-    """
-    try:
-        return optuna.load_study(study_name=name, storage=storage.optuna)
-    except KeyError:
-        names = [row.name for row in storage.overview() if is_ours(row.attributes)]
-        near = difflib.get_close_matches(name, names, n=1)
-        there = f"There are: {', '.join(names)}." if names else "It holds no study yet."
-        remedy = f"Did you mean {near[0]!r}?" if near else there
-        raise StudyError(
-            place_of(name), f"there is no such study in {storage.place}", remedy=remedy
-        ) from None
 
 
 def exists(name: str, storage: Storage) -> bool:
@@ -157,6 +153,10 @@ def served_studies(storage: Storage) -> list[int]:
     return storage.studies_with(SPEC_ATTRIBUTE, without=STOPPED_ATTRIBUTE)
 
 
+def _is_there(spec: StudySpec, storage: Storage) -> bool:
+    return any(row.name == spec.name and is_ours(row.attributes) for row in storage.overview())
+
+
 def _is_half_registered(study: optuna.Study, spec: StudySpec) -> bool:
     """Whether it is what `create_study` leaves if it is killed: a new study, or one that looks like it."""
     directions = [direction.name.lower() for direction in study.directions]
@@ -169,7 +169,12 @@ def _is_half_registered(study: optuna.Study, spec: StudySpec) -> bool:
 
 
 def _register(
-    study: optuna.Study, spec: StudySpec, digest: str, test_digest: str | None, texts: dict[str, str]
+    study: optuna.Study,
+    spec: StudySpec,
+    digest: str,
+    test_digest: str | None,
+    texts: dict[str, str],
+    earlier: dict[str, Any] | None,
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -180,6 +185,13 @@ def _register(
     study.set_user_attr(TEST_DIGEST_ATTRIBUTE, test_digest)
     if texts:
         study.set_user_attr(CODE_ATTRIBUTE, texts)
+    if earlier is not None:
+        # Of the programs alone, since it may be long.
+        set_system_attribute(study, STARTED_FROM_ATTRIBUTE, earlier.pop("rows"))
+        other = earlier.pop("digest")
+        study.set_user_attr(STARTED_FROM_ATTRIBUTE, earlier)
+        assert isinstance(spec, SearchSpec)
+        logger.warning("%s: %s", spec.name, told(spec, earlier, same_data=other == digest))
     # Last: what has a specification is whole.
     study.set_user_attr(SPEC_ATTRIBUTE, to_json(spec))
 
@@ -206,8 +218,29 @@ def _extend(
     if texts != study.kept_code:
         study.storage.set_study_attribute(study.id, CODE_ATTRIBUTE, texts)
     # A file that has moved is no change, and where it is now is where workers look.
+    if isinstance(spec, SearchSpec) and isinstance(study.spec, SearchSpec) and spec.space != study.spec.space:
+        words = growth(study.spec, spec)
+        fixed = {name: encode(value) for name, value in constants(study.spec, spec).items()}
+        stored: dict[str, Any] = {SPEC_ATTRIBUTE: to_json(spec)}
+        if (earlier := study.started_from) and earlier["best"] is not None:
+            of_space = {name: value for name, value in fixed.items() if name in spec.space}
+            stored[STARTED_FROM_ATTRIBUTE] = {**earlier, "best": {**of_space, **earlier["best"]}}
+        study.storage.grow(study.id, distributions(spec), fixed, stored)
+        if words:
+            logger.warning("%s: %s", study.name, _told(spec, words, study))
+        return
     if found or _files(spec) != _files(study.spec):
         study.storage.set_study_attribute(study.id, SPEC_ATTRIBUTE, to_json(spec))
+
+
+def _told(spec: SearchSpec, words: Sequence[str], study: StoredStudy) -> str:
+    """What has grown, and what becomes of the trials that there are."""
+    begun = sum(trial.state != TrialState.WAITING for trial in study.frozen_trials)
+    earlier = counted(begun, "earlier trial")
+    learns = "and the sampler learns from all of them"
+    then = learns if spec.is_adaptive else "and the configurations that are new follow"
+    stay = "" if not begun else f"; {earlier} {'stay' if begun > 1 else 'stays'}, {then}"
+    return f"space has grown: {', '.join(words)}{stay}"
 
 
 def _files(spec: StudySpec) -> list[tuple[str, str | None, str | None]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,10 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.data import Dataset, digest_of_test, is_corrected, load_parts, load_test, load_train
 from hpo.errors import DataError, SpecError, StudyError
 from hpo.registry.code import ACCEPT, CODE_ATTRIBUTE, check_code
-from hpo.search import first_withdrawn, make_pruner, make_sampler, plan
-from hpo.spec import Data, FinalSpec, from_json
-from hpo.storage import Storage, StudyRow, study_id, trial_id
-from hpo.tables.kinds import COUNTS
-from hpo.tables.numbers import counted, number
+from hpo.registry.summary import StudySummary
+from hpo.search import ShowingSampler, first_withdrawn, known, make_pruner, make_sampler, plan
+from hpo.spec import Data, FinalSpec, SearchSpec, StudySpec, from_json
+from hpo.storage import Storage, StudyRow, study_id, system_attributes, trial_id
 from hpo.trials import STATES, Trial
 
 SPEC_ATTRIBUTE = "spec"
@@ -31,46 +31,14 @@ CREATED_ATTRIBUTE = "created"
 # Those that it was made with; absent from a study of version 0.1. A trial has those of its worker.
 VERSIONS_ATTRIBUTE = "versions"
 STOPPED_ATTRIBUTE = "stopped"
+# Of a search that starts from another study: its best configuration; of programs, rows of its trials.
+STARTED_FROM_ATTRIBUTE = "started_from"
 # How many workers each crew of it is to have.
 WORKERS_ATTRIBUTE = "workers"
 ATTRIBUTES = frozenset({SPEC_ATTRIBUTE, DIGEST_ATTRIBUTE, CREATED_ATTRIBUTE})
 LOST = "its worker is lost; the next worker takes it up"
 OTHER_DATA = "Put that data back, or give the study a new name."
 OTHER_DRAWS = "If its function draws numbers, let it do so by a seed of its own."
-
-
-@dataclass(frozen=True)
-class StudySummary:
-    """One line about a study. `counts` has an entry for every state of a trial.
-
-    `lost` counts those of the running trials whose worker is gone; the next one takes them up. `problem` says
-    why this version of hpo cannot read the study; what only its specification tells is then None.
-    """
-
-    name: str
-    kind: str | None
-    metric: str | None
-    direction: str | None
-    planned: int | None
-    counts: dict[str, int]
-    best_value: float | None
-    created: datetime | None
-    lost: int = 0
-    problem: str | None = None
-
-    def __str__(self) -> str:
-        if self.problem is not None:
-            return f"{self.name}: {self.problem}"
-        best = "" if self.best_value is None else f"; best {self.metric} {number(self.best_value)}"
-        return f"{self.name}: {self.progress}{best}"
-
-    def __repr__(self) -> str:
-        return f"<StudySummary {self}>"
-
-    @property
-    def progress(self) -> str:
-        """`search of 20 trials: 18 complete, 2 waiting`."""
-        return f"{self.kind} of {counted(self.planned or 0, 'trial')}: {COUNTS.text(self.counts, self.lost)}"
 
 
 class StoredStudy:
@@ -97,10 +65,14 @@ class StoredStudy:
             raise _deleted(self.name)
         if not is_ours(attributes):
             raise StudyError(place_of(self.name), "must have been created by hpo, and was not")
+        if getattr(self, "_stored_spec", attributes[SPEC_ATTRIBUTE]) != attributes[SPEC_ATTRIBUTE]:
+            # Its space may have grown, and with it what finished trials have.
+            self.storage.optuna.forget(self.id)
         self._stored_spec = attributes[SPEC_ATTRIBUTE]
         self.spec = from_json(self._stored_spec, source=place_of(self.name))
         self.data_digest: str = attributes[DIGEST_ATTRIBUTE]
         self.test_digest: str | None = attributes.get(TEST_DIGEST_ATTRIBUTE)
+        self.started_from: dict[str, Any] | None = attributes.get(STARTED_FROM_ATTRIBUTE)
         self._versions: dict[str, str] | None = attributes.get(VERSIONS_ATTRIBUTE)
         self._has_older_split = TEST_DIGEST_ATTRIBUTE not in attributes
 
@@ -201,11 +173,25 @@ class StoredStudy:
         Somebody else may have planned at the same time, by this specification or another one.
         """
         given = {SPEC_ATTRIBUTE: self._stored_spec}
-        first = first_withdrawn(self.spec, held)
+        asked = self._asked
+        first = first_withdrawn(asked, held)
         if first is not None and self.storage.withdraw_trials(self.id, first=first, given=given):
             return False
-        missing = plan(self.spec, held)
+        missing = plan(asked, held)
         return not missing or self.storage.add_trials(self.id, missing, after=len(held), given=given)
+
+    @property
+    def _asked(self) -> StudySpec:
+        """Its specification, which starts with the best of the study that it starts from."""
+        best = self.started_from and self.started_from["best"]
+        if not best or not isinstance(self.spec, SearchSpec):
+            return self.spec
+        return self.spec.model_copy(update={"start_with": (best, *self.spec.start_with)})
+
+    @cached_property
+    def _earlier(self) -> list[Any]:
+        """Rows of the trials of the study that it starts from, which stay as they were then."""
+        return list(system_attributes(self.optuna).get(STARTED_FROM_ATTRIBUTE, ()))
 
     def stop(self) -> None:
         """Let the study's workers, wherever they are, end after their epoch and put their trials back.
@@ -323,6 +309,9 @@ class StoredStudy:
     def optuna_for(self, number: int) -> optuna.Study:
         """The Optuna study with the sampler and the pruner of trial `number`."""
         sampler, pruner = make_sampler(self.spec, number), make_pruner(self.spec)
+        if isinstance(self.spec, SearchSpec):
+            rows = self._earlier if self.started_from else ()
+            sampler = ShowingSampler(sampler, self.spec, known(self.spec, rows))
         # A new one would ask the database for its key by its name.
         study = copy.copy(self.optuna)
         study.sampler, study.pruner = sampler, pruner

@@ -7,6 +7,8 @@ from hpo.analysis import ranked_trials
 from hpo.analysis.confirmation import leaders_table
 from hpo.analysis.front import dominated_volume, front_sentence
 from hpo.analysis.importance import FEWEST_TRIALS, Importance, importances
+from hpo.analysis.pruning import pruning
+from hpo.analysis.surface import surface
 from hpo.report.document import Block, Bullets, Command, Heading, Paragraph, Picture
 from hpo.report.sections import Subject, curves_pictures
 from hpo.spec import SearchSpec
@@ -58,6 +60,7 @@ def ranking(subject: Subject) -> list[Block]:
     # Without a test part there is no final evaluation.
     has_test = subject.study.test_digest is not None
     command, there = ("final", "there, and on the test set,") if has_test else ("promote", "there")
+    confirmed = subject.study.confirmation
     warning = (
         f"Nothing is concluded. The {first} of {counted(len(ranked), 'value')} is chosen by luck too: on"
         f" fresh seeds it may not be reached. What is reached {there} says:"
@@ -67,7 +70,11 @@ def ranking(subject: Subject) -> list[Block]:
             f"Values are those of each trial's best epoch, chosen on the same validation data. {warning}"
         )
     table = ranking_table(subject.spec, ranked[:SHOWN_CONFIGURATIONS], subject.comparison)
-    blocks += [Paragraph(warning), Command(f"hpo {command} {name}"), table]
+    if confirmed is not None and confirmed.winner is not None:
+        said = "By what the search has found, before its leaders were trained on fresh seeds."
+        blocks += [Paragraph(said), table]
+    else:
+        blocks += [Paragraph(warning), Command(f"hpo {command} {name}"), table]
     if len(ranked) > SHOWN_CONFIGURATIONS:
         more = counted(len(ranked) - SHOWN_CONFIGURATIONS, "further configuration")
         blocks.append(Paragraph(f"{more}: hpo compare {name} shows all."))
@@ -75,28 +82,36 @@ def ranking(subject: Subject) -> list[Block]:
 
 
 def search_pictures(subject: Subject) -> list[Block]:
-    """History, importance, parallel coordinates, slices and learning curves."""
-    spec, ranked = subject.spec, ranked_trials(subject.trials, subject.spec.objective.direction)
+    """History, pruning, importance, contours, parallel coordinates, slices and learning curves."""
+    # What trains a leader again tells of no configuration of its own.
+    trials = [trial for trial in subject.trials if trial.confirms is None]
+    spec, ranked = subject.spec, ranked_trials(trials, subject.spec.objective.direction)
     assert isinstance(spec, SearchSpec)
     if not ranked:
         return [Paragraph("There are no pictures: they are of complete trials, and there is none yet.")]
     objective, complete = spec.objective, counted(len(ranked), "complete trial")
-    pruned = sum(trial.state == "pruned" for trial in subject.trials)
+    pruned = sum(trial.state == "pruned" for trial in trials)
     shown = f"{complete}, and of {pruned} pruned when they stopped" if pruned else complete
-    drawn = plots.history(subject.trials, objective.metric, objective.direction)
-    history = f"History: the {objective.metric} of {shown}."
+    dots = max(len(ranked), pruned)
+    drawn = plots.history(trials, objective.metric, objective.direction)
+    history = f"History: the {objective.metric} of {shown}; over trials, epochs or seconds."
+    history += _drawn(dots, plots.most_dots(1))
     blocks: list[Block] = [
         Heading("Pictures"),
         Picture(drawn, history, "hpo-history", name="history"),
-        *_importance(subject, ranked),
+        *_pruning(spec, trials),
+        *_importance(spec, trials, ranked),
     ]
-    lines = plots.parallel_coordinates(spec, subject.trials)
+    lines = plots.parallel_coordinates(spec, trials)
     caption = (
         f"Parallel coordinates of {complete}, a line each; the first fifth by {objective.metric} stands out."
+        f"{_drawn(len(ranked), plots.MOST_LINES)}"
     )
     blocks.append(Picture(lines, caption, name="parallel"))
-    slices = plots.slices(spec, subject.trials)
-    caption = f"Slices: by each hyperparameter, the {objective.metric} of {shown}."
+    slices = plots.slices(spec, trials)
+    active = " Each has the trials in which it is active." if _has_conditions(spec) else ""
+    caption = f"Slices: by each hyperparameter, the {objective.metric} of {shown}.{active}"
+    caption += _drawn(dots, plots.most_dots(len(spec.drawn)))
     blocks.append(Picture(slices, caption, name="slices"))
     top = {trial.number: f"#{trial.number}" for trial in ranked[:SHOWN_CURVES]}
     caption = (
@@ -106,25 +121,52 @@ def search_pictures(subject: Subject) -> list[Block]:
     return blocks + curves_pictures(subject, top, plots.styles(top.values()), caption)
 
 
-def _importance(subject: Subject, ranked: list[Trial]) -> list[Block]:
-    """The picture of importances and what they are worth, or why there is none."""
-    spec = subject.spec
-    assert isinstance(spec, SearchSpec)
+def _pruning(spec: SearchSpec, trials: list[Trial]) -> list[Block]:
+    """What was pruned when, if anything was."""
+    found = pruning(trials, spec.objective.direction)
+    if found is None:
+        return []
+    drawn = plots.pruning(found, spec.reported, spec.objective.direction)
+    return [Picture(drawn, f"Pruning: {found}", name="pruning")]
+
+
+def _importance(spec: SearchSpec, trials: list[Trial], ranked: list[Trial]) -> list[Block]:
+    """The pictures of importances and of the two greatest, and what they are worth; or why there are none."""
     if len(spec.space) < 2:
         return []
-    found = importances(spec, subject.trials)
+    found = importances(spec, trials)
     if found is None:
         why = "their values are all alike, or few have a value of each hyperparameter"
         if (missing := FEWEST_TRIALS - len(ranked)) > 0:
             why = f"it takes {FEWEST_TRIALS}, so {missing} more are needed"
         there = f"of {counted(len(ranked), 'complete trial')}"
         return [Paragraph(f"There is no picture of importances {there}: {why}.")]
+    only = " That of one with a condition is what it decides where it is active." * _has_conditions(spec)
     caption = (
         f"Importance: each hyperparameter's share in what decides the value, estimated by a random forest of"
         f" {counted(len(ranked), 'complete trial')}, with its 90 % interval over resamples of them."
-        f" {_order(found)}"
+        f" {_order(found)}{only}"
     )
-    return [Picture(plots.importances(found), caption, "hpo-importance", name="importance")]
+    blocks: list[Block] = [Picture(plots.importances(found), caption, "hpo-importance", name="importance")]
+    expected = surface(spec, trials, found)
+    if expected is not None:
+        first, second = expected.names
+        caption = (
+            f"Contours: the {spec.objective.metric} that the forest expects by {first} and {second}, averaged"
+            " over the other hyperparameters. Where no trials are, it guesses."
+            f"{_drawn(len(expected.trials), plots.most_dots(1))}"
+        )
+        blocks.append(Picture(plots.contours(spec, expected), caption, "hpo-contours", name="contours"))
+    return blocks
+
+
+def _has_conditions(spec: SearchSpec) -> bool:
+    return any(one.when for one in spec.drawn.values())
+
+
+def _drawn(count: int, most: int) -> str:
+    """What is said of a picture with more trials than it shows."""
+    return f" At most {most} of a kind are drawn." if count > most else ""
 
 
 def _order(found: list[Importance]) -> str:

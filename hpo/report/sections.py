@@ -253,6 +253,7 @@ def _what(spec: StudySpec) -> list[tuple[str, str]]:
     sampler, pruner = content["sampler"], content["pruner"]
     return [
         ("space", space),
+        ("constraints", "; ".join(content["constraints"])),
         ("trials", f"{spec.planned}, of {counted(spec.replicates, 'run')} each"),
         ("sampler", f"{sampler['name']}, seed {sampler['seed']}"),
         ("pruner", pruner["name"]),
@@ -266,8 +267,20 @@ def _seconds(seconds: float) -> str:
 def _dimension(value: Any) -> str:
     if not isinstance(value, dict):
         return f"one of {', '.join(map(number, value))}"
+    if when := value.get("when"):
+        of = value["choices"] if "choices" in value else {k: v for k, v in value.items() if k != "when"}
+        return f"{_dimension(of)}, where {', '.join(f'{k} is {_condition(v)}' for k, v in when.items())}"
+    if "layers" in value:
+        low, high = value["layers"]
+        return f"{low} to {high} layers, each {_dimension(value['units'])}"
     how = ", log" if value.get("log") else f", step {number(value['step'])}" if value.get("step") else ""
     return f"{number(value['low'])} to {number(value['high'])}{how}"
+
+
+def _condition(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{number(value['low'])} to {number(value['high'])}"
+    return " or ".join(map(number, value)) if isinstance(value, list) else number(value)
 
 
 def _sets(params: dict[str, Any]) -> str:

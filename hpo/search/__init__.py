@@ -7,26 +7,58 @@ side of a plan is `registry`'s and `storage`'s. How a configuration follows from
 private.
 """
 
-from hpo.search.distributions import decode, distributions, encode, hyperparameters_of, suggest
+from hpo.search.distributions import (
+    active,
+    distributions,
+    drawn_of,
+    hyperparameters_of,
+    is_drawn,
+    suggest,
+)
+from hpo.search.dominance import RUNGS_ATTRIBUTE
+from hpo.search.earlier import best_of
+from hpo.search.earlier import rows as earlier_rows
+from hpo.search.earlier import told as earlier_values
+from hpo.search.encoding import decode, encode
 from hpo.search.front import hypervolume, losses_of, on_front, reference_of
 from hpo.search.limits import Room, room
+from hpo.search.marks import START_ATTRIBUTE, confirms
 from hpo.search.plan import first_withdrawn, plan
-from hpo.search.race import Race, confirms, is_raced, race_of
-from hpo.search.samplers import make_pruner, make_sampler, may_prune
+from hpo.search.pruners import make_pruner, may_prune
+from hpo.search.race import Race, is_raced, race_of
+from hpo.search.repeats import AS_ATTRIBUTE, REPEAT_ATTRIBUTE, is_answered, known_result, repeats, seeds_of
+from hpo.search.shown import ShowingSampler, known, shown
+from hpo.search.strategies import STRATEGIES, Strategy, make_sampler
 from hpo.search.workload import Workload, workload
 
 __all__ = [
+    "AS_ATTRIBUTE",
+    "REPEAT_ATTRIBUTE",
+    "RUNGS_ATTRIBUTE",
+    "START_ATTRIBUTE",
+    "STRATEGIES",
     "Race",
     "Room",
+    "ShowingSampler",
+    "Strategy",
     "Workload",
+    "active",
+    "best_of",
     "confirms",
     "decode",
     "distributions",
+    "drawn_of",
+    "earlier_rows",
+    "earlier_values",
     "encode",
     "first_withdrawn",
     "hyperparameters_of",
     "hypervolume",
+    "is_answered",
+    "is_drawn",
     "is_raced",
+    "known",
+    "known_result",
     "losses_of",
     "make_pruner",
     "make_sampler",
@@ -35,7 +67,10 @@ __all__ = [
     "plan",
     "race_of",
     "reference_of",
+    "repeats",
     "room",
+    "seeds_of",
+    "shown",
     "suggest",
     "workload",
 ]

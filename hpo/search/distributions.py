@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -16,7 +16,10 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial
 
 from hpo.errors import SpecError
+from hpo.search.encoding import decode, encode
+from hpo.search.feasible import draw_feasible
 from hpo.spec import ComparisonSpec, Dimension, Hyperparameters, Range, SearchSpec, StudySpec
+from hpo.spec.conditions import is_active
 
 
 def hyperparameters_of(spec: StudySpec, trial: FrozenTrial | optuna.trial.Trial) -> Hyperparameters:
@@ -30,36 +33,60 @@ def hyperparameters_of(spec: StudySpec, trial: FrozenTrial | optuna.trial.Trial)
             return spec.vocabulary.effective(**begun)
     if isinstance(spec, ComparisonSpec):
         return spec.hyperparameters_for(spec.arm(trial.user_attrs["arm"]).params)
-    return spec.hyperparameters_for({name: decode(value) for name, value in trial.params.items()})
+    assert isinstance(spec, SearchSpec)
+    return spec.hyperparameters_for(spec.joined(drawn_of(trial)))
+
+
+def drawn_of(trial: FrozenTrial | optuna.trial.Trial) -> dict[str, Any]:
+    """The drawn values of a trial, as the specification has them."""
+    return {name: decode(value) for name, value in trial.params.items()}
+
+
+def is_drawn(spec: SearchSpec, params: Mapping[str, Any]) -> bool:
+    """Whether stored parameters have a value of all that is active with them."""
+    found = {name: decode(value) for name, value in params.items()}
+    return all(name in found for name, one in spec.drawn.items() if is_active(one, found))
 
 
 def distributions(spec: SearchSpec) -> dict[str, BaseDistribution]:
-    """The search space as Optuna's distributions, in the specification's order."""
-    return {name: _distribution(dimension) for name, dimension in spec.space.items()}
+    """All that is drawn as Optuna's distributions, parents before what depends on them."""
+    return {name: _distribution(dimension) for name, dimension in spec.drawn.items()}
+
+
+def active(spec: SearchSpec, values: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+    """Of `distributions` those of drawn values that are active."""
+    of = distributions(spec)
+    return {name: of[name] for name in spec.active(values)}
 
 
 def suggest(trial: optuna.trial.Trial, spec: SearchSpec) -> None:
-    """Give the trial a value of every dimension: its own if it has one, else the sampler's."""
+    """Give the trial a value of every dimension that is active: its own if it has one, else the sampler's.
+
+    Values that break a constraint on hyperparameters are drawn anew; see `hpo.search.feasible`.
+
+    Raises:
+        SpecError: the values that it had break one, whatever is drawn beside them.
+    """
+    # In a space without end no two draws are the same.
+    if spec.constraints_of("drawn") or (spec.is_adaptive and spec.size is not None):
+        draw_feasible(trial, spec, distributions(spec))
+    found: dict[str, Any] = {}
     for name, distribution in distributions(spec).items():
-        if isinstance(distribution, CategoricalDistribution):
-            trial.suggest_categorical(name, distribution.choices)
-        elif isinstance(distribution, FloatDistribution):
-            d = distribution
-            trial.suggest_float(name, d.low, d.high, step=d.step, log=d.log)
-        elif isinstance(distribution, IntDistribution):
-            trial.suggest_int(
-                name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-            )
+        if not is_active(spec.drawn[name], found):
+            continue
+        # What it has stays, though its space has grown since.
+        stored = trial.params[name] if name in trial.params else _suggest(trial, name, distribution)
+        found[name] = decode(stored)
 
 
-def encode(value: Any) -> Any:
-    """A hyperparameter's value as Optuna stores choices: lists and tables become their JSON."""
-    return json.dumps(value) if isinstance(value, tuple | list | dict) else value
-
-
-def decode(value: Any) -> Any:
-    """The value that `encode` was given."""
-    return json.loads(value) if isinstance(value, str) and value.startswith(("[", "{")) else value
+def _suggest(trial: optuna.trial.Trial, name: str, distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    d = distribution
+    if isinstance(d, FloatDistribution):
+        return trial.suggest_float(name, d.low, d.high, step=d.step, log=d.log)
+    assert isinstance(d, IntDistribution)
+    return trial.suggest_int(name, d.low, d.high, step=d.step, log=d.log)
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:

@@ -34,16 +34,20 @@ def on_front(losses: Sequence[Losses]) -> list[bool]:
     >>> on_front([(-0.9, 1000.0), (-0.8, 500.0), (-0.8, 1000.0)])
     [True, True, False]
     """
-    front: list[Losses] = []
-    found = [False] * len(losses)
+    own = np.asarray(losses, np.float64)
+    valued = np.flatnonzero(~np.isnan(own).any(axis=1)) if len(own) else np.empty(0, int)
+    if not len(valued):
+        return [False] * len(own)
     # In this order nothing dominates what comes before it: the front so far is all to compare with.
-    valued = [place for place, own in enumerate(losses) if not any(map(math.isnan, own))]
-    for place in sorted(valued, key=lambda place: tuple(losses[place])):
-        own = losses[place]
-        if not any(dominates(other, own) for other in front):
-            found[place] = True
-            front.append(own)
-    return found
+    points, places = np.unique(own[valued], axis=0, return_inverse=True)
+    front, size = np.empty_like(points), 0
+    kept = np.zeros(len(points), bool)
+    for place, point in enumerate(points):
+        if not (front[:size] <= point).all(axis=1).any():
+            front[size], kept[place], size = point, True, size + 1
+    found = np.zeros(len(own), bool)
+    found[valued] = kept[places.ravel()]
+    return [bool(one) for one in found]
 
 
 def dominates(one: Losses, other: Losses) -> bool:

@@ -9,8 +9,10 @@ from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.search.race import SEARCHED_ATTRIBUTE, confirms
+from hpo.search.marks import SEARCHED_ATTRIBUTE, confirms
+from hpo.search.repeats import is_answered
 from hpo.spec import SearchSpec
+from hpo.storage import INFEASIBLE_ATTRIBUTE
 from hpo.tables.numbers import counted, number
 
 
@@ -45,7 +47,7 @@ def room(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Room:
     if begun + more >= wanted:
         return Room(wanted)
     limit = counted(spec.max_epochs_total, "epoch")
-    return Room(begun + more, f"max_epochs_total: {limit} leave no room for a further trial")
+    return Room(begun + more, f"max_epochs_total: of {limit} too few are left")
 
 
 def _searched(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> int:
@@ -75,6 +77,8 @@ def _has_begun(trial: FrozenTrial) -> bool:
 
 def _epochs(spec: SearchSpec, trial: FrozenTrial) -> int:
     """Epochs over its training runs: those of a trial that has ended, else the most that it may train."""
+    if is_answered(trial):
+        return 0
     if trial.state.is_finished():
         runs = trial.user_attrs.get("replicates") or ()
         if runs and all("epochs_run" in run for run in runs):
@@ -106,7 +110,9 @@ def _stagnates(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str | None:
 
 
 def _is_valued(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.COMPLETE and trial.value is not None and math.isfinite(trial.value)
+    is_infeasible = trial.user_attrs.get(INFEASIBLE_ATTRIBUTE, False)
+    is_complete = trial.state == TrialState.COMPLETE and not is_infeasible
+    return is_complete and trial.value is not None and math.isfinite(trial.value)
 
 
 def _sign(spec: SearchSpec) -> float:

@@ -2,7 +2,8 @@
 
 A comparison wants every arm with every seed. A grid or random search wants configurations 0 to N - 1, each
 of which follows from the sampler's seed and its index alone. An adaptive search wants N trials, whose
-parameters the sampler draws when a worker claims them. Failed and pruned trials count: they are results.
+parameters the sampler draws when a worker claims them. What it starts with comes first. Failed and pruned
+trials count: they are results.
 Once a search has ended, its leaders are raced. What a study no longer asks for, since its trials or seeds
 were lowered or a limit has been reached, is withdrawn as far as it only waits.
 """
@@ -16,10 +17,10 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.search.configurations import configurations
-from hpo.search.distributions import distributions, encode
 from hpo.search.limits import room
-from hpo.search.race import confirms, race_runs
+from hpo.search.marks import START_ATTRIBUTE, confirms, is_listed
+from hpo.search.race import race_runs
+from hpo.search.starts import missing_configurations, missing_starts
 from hpo.spec import ComparisonSpec, SearchSpec, StudySpec
 
 
@@ -38,10 +39,14 @@ def plan(spec: StudySpec, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         return _plan_comparison(spec, trials)
     assert isinstance(spec, SearchSpec)
     searching, wanted = [trial for trial in trials if confirms(trial) is None], room(spec, trials).trials
+    planned = searching if spec.is_adaptive else list(filter(is_listed, searching))
+    left = max(0, wanted - len(planned))
+    missing = missing_starts(spec, searching)[:left] if left else []
+    left -= len(missing)
     if spec.is_adaptive:
-        missing = [_waiting() for _ in range(wanted - len(searching))]
+        missing += [_waiting() for _ in range(left)]
     else:
-        missing = _plan_configurations(spec, searching, wanted)
+        missing += missing_configurations(spec, [*searching, *missing], left)
     if missing or not all(trial.state.is_finished() for trial in searching):
         return missing
     return [
@@ -71,15 +76,19 @@ def _surplus(
     wanted = room(spec, trials).trials
     racing = [trial for trial in tail if confirms(trial) is not None]
     searching = [trial for trial in tail if confirms(trial) is None]
-    if spec.is_adaptive:
-        others = sum(confirms(trial) is None for trial in trials) - len(searching)
-        searching = searching[max(0, wanted - others) :]
-    else:
-        searching = [trial for trial in searching if trial.user_attrs.get("index", 0) >= wanted]
+    held = [trial for trial in trials if confirms(trial) is None]
+    planned = held if spec.is_adaptive else list(filter(is_listed, held))
+    # What a search is to start with from now on is trained before what only waits.
+    if not missing_starts(spec, held) or not any(map(_may_follow, searching)):
+        searching = searching[max(0, wanted - len(planned) + len(searching)) :]
     # A race that is no longer asked for, or beyond its trials.
     beyond = len(trials) - spec.trials if spec.race is not None else len(racing)
     racing = racing[max(0, len(racing) - max(0, beyond)) :]
     return sorted([*searching, *racing], key=lambda trial: trial.number)
+
+
+def _may_follow(trial: FrozenTrial) -> bool:
+    return START_ATTRIBUTE not in trial.user_attrs
 
 
 def _is_untouched(trial: FrozenTrial) -> bool:
@@ -97,18 +106,6 @@ def _plan_comparison(spec: ComparisonSpec, trials: Sequence[FrozenTrial]) -> lis
     # By seed first: an interrupted comparison has compared every arm, on fewer seeds.
     wanted = itertools.product(spec.seed_range, (arm.name for arm in spec.arms))
     return [_waiting({"arm": arm, "seed": seed}) for seed, arm in wanted if (arm, seed) not in held]
-
-
-def _plan_configurations(spec: SearchSpec, trials: Sequence[FrozenTrial], wanted: int) -> list[FrozenTrial]:
-    held = {trial.user_attrs.get("index") for trial in trials}
-    if held.issuperset(range(wanted)):
-        return []
-    space = distributions(spec)
-    return [
-        _waiting({"index": index}, {name: encode(value) for name, value in values.items()}, space)
-        for index, values in enumerate(itertools.islice(configurations(spec), wanted))
-        if index not in held
-    ]
 
 
 def _waiting(

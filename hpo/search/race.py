@@ -15,26 +15,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.search.marks import SEARCHED_ATTRIBUTE, confirms, is_listed
 from hpo.spec import SearchSpec
-from hpo.storage import CONFIRMS_ATTRIBUTE
+from hpo.storage import CONFIRMS_ATTRIBUTE, INFEASIBLE_ATTRIBUTE
 
-# Of a trial that confirms: how many trials had searched when the race began.
-SEARCHED_ATTRIBUTE = "searched"
 # Of one side, for each look: what is at stake is a run, and not a claim.
 ALPHA = 0.05
 # With one seed nothing is known of the spread.
 FIRST_SEEDS = 2
 
 Runs = Mapping[int, Mapping[int, float | None]]
-
-
-def confirms(trial: FrozenTrial | optuna.trial.Trial) -> int | None:
-    """The number of the leader that a trial trains again; None of one that searches."""
-    leader = trial.user_attrs.get(CONFIRMS_ATTRIBUTE)
-    return leader if isinstance(leader, int) else None
 
 
 @dataclass(frozen=True)
@@ -152,7 +144,9 @@ def race_runs(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> list[tuple[Fro
     confirming = [trial for trial in trials if confirms(trial) is not None]
     if race is None or race.is_over or not all(trial.state.is_finished() for trial in confirming):
         return []
-    left, searched = spec.trials - len(trials), len(trials) - len(confirming)
+    left = spec.trials - len(trials)
+    # What somebody has enqueued is none of a list's.
+    searched = sum(confirms(trial) is None and (spec.is_adaptive or is_listed(trial)) for trial in trials)
     by_number = {trial.number: trial for trial in trials}
     found: list[tuple[FrozenTrial, dict[str, Any]]] = []
     for seed in race.next_seeds:
@@ -179,6 +173,7 @@ def _leaders(spec: SearchSpec, trials: Iterable[FrozenTrial]) -> tuple[int, ...]
         for trial in trials
         if trial.state == TrialState.COMPLETE
         and confirms(trial) is None
+        and not trial.user_attrs.get(INFEASIBLE_ATTRIBUTE)
         and trial.value is not None
         and math.isfinite(trial.value)
     )

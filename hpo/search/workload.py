@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hpo.spec import ComparisonSpec, Hyperparameters, SearchSpec, StudySpec
-from hpo.spec import space as dimensions
+from hpo.spec import ComparisonSpec, Hyperparameters, SearchSpec, StudySpec, dimensions
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,10 @@ def _worst_cases(spec: StudySpec) -> list[tuple[Hyperparameters, int]]:
         return [(spec.hyperparameters_for(arm.params), runs) for arm in spec.arms]
     assert isinstance(spec, SearchSpec)
     fixed = spec.hyperparameter_table()
-    batches = dimensions.ends(spec.space["batch_size"]) if "batch_size" in spec.space else (fixed.batch_size,)
+    varied = spec.drawn.get("batch_size")
+    batches = dimensions.ends(varied) if varied is not None else ()
+    if varied is None or varied.when:
+        batches = (*batches, fixed.batch_size)
     smallest: Any = min((batch for batch in batches if batch != "full"), default="full")
     # A run of its race has one seed.
     runs = spec.searched * spec.replicates + (spec.trials - spec.searched) * (spec.data.splits or 1)

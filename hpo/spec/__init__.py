@@ -9,6 +9,7 @@ files are checked in a moment. How a broken rule becomes a line (`base`) is priv
 
 from hpo.spec.changes import Change, changes
 from hpo.spec.comparison import Arm, ComparisonSpec
+from hpo.spec.dimensions import Choices, Dimension, Layers, Range
 from hpo.spec.example import example, example_comparison
 from hpo.spec.final import FinalSpec
 from hpo.spec.formats import (
@@ -31,7 +32,6 @@ from hpo.spec.networks import CnnHyperparameters, MlpHyperparameters
 from hpo.spec.own_code import OwnCallbacks, OwnCode, OwnModel
 from hpo.spec.parts import Compile, Data, Objective, Pruner, Sampler
 from hpo.spec.search import SearchSpec
-from hpo.spec.space import Dimension, Range
 from hpo.spec.study import StudySpec, of_training
 from hpo.spec.vocabulary import Vocabulary, vocabulary_of
 
@@ -39,6 +39,7 @@ __all__ = [
     "METRICS",
     "Arm",
     "Change",
+    "Choices",
     "CnnHyperparameters",
     "ComparisonSpec",
     "Compile",
@@ -46,6 +47,7 @@ __all__ = [
     "Dimension",
     "FinalSpec",
     "Hyperparameters",
+    "Layers",
     "Metric",
     "MlpHyperparameters",
     "Objective",

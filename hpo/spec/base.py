@@ -23,19 +23,10 @@ else:
 ABSENT = object()
 SHOWN = 80  # characters of a value that an error message repeats
 # Names of union branches, which pydantic puts into an error's location beside the keys.
+KINDS_OF_DIMENSION = ("choices", "choices table", "range", "list of layers")
+KINDS_OF_RACE = ("race", "no race", "usual race")
 BRANCHES = frozenset(
-    {
-        "choices",
-        "range",
-        "comparison",
-        "search",
-        "final",
-        "built",
-        "own model",
-        "race",
-        "no race",
-        "usual race",
-    }
+    {*KINDS_OF_DIMENSION, *KINDS_OF_RACE, "comparison", "search", "final", "built", "own model"}
 )
 CONTAINERS = {"tuple_type": "must be a list", "dict_type": "must be a table"}
 
@@ -146,7 +137,7 @@ class _Listed(ModelMetaclass):
     """Tells `help` what a table has of its own: pydantic's two hundred members would fill ten screens."""
 
     def __dir__(self) -> list[str]:
-        inherited = {*dir(BaseModel), *vars(Model)}
+        inherited = {*dir(BaseModel), *vars(Model), *getattr(self, "unlisted", ())}
         return [name for name in super().__dir__() if name not in inherited and not name.startswith("_")]
 
 
@@ -155,6 +146,8 @@ class Model(BaseModel, metaclass=_Listed):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     source: ClassVar[str] = "study"
+    # Names that are for other rooms, and that `help` leaves out.
+    unlisted: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from hpo.spec.growth import extends as grown
 from hpo.spec.own_code import without
+from hpo.spec.search import SearchSpec
 from hpo.spec.study import StudySpec
 
 # These say how results are read, not what is trained.
@@ -14,7 +16,7 @@ READING = frozenset({"description", "metrics", "baseline", "min_effect", "alpha"
 # These say who trains, and when a trial is given up; those that have finished stay as they are.
 LIMITS = frozenset({"max_retries", "trial_timeout", "strict_versions"})
 # These say when a search ends; what has begun ends, and what is left is taken up when they are raised.
-ENDS = frozenset({"confirm", "max_epochs_total", "stop_at", "patience_trials"})
+ENDS = frozenset({"confirm", "max_epochs_total", "stop_at", "patience_trials", "repeats"})
 # These may grow, and shrink again: what has finished stays and counts, what only waits is withdrawn.
 COUNTS = {"search": ENDS | {"trials"}, "comparison": frozenset({"seeds"}), "final": frozenset[str]()}
 
@@ -54,7 +56,10 @@ def changes(old: StudySpec, new: StudySpec) -> list[Change]:
     for key in sorted(before.keys() | after.keys()):
         extends = key in READING | LIMITS | COUNTS[new.kind]
         found += _differences(key, before.get(key), after.get(key), extends=extends)
-    return found
+    if not isinstance(old, SearchSpec) or not isinstance(new, SearchSpec):
+        return found
+    may = grown(old, new)
+    return [replace(one, extends=one.extends or may.get(one.key, False)) for one in found]
 
 
 def _arm_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:

@@ -26,6 +26,8 @@ _LIST = re.compile(rf"\[\n((?: +{_ITEM},\n)+) *\]")
 # none are of format 0, and mean the same as 1. Since 2 a search that says nothing of it confirms its leaders.
 FORMAT = 2
 FORMAT_KEY = "format"
+# Of a search of format 1. Then TPE could be given more trials than there are configurations.
+_MEANT_BEFORE = {"confirm": False, "repeats": True}
 # Tables that may name a Python file.
 OWN_CODE = ("model", "data", "callbacks")
 # A digest may be written: that file is meant.
@@ -176,16 +178,22 @@ def from_json(values: object, *, source: str = "study") -> StudySpec:
         raise SpecError(source, rule, remedy="Update hpo.")
     table = {key: value for key, value in values.items() if key != FORMAT_KEY}
     if stored < 2 and table.get("kind") == "search":
-        table = {"confirm": False, **table}
+        table = {**_MEANT_BEFORE, **table}
+        sampler = table.get("sampler")
+        if isinstance(sampler, Mapping) and sampler.get("name") in ("random", "grid"):
+            del table["repeats"]
     return parse(table, source=f"{source}: its specification")
 
 
 def to_table(spec: StudySpec) -> dict[str, Any]:
     """The study file as a mapping of JSON values; what was set, not the defaults."""
     table = spec.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    if "objectives" in table:
+    if len(table.get("objectives", ())) > 1:
         # The first of them.
         del table["objective"]
+    else:
+        # Of one, as a full dump has it, `objective` says all.
+        table.pop("objectives", None)
     return table
 
 

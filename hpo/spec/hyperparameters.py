@@ -72,6 +72,9 @@ class TrainingTable(Model):
         "early_stopping_patience": Count,
     }
 
+    # The keys that can take a list of layers: the fewest, and what each value is, as a choice and in a range.
+    layered: ClassVar[Mapping[str, tuple[int, Any, Any]]] = {}
+
     optimizer: Optimizer = Field(default="sgd", description="The Keras optimizer.")
     learning_rate: Positive = Field(
         default_factory=lambda given: 0.01 if given["optimizer"] == "sgd" else 0.001,

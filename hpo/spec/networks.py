@@ -80,6 +80,7 @@ class MlpTable(TrainingTable, MlpNetwork):
         *TrainingTable.coupled,
     )
     ranged: ClassVar[Mapping[str, Any]] = {"dropout": Rate, "l2": Strength, **TrainingTable.ranged}
+    layered: ClassVar[Mapping[str, tuple[int, Any, Any]]] = {"hidden_units": (0, Count, Count)}
 
     def spelt(self) -> dict[str, Any]:
         return super().spelt() | {"batch_norm": normalization(self.batch_norm) or False}
@@ -186,6 +187,10 @@ class CnnTable(TrainingTable, CnnNetwork):
         "dropout": Rate,
         "l2": Strength,
         **TrainingTable.ranged,
+    }
+    layered: ClassVar[Mapping[str, tuple[int, Any, Any]]] = {
+        "filters": (1, Count, Count),
+        "hidden_units": (0, Count, Count),
     }
 
     def spelt(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from hpo.spec.base import Model, Must, OneOf, RuleError, suggest
 from hpo.spec.hyperparameters import MAX_COUNT, Count, Seed
 from hpo.spec.metrics import LONGEST_OWN, METRICS, Direction, is_own, metric_of
 from hpo.spec.own_code import SUFFIX, File, Identifier, OwnCode, read_function
+from hpo.spec.strategies import ABILITIES, NAMES, Ability
 
 OBJECTIVES = tuple(name for name, metric in METRICS.items() if metric.is_objective)
 FINAL_METRICS = tuple(name for name, metric in METRICS.items() if not metric.is_test)
@@ -281,13 +282,16 @@ class Objective(Model):
             raise RuleError(rule, "metric", got=self.metric, remedy=remedy)
 
 
+def _said(abilities: Mapping[str, Ability]) -> str:
+    return ". ".join(f"{name}: {ability.about}" for name, ability in abilities.items())
+
+
 class Sampler(Model):
     """How a search chooses hyperparameters."""
 
-    name: Annotated[Literal["tpe", "random", "grid"], OneOf()] = Field(
+    name: Annotated[Literal[NAMES], OneOf()] = Field(  # type: ignore[valid-type]
         default="tpe",
-        description="tpe learns from finished trials; random draws, in a finite space without repeats; "
-        "grid tries every combination.",
+        description=f"auto: what suits the space. {_said(ABILITIES)}.",
     )
     seed: Seed = Field(default=0, description="Seed of the sampler.")
 

@@ -2,52 +2,60 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from itertools import islice, product
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hpo.spec import space as dimensions
+from hpo.spec import combinations, conditions, dimensions
 from hpo.spec.base import Must, RuleError, plain, within
 from hpo.spec.confirmation import Confirm, Confirmed, usual
+from hpo.spec.dimensions import Layers, Range
 from hpo.spec.hyperparameters import (
     MAX_COUNT,
     Count,
-    TrainingTable,
+    Flag,
     check_used,
     fixed_values,
 )
 from hpo.spec.parts import Objective, Pruner, Sampler
-from hpo.spec.space import Space
-from hpo.spec.study import StudySpec
+from hpo.spec.space import as_json
+from hpo.spec.spaced import SpaceSpec
+from hpo.spec.starts import StartWith, check_starts, drawn_start
+from hpo.spec.strategies import ABILITIES, AUTO, Ability
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False), Must("a finite number")]
-# Combinations tried of keys that rules tie together; hyperparameters_for checks each trial's again.
-MAX_CHECKED = 10_000
+
+
+def _is_whole(sampler: Sampler) -> bool:
+    return sampler.name != AUTO and ABILITIES[sampler.name].is_whole
 
 
 def _grid_size(search: dict[str, Any]) -> int:
     """The default of `trials`: all of a grid; 0, which is refused later, for other samplers."""
-    if search["sampler"].name != "grid":
+    if not _is_whole(search["sampler"]):
         return 0
-    size, confirm = _size(search["space"]) or 0, search["confirm"]
+    try:
+        conditions.check(search["space"], {}, ())
+    except RuleError:  # which is told once all keys are there
+        return 0
+    size = conditions.Enumeration(conditions.drawn(search["space"])).size or 0
+    confirm = search["confirm"]
     return size + confirm.runs if size and confirm else size
 
 
-def _size(space: Mapping[str, dimensions.Dimension]) -> int | None:
-    sizes = [dimensions.size(dimension) for dimension in space.values()]
-    return None if None in sizes else math.prod(size for size in sizes if size)
-
-
-class SearchSpec(StudySpec):
+class SearchSpec(SpaceSpec):
     """A search: trials over a space of hyperparameters.
 
     >>> rates = {"learning_rate": {"low": 1e-3, "high": 0.1, "log": True}, "batch_size": [32, 64]}
     >>> SearchSpec(name="rates", kind="search", data={"name": "digits"}, trials=20, space=rates).planned
     20
     """
+
+    unlisted: ClassVar[tuple[str, ...]] = (
+        *("drawn", "active", "allows", "apart", "joined", "constraints_of"),
+        *("is_limited", "least_epochs", "race_epochs", "sets", "tables", "values_of"),
+    )
 
     kind: Literal["search"] = Field(description="A search over a space of hyperparameters.")
     objectives: tuple[Objective, ...] = Field(
@@ -62,16 +70,28 @@ class SearchSpec(StudySpec):
         description="How poor trials are stopped early.",
         json_schema_extra={"default": {"name": "none"}},
     )
-    space: Space = Field(description="What varies: for each hyperparameter a list of choices or a range.")
     confirm: Confirmed = Field(
         default=None,
         description="The race that ends the search: of its trials, those that train its leaders again on "
         "fresh seeds. false: none. Default: by the number of trials, from 10 on; none where every "
         "configuration is tried.",
     )
+    start_with: StartWith = Field(
+        default=(),
+        description="Configurations to train first: a table of every hyperparameter of the space for each.",
+    )
+    start_from: Annotated[str | None, Must("the name of a study")] = Field(
+        default=None,
+        description="A study of the same database: its best configuration is trained first, and the sampler "
+        "learns from its trials.",
+    )
     trials: Count = Field(
         default_factory=_grid_size,
         description="Trials in all, the race included. Required, except with a grid: by default its size.",
+    )
+    repeats: Flag = Field(
+        default=False,
+        description="Whether a configuration that the study has already may be trained again.",
     )
     max_epochs_total: Count | None = Field(
         default=None,
@@ -103,9 +123,12 @@ class SearchSpec(StudySpec):
         self._check_tables()
         self._check_replicates()
         self._check_pruner()
+        self._check_constraints()
         self._check_trials()
         self._check_confirmation()
         self._check_combinations()
+        self._check_size()
+        check_starts(self)
         return self
 
     def _check_objectives(self) -> None:
@@ -126,20 +149,23 @@ class SearchSpec(StudySpec):
         if self.objective != self.objectives[0]:
             remedy = "Leave objective out beside objectives."
             raise RuleError("must be the first of objectives", "objective", remedy=remedy)
-        for key in ("confirm", "stop_at", "patience_trials"):
+        for key in ("confirm", "stop_at", "patience_trials", "start_from"):
             if (got := getattr(self, key)) not in (None, False):
-                rule, remedy = "needs one objective", f"Leave it out, or choose one of {self._named}."
+                rule, remedy = "needs one objective", f"Leave it out, or choose one of {self._every_metric}."
                 raise RuleError(rule, key, got=plain(got), remedy=remedy)
 
     @property
-    def _named(self) -> str:
+    def _every_metric(self) -> str:
         return " and ".join(objective.metric for objective in self.objectives)
 
     def _check_tables(self) -> None:
         for key in self.space:
-            if key in self.params:
+            # Of one that is not always active, [params] says what it is else.
+            if key in self.params and not self.space[key].when:
                 raise RuleError("is set in [params] too", "space", key, remedy="Remove it from one of them.")
         self.check_given({*self.params, *self.space}, remedy="Set it in [params] or vary it in [space].")
+        with within("space"):
+            conditions.check(self.space, self.params, self.vocabulary.names)
 
     def _check_replicates(self) -> None:
         if self.seeds > 1 and self.data.folds is not None:
@@ -153,33 +179,56 @@ class SearchSpec(StudySpec):
     def _check_pruner(self) -> None:
         if self.pruner.name == "none":
             return
-        if len(self.objectives) > 1:
-            rule, remedy = "cannot judge several objectives", 'Write pruner = { name = "none" }.'
-            raise RuleError(rule, "pruner", "name", got=self.pruner.name, remedy=remedy)
-        with within("objective"):
-            self.objective.check_epoch_metric(f"pruner {self.pruner.name!r}")
+        for index, objective in enumerate(self.objectives):
+            several = len(self.objectives) > 1
+            # Known before the first epoch, and after it.
+            if not several or objective.metric not in ("parameters", "train_seconds"):
+                with within(*(("objectives", index) if several else ("objective",))):
+                    objective.check_epoch_metric(f"pruner {self.pruner.name!r}")
         epochs = self.hyperparameter_table().epochs
         if self.pruner.min_epochs > epochs:
             rule = f"must be at most params.epochs ({epochs})"
             raise RuleError(rule, "pruner", "min_epochs", got=self.pruner.min_epochs)
 
     def _check_trials(self) -> None:
-        if self.sampler.name == "grid":
+        ability = ABILITIES[self.strategy]
+        if ability.is_whole:
             for key, dimension in self.space.items():
-                if dimensions.size(dimension) is None:
-                    got = dimensions.as_json(self.space)[key]
+                of = dimension.units if isinstance(dimension, Layers) else dimension
+                if dimensions.size(of) is None:
+                    got = as_json(self.space)[key]
                     raise RuleError("must have a step in a grid", "space", key, got=got)
             if self.trials > MAX_COUNT:
                 rule = f"must have at most {MAX_COUNT} configurations in a grid"
                 raise RuleError(rule, "space", got=self.trials)
         if not self.trials:
             raise RuleError("required key 'trials' is missing")
-        if not self.is_adaptive and self.size is not None and self.searched > self.size:
+        self._check_ability(ability)
+
+    def _check_size(self) -> None:
+        if not self.repeats and self.size is not None and self.searched > self.size:
             rule = f"must be at most {self.size}, the number of configurations in the space"
             if race := self.trials - self.searched:
                 rule = f"must be at most {self.size + race}: the space has {self.size} configurations, and"
                 rule += f" {race} trials confirm the best"
             raise RuleError(rule, "trials", got=self.trials)
+
+    def _check_ability(self, ability: Ability) -> None:
+        name = self.sampler.name
+        if len(self.objectives) > 1 and not ability.takes_several:
+            able = ", ".join(name for name, one in ABILITIES.items() if one.takes_several)
+            rule, remedy = "cannot take several objectives", f"Write one of: {AUTO}, {able}."
+            raise RuleError(rule, "sampler", "name", got=name, remedy=remedy)
+        for key, one in self.drawn.items():
+            if not ability.takes_conditions and one.when:
+                rule = f"cannot have conditions with sampler {name!r}"
+                raise RuleError(rule, "space", key, "when", remedy='Write sampler = { name = "auto" }.')
+            if not ability.takes_choices and not isinstance(one, Range):
+                rule, got = f"must be a range with sampler {name!r}", as_json(self.space).get(key)
+                raise RuleError(rule, "space", key, got=got, remedy='Or write sampler = { name = "auto" }.')
+        if self.repeats and not ability.learns:
+            remedy = "Remove it, or ask for more seeds."
+            raise RuleError(f"has no effect with sampler {name!r}", "repeats", got=True, remedy=remedy)
 
     def _check_confirmation(self) -> None:
         race = self.race
@@ -200,42 +249,12 @@ class SearchSpec(StudySpec):
         except RuleError as broken:
             broken.path = ("space" if broken.path[0] in self.space else "params", *broken.path)
             raise
-        for fixed, varied in self._combinations():
-            self._check_combination(fixed, varied)
+        combinations.check(self.vocabulary.table, self.params, self.space)
 
-    def _combinations(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Fixed and varied values of each group of keys that rules tie together."""
-        for group in self.vocabulary.table.coupled:
-            fixed = {key: self.params[key] for key in group if key in self.params}
-            varied = [key for key in group if key in self.space]
-            ends = product(*(dimensions.ends(self.space[key]) for key in varied))
-            for values in islice(ends, MAX_CHECKED):
-                yield fixed, dict(zip(varied, values, strict=True))
-
-    def _check_combination(self, fixed: dict[str, Any], varied: dict[str, Any]) -> None:
-        try:
-            self.vocabulary.table.model_validate(fixed | varied).check_together()
-        except RuleError as broken:
-            if not varied:
-                broken.path = ("params", *broken.path)
-                raise
-            raise RuleError(
-                f"{broken.path[0]} {broken.rule}",
-                "space",
-                got=fixed | varied,
-                remedy=f"{broken.remedy} Every combination must be valid.".strip(),
-            ) from None
-
-    def values_of(self, name: str) -> tuple[Any, ...]:
-        varied = self.space.get(name, ())
-        return (*super().values_of(name), *(varied if isinstance(varied, tuple) else ()))
-
-    def sets(self, name: str) -> bool:
-        return name in self.params or name in self.space
-
-    def tables(self) -> Iterator[TrainingTable]:
-        for fixed, varied in self._combinations():
-            yield self.vocabulary.table.model_validate(fixed | varied)
+    @property
+    def starts(self) -> tuple[dict[str, Any], ...]:
+        """The drawn values of the configurations that it starts with."""
+        return tuple(drawn_start(self.space, self.drawn, start) for start in self.start_with)
 
     @property
     def judged_by(self) -> tuple[Objective, ...]:
@@ -284,27 +303,25 @@ class SearchSpec(StudySpec):
     @property
     def is_adaptive(self) -> bool:
         """Whether configurations follow from the results of trials before them, not from seed and index."""
-        return self.sampler.name == "tpe"
+        return ABILITIES[self.strategy].learns
 
     @property
-    def size(self) -> int | None:
-        """Configurations in the space; None when a range without a step makes them endless."""
-        return _size(self.space)
+    def strategy(self) -> str:
+        """The name of its strategy: its sampler's, or what `auto` is for it."""
+        return self.sampler.name if self.sampler.name != AUTO else self._auto[0]
 
-    def hyperparameter_table(self) -> TrainingTable:
-        """[params] with defaults, before anything is drawn; its values need not go together."""
-        return self.vocabulary.table.model_validate(dict(self.params))
+    @property
+    def why(self) -> str:
+        """Why `auto` is the strategy that it is; empty of one that is named."""
+        return "" if self.sampler.name != AUTO else self._auto[1]
 
-    def configuration(self, index: int) -> dict[str, Any]:
-        """Configuration number `index` of the `size` that a finite space has; the last key varies fastest."""
-        values = {}
-        for key, dimension in reversed(list(self.space.items())):
-            size = dimensions.size(dimension)
-            if size is None:
-                raise ValueError(f"{key} has no finite number of values")
-            index, position = divmod(index, size)
-            values[key] = dimensions.value(dimension, position)
-        return {key: values[key] for key in self.space}
+    @property
+    def _auto(self) -> tuple[str, str]:
+        if len(self.objectives) > 1:
+            return "tpe", "it takes several objectives"
+        if any(one.when for one in self.drawn.values()):
+            return "forest", "some hyperparameters are active on conditions"
+        return "mixed", "it finds more in few trials than the others, with one seed's noise too"
 
     def content(self) -> dict[str, Any]:
         race = False if self.race is None else self.race.model_dump(mode="json")

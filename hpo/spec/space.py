@@ -1,11 +1,10 @@
-"""What a search varies: a list of choices or a range for each hyperparameter."""
+"""What a search varies, as its file has it: choices, a range or a list of layers, maybe on conditions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from fractions import Fraction
-from functools import cache, partial
+import operator
+from collections.abc import Collection, Mapping
+from functools import cache, partial, reduce
 from typing import Annotated, Any, Self, get_args
 
 from pydantic import (
@@ -22,57 +21,46 @@ from pydantic import (
     model_validator,
 )
 
-from hpo.spec.base import Model, RuleError, plain
+from hpo.spec.base import Model, RuleError, either, plain
+from hpo.spec.dimensions import Choices, Condition, Dimension, Layers, Range, When, exact
 from hpo.spec.hyperparameters import Flag, TrainingTable, of_another_model
 from hpo.spec.networks import normalization
 from hpo.spec.vocabulary import vocabulary_beside
 
-
-@dataclass(frozen=True)
-class Range:
-    """From `low` to `high`, both included; by `step`, or uniform in the logarithm with `log`."""
-
-    low: float
-    high: float
-    log: bool = False
-    step: float | None = None
+MOST_LAYERS = 100
 
 
-class Choices(tuple[Any, ...]):
-    """Checked choices, as a specification in memory holds them."""
-
-    __slots__ = ()
-
-
-Dimension = tuple[Any, ...] | Range
-
-
-def size(dimension: Dimension) -> int | None:
-    """How many values `dimension` has; None for a range without a step."""
-    if not isinstance(dimension, Range):
-        return len(dimension)
-    if dimension.step is None:
-        return None
-    return int((_exact(dimension.high) - _exact(dimension.low)) / _exact(dimension.step)) + 1
+def _condition(name: str, condition: Any) -> Condition:
+    if isinstance(condition, Range):
+        return condition
+    if isinstance(condition, Mapping):
+        if condition.keys() != {"low", "high"} or not _is_pair(tuple(condition.values())):
+            raise RuleError("must be a value, a list of values or { low, high }", name, got=condition)
+        if condition["low"] > condition["high"]:
+            rule = f"must be at least low ({condition['low']})"
+            raise RuleError(rule, name, "high", got=condition["high"])
+        return Range(condition["low"], condition["high"])
+    values = tuple(condition) if isinstance(condition, list | tuple) else (condition,)
+    if not values:
+        raise RuleError("must have at least one value", name, got=condition)
+    return tuple(tuple(one) if isinstance(one, list) else one for one in values)
 
 
-def value(dimension: Dimension, index: int) -> Any:
-    """The value number `index` of a dimension that has a size."""
-    if not isinstance(dimension, Range):
-        return dimension[index]
-    assert dimension.step is not None
-    exact = _exact(dimension.low) + index * _exact(dimension.step)
-    return type(dimension.low)(exact)
+def _conditions(when: Any) -> When:
+    if not isinstance(when, Mapping):
+        raise RuleError("must be a table of conditions", got=when, remedy='Write { optimizer = "sgd" }.')
+    return {name: _condition(name, condition) for name, condition in when.items()}
 
 
-def ends(dimension: Dimension) -> tuple[Any, ...]:
-    """Values that between them meet every rule which any value of `dimension` meets."""
-    return (dimension.low, dimension.high) if isinstance(dimension, Range) else dimension
-
-
-def _exact(number: float) -> Fraction:
-    # The decimal number that the file shows: 0.3 is three steps of 0.1.
-    return Fraction(str(number))
+WHEN = (
+    "Active only where all of these hold: a value of another hyperparameter of the space, a list of values, "
+    "or { low, high }."
+)
+WhenTable = Annotated[
+    Mapping[str, Any],
+    PlainValidator(_conditions, json_schema_input_type=dict[str, Any]),
+    PlainSerializer(plain),
+]
 
 
 class RangeTable(Model):
@@ -82,6 +70,7 @@ class RangeTable(Model):
     high: Any = Field(description="Largest value, included.")
     log: Flag = Field(default=False, description="Uniform in the logarithm; not with step.")
     step: Any = Field(default=None, description="Only low, low + step, and so on up to high; not with log.")
+    when: WhenTable = Field(default={}, description=WHEN)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -99,7 +88,7 @@ class RangeTable(Model):
             raise RuleError("cannot be set with log = true", "step", got=self.step, remedy=remedy)
         if self.step <= 0:
             raise RuleError("must be greater than 0", "step", got=self.step)
-        steps = (_exact(self.high) - _exact(self.low)) / _exact(self.step)
+        steps = (exact(self.high) - exact(self.low)) / exact(self.step)
         if steps.denominator != 1:
             raise RuleError(f"must be low plus a whole number of steps of {self.step}", "high", got=self.high)
 
@@ -115,18 +104,21 @@ def _distinct(name: str, choices: tuple[Any, ...]) -> tuple[Any, ...]:
     return Choices(choices)
 
 
-def _choices_type(table: type[TrainingTable], name: str) -> Any:
-    """The type of a list of choices for a hyperparameter; None, which only means absent, is none of them."""
-    field = table.model_fields[name]
-    hint: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+def _choice_type(table: type[TrainingTable], name: str) -> Any:
+    """The type of a value of a hyperparameter; None, which only means absent, is none."""
+    known = table.model_fields[name]
+    hint: Any = Annotated[known.annotation, *known.metadata] if known.metadata else known.annotation
     kinds = [kind for kind in get_args(hint) if kind is not type(None)]
-    choice: Any = kinds[0] if type(None) in get_args(hint) else hint
+    return kinds[0] if type(None) in get_args(hint) else hint
+
+
+def _choices_type(name: str, choice: Any) -> Any:
+    """The type of a list of choices for a hyperparameter."""
     return Annotated[tuple[choice, ...], AfterValidator(partial(_distinct, name)), Tag("choices")]
 
 
-def _range_type(table: type[TrainingTable], name: str) -> Any:
+def _range_type(name: str, number: Any) -> Any:
     """The type of a range for a hyperparameter: a table in the file, a `Range` in memory."""
-    number = table.ranged[name]
     fields: dict[str, Any] = {
         key: (kind, RangeTable.model_fields[key])
         for key, kind in {"low": number, "high": number, "step": number | None}.items()
@@ -134,7 +126,7 @@ def _range_type(table: type[TrainingTable], name: str) -> Any:
     made = create_model(f"RangeOf_{name}", __base__=RangeTable, __doc__=f"A range of {name}.", **fields)
     return Annotated[
         made,
-        BeforeValidator(lambda range_: asdict(range_) if isinstance(range_, Range) else range_),
+        BeforeValidator(_as_file),
         AfterValidator(_range_of),
         Tag("range"),
     ]
@@ -145,15 +137,94 @@ def _range_of(checked: RangeTable) -> Range:
     if any(isinstance(number, float) for number in numbers.values()):
         # Of an argument of a person's own, which may be written as either.
         numbers = {key: None if number is None else float(number) for key, number in numbers.items()}
-    return Range(log=checked.log, **numbers)
+    return Range(log=checked.log, when=checked.when, **numbers)
+
+
+class ChoicesTable(Model):
+    """Choices that have conditions, as the file has them."""
+
+    choices: Any = Field(description="The values to choose from.")
+    when: WhenTable = Field(default={}, description=WHEN)
+
+
+def _table_of_choices(owner: str, name: str, choice: Any) -> Any:
+    """The type of choices with conditions: a table in the file, `Choices` in memory."""
+    choices: Any = Annotated[tuple[choice, ...], AfterValidator(partial(_distinct, name))]
+    fields: Any = {"choices": (choices, ChoicesTable.model_fields["choices"])}
+    made: Any = create_model(
+        f"ChoicesOf_{owner}_{name}", __base__=ChoicesTable, __doc__=f"Choices of {name}.", **fields
+    )
+    joined = AfterValidator(lambda checked: Choices(checked.choices, checked.when))
+    return Annotated[made, BeforeValidator(_as_file), joined, Tag("choices table")]
+
+
+class LayersTable(Model):
+    """A list of varying length, as the file has it."""
+
+    layers: Any = Field(description="How many values the list has: [from, to], both included.")
+    units: Any = Field(description="What each of them may be: a list of choices or a range.")
+    when: WhenTable = Field(default={}, description=WHEN)
+
+
+def _layers_type(name: str, fewest: int, choice: Any, number: Any) -> Any:
+    """The type of a list of varying length: a table in the file, `Layers` in memory."""
+    one: Any = _choices_type(name, choice) | _range_type(name, number)
+    units: Any = Annotated[
+        one,
+        Discriminator(_branch),
+        BeforeValidator(partial(_check_shape, kinds=("choices", "range"))),
+    ]
+    count = Annotated[Any, PlainValidator(partial(_counts, fewest), json_schema_input_type=tuple[int, int])]
+    kinds: dict[str, Any] = {"layers": count, "units": units}
+    fields: Any = {key: (kind, LayersTable.model_fields[key]) for key, kind in kinds.items()}
+    made: Any = create_model(
+        f"LayersOf_{name}", __base__=LayersTable, __doc__=f"A list of {name} of varying length.", **fields
+    )
+    return Annotated[made, BeforeValidator(_as_file), AfterValidator(_layers_of), Tag("list of layers")]
+
+
+def _counts(fewest: int, layers: Any) -> tuple[int, int]:
+    is_pair = isinstance(layers, list | tuple) and len(layers) == 2
+    if not is_pair or not all(type(count) is int for count in layers):
+        raise RuleError("must be the fewest and the most layers: [1, 3]", got=layers)
+    low, high = layers
+    if not fewest <= low <= high <= MOST_LAYERS or not high:
+        rule = f"must be from {fewest} to {MOST_LAYERS} layers, the fewest first"
+        raise RuleError(rule, got=layers)
+    return low, high
+
+
+def _layers_of(checked: LayersTable) -> Layers:
+    if checked.units.when:
+        remedy = "Set it beside layers and units."
+        raise RuleError("cannot be set of each layer", "units", "when", remedy=remedy)
+    low, high = checked.layers
+    return Layers(low, high, checked.units, checked.when)
 
 
 def _branch(dimension: object) -> str:
-    return "range" if isinstance(dimension, Mapping | Range) else "choices"
+    if isinstance(dimension, Layers) or (
+        isinstance(dimension, Mapping) and dimension.keys() & {"layers", "units"}
+    ):
+        return "list of layers"
+    if isinstance(dimension, Choices):
+        return "choices table" if dimension.when else "choices"
+    if isinstance(dimension, Mapping | Range):
+        is_range = isinstance(dimension, Range) or "choices" not in dimension
+        return "range" if is_range else "choices table"
+    return "choices"
 
 
-def _check_shape(dimension: object, *, ranged: bool) -> object:
-    allowed = list | tuple | Mapping | Range if ranged else list | tuple
+# What a dimension of each kind is called.
+KINDS = {
+    "choices": "a list of choices",
+    "range": "a range { low, high }",
+    "list of layers": "a list of layers { layers, units }",
+}
+
+
+def _check_shape(dimension: object, *, kinds: tuple[str, ...], layered: Collection[str] = ()) -> object:
+    ranged = "range" in kinds
     if ranged and type(dimension) is tuple and _is_pair(dimension):
         low, high = dimension
         raise RuleError(
@@ -161,10 +232,14 @@ def _check_shape(dimension: object, *, ranged: bool) -> object:
             remedy=f"Write [{low!r}, {high!r}] for a choice of two, or"
             f' {{"low": {low!r}, "high": {high!r}}} for a range, uniform in the logarithm with "log": True.',
         )
-    if isinstance(dimension, allowed):
+    if isinstance(dimension, list | tuple | Mapping | Range | Layers) and _branch(dimension) in kinds:
         return dimension
-    either = "a list of choices or a range { low, high }" if ranged else "a list of choices"
-    raise RuleError(f"must be {either}", got=dimension, remedy="A fixed value belongs in [params].")
+    remedy = "A fixed value belongs in [params]."
+    if _branch(dimension) == "list of layers":
+        remedy = f"Such a list can be of {either(layered)} alone." if layered else ""
+    *most, last = [KINDS[kind] for kind in kinds if kind in KINDS]
+    rule = f"must be {', '.join(most)}{' or ' * bool(most)}{last}"
+    raise RuleError(rule, got=_as_file(dimension), remedy=remedy)
 
 
 def _is_pair(values: tuple[Any, ...]) -> bool:
@@ -173,15 +248,23 @@ def _is_pair(values: tuple[Any, ...]) -> bool:
 
 
 def _dimension_type(table: type[TrainingTable], name: str) -> Any:
-    dimension, ranged = _choices_type(table, name), name in table.ranged
-    if ranged:
-        dimension = Annotated[dimension | _range_type(table, name), Discriminator(_branch)]
-    check = partial(_check_shape, ranged=ranged)
+    choice = _choice_type(table, name)
+    kinds: dict[str, Any] = {
+        "choices": _choices_type(name, choice),
+        "choices table": _table_of_choices(table.__name__, name, choice),
+    }
+    if name in table.ranged:
+        kinds["range"] = _range_type(name, table.ranged[name])
+    if name in table.layered:
+        kinds["list of layers"] = _layers_type(name, *table.layered[name])
+    every: Any = reduce(operator.or_, kinds.values())
+    dimension: Any = Annotated[every, Discriminator(_branch)]
+    check = partial(_check_shape, kinds=tuple(kinds), layered=table.layered)
     return Annotated[dimension, BeforeValidator(check, json_schema_input_type=dimension)]
 
 
 class SpaceTable(Model):
-    """What varies: for each hyperparameter a list of choices or a range."""
+    """What varies: for each hyperparameter a list of choices, a range or a list of layers."""
 
     @classmethod
     def unknown_key(cls, key: object) -> RuleError:
@@ -204,33 +287,54 @@ def space_table(table: type[TrainingTable]) -> type[SpaceTable]:
     fields: dict[str, Any] = {
         name: (
             _dimension_type(table, name),
-            Field(None, description=field.description, json_schema_extra=_no_default),
+            Field(None, description=known.description, json_schema_extra=_no_default),
         )
-        for name, field in table.model_fields.items()
+        for name, known in table.model_fields.items()
         if name != "epochs"
     }
     return create_model("Space", __base__=SpaceTable, __doc__=SpaceTable.__doc__, **fields)
 
 
 @cache
-def _adapter(table: type[TrainingTable]) -> TypeAdapter[Mapping[str, Dimension]]:
+def _adapter(table: type[TrainingTable]) -> TypeAdapter[Mapping[str, Dimension | Layers]]:
     checked: Any = Annotated[space_table(table), AfterValidator(_dimensions)]
     return TypeAdapter(checked)
 
 
-def _dimensions(table: SpaceTable) -> dict[str, Dimension]:
+def _dimensions(table: SpaceTable) -> dict[str, Dimension | Layers]:
     if not table.model_fields_set:
         raise RuleError("must vary at least one hyperparameter", got={})
     return {name: getattr(table, name) for name in type(table).model_fields if name in table.model_fields_set}
 
 
-def as_json(space: Mapping[str, Dimension]) -> dict[str, Any]:
+def as_json(space: Mapping[str, Dimension | Layers]) -> dict[str, Any]:
     """`space` as JSON values, without the defaults of its ranges."""
-    return {name: _without_defaults(d) if isinstance(d, Range) else plain(d) for name, d in space.items()}
+    return {name: plain(_as_file(dimension)) for name, dimension in space.items()}
 
 
-def _without_defaults(range_: Range) -> dict[str, Any]:
-    return {key: value for key, value in asdict(range_).items() if value is not None and value is not False}
+def _as_file(dimension: Any) -> Any:
+    """A dimension in memory as a file has it, without defaults; anything else as it is."""
+    if isinstance(dimension, Layers):
+        counts = [dimension.low, dimension.high]
+        table: dict[str, Any] = {"layers": counts, "units": _as_file(dimension.units)}
+    elif isinstance(dimension, Range):
+        table = {"low": dimension.low, "high": dimension.high}
+        table |= {"log": True} if dimension.log else {}
+        table |= {} if dimension.step is None else {"step": dimension.step}
+    elif isinstance(dimension, Choices):
+        table = {"choices": list(dimension)}
+    else:
+        return dimension
+    if dimension.when:
+        return table | {"when": {name: _condition_as_file(one) for name, one in dimension.when.items()}}
+    return table["choices"] if isinstance(dimension, Choices) else table
+
+
+def _condition_as_file(condition: Condition) -> Any:
+    if isinstance(condition, Range):
+        return {"low": condition.low, "high": condition.high}
+    is_one = len(condition) == 1 and not isinstance(condition[0], tuple)
+    return condition[0] if is_one else list(condition)
 
 
 def _checked(space: Any, info: ValidationInfo) -> Any:
@@ -239,7 +343,7 @@ def _checked(space: Any, info: ValidationInfo) -> Any:
 
 
 Space = Annotated[
-    Mapping[str, Dimension],
+    Mapping[str, Dimension | Layers],
     PlainValidator(_checked, json_schema_input_type=dict[str, Any]),
     PlainSerializer(as_json),
 ]

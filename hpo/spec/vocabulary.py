@@ -144,6 +144,7 @@ def _own(required: tuple[str, ...], defaults: str, structure: tuple[str, ...] | 
     table.arguments = tuple(fields)
     table.takes_several = True
     table.ranged = {**dict.fromkeys(fields, OwnNumber), **TrainingTable.ranged}
+    table.layered = dict.fromkeys(fields, (0, OwnValue, OwnNumber))
     effective: Any = create_model(
         "OwnHyperparameters", __base__=(OwnHyperparameters, table), __doc__=OwnHyperparameters.__doc__
     )

@@ -34,7 +34,7 @@ from hpo.storage.leases import OWNER_LENGTH, Lease, new_token
 from hpo.storage.pace import Pace
 from hpo.storage.patience import Patience, passes, reason
 from hpo.storage.places import DEFAULT_ARTIFACT_DIR, Place, place_at
-from hpo.storage.results import TrialResult
+from hpo.storage.results import INFEASIBLE_ATTRIBUTE, TrialResult
 from hpo.storage.storage import Storage, StudyRow
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "DATA",
     "DEFAULT_ARTIFACT_DIR",
     "DEFAULT_URL",
+    "INFEASIBLE_ATTRIBUTE",
     "OWNER_LENGTH",
     "RETRIES_ATTRIBUTE",
     "ArtifactFolder",

@@ -41,6 +41,19 @@ class BulkReadingStorage(RDBStorage):
         """The user attributes that a trial has here, from those stored: a subclass may change them."""
         return attributes
 
+    def _set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None,
+    ) -> None:
+        """See Optuna, which refuses choices unlike those of earlier trials: spaces here may grow."""
+        super()._set_trial_param(
+            trial_id, param_name, param_value_internal, distribution, previous_distribution=distribution
+        )
+
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """See Optuna, which asks six times; one that trains asks before each trial."""
         try:

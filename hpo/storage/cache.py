@@ -32,6 +32,14 @@ class TrialCache(_CachedStorage):
         else:
             self._backend.set_trial_param(trial_id, param_name, param_value_internal, distribution)
 
+    def forget(self, study_id: int) -> None:
+        """Read all trials of a study anew: its space has grown, and with it what finished trials have."""
+        with self._lock:
+            study = self._studies.pop(study_id, None)
+            for number, trial in {} if study is None else study.trials.items():
+                self._trial_id_to_study_id_and_number.pop(trial._trial_id, None)
+                self._study_id_and_number_to_trial_id.pop((study_id, number), None)
+
     def _unfinished(self, study_id: int) -> list[FrozenTrial]:
         with self._lock:
             if study_id not in self._studies:

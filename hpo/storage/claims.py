@@ -22,6 +22,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from optuna.storages._rdb import models
+from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import TrialState
 
 from hpo.storage.artifacts import Attachment
@@ -115,14 +116,17 @@ class Claim:
         further: Sequence[float] = (),
         attributes: Mapping[str, Any] | None = None,
         attachments: Sequence[Attachment] = (),
+        constraints: Mapping[str, float] | None = None,
     ) -> bool:
         """Record how the trial ended, whole and for good, and give it up.
 
-        `value` is its first objective's, `further` are those of the others.
+        `value` is its first objective's, `further` are those of the others. `constraints`: how far it is from
+        breaking each, as Optuna's `Trial.set_constraint` has it.
 
         False, and nothing is changed, if it is no longer this process's. Doing it again is harmless.
         """
-        system = {FINISHED_BY_ATTRIBUTE: self.lease.token}
+        system: dict[str, Any] = {FINISHED_BY_ATTRIBUTE: self.lease.token}
+        system |= {f"{_CONSTRAINTS_KEY}:{name}": value for name, value in (constraints or {}).items()}
         for attachment in attachments:
             key, meta = attachment.attribute
             system[key] = json.dumps(meta)

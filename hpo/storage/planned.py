@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
+from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import orm
 
 from hpo.storage.claims import key_of
@@ -39,6 +40,25 @@ def has(session: orm.Session, study_id: int, attributes: Mapping[str, Any]) -> b
     own = models.StudyUserAttributeModel
     found = sa.select(own.key, own.value_json).where(own.study_id == study_id, own.key.in_(attributes))
     return {key: json.loads(text) for key, text in session.execute(found)} == attributes
+
+
+def row(study_id: int, number: int, trial: FrozenTrial) -> Any:
+    """A trial that waits, as Optuna keeps it."""
+    params = [
+        models.TrialParamModel(
+            param_name=name,
+            param_value=distribution.to_internal_repr(trial.params[name]),
+            distribution_json=distribution_to_json(distribution),
+        )
+        for name, distribution in trial.distributions.items()
+    ]
+    attributes = [
+        models.TrialUserAttributeModel(key=key, value_json=json.dumps(value))
+        for key, value in trial.user_attrs.items()
+    ]
+    return models.TrialModel(
+        study_id=study_id, number=number, state=trial.state, params=params, user_attributes=attributes
+    )
 
 
 def set_attribute(session: orm.Session, study_id: int, key: str, value: Any) -> None:

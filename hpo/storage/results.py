@@ -17,6 +17,8 @@ from sqlalchemy.orm import aliased
 from hpo.storage.claims import key_of
 from hpo.storage.leases import leases, now
 
+# A user attribute of a complete trial that breaks a constraint: its value is none that it could be chosen by.
+INFEASIBLE_ATTRIBUTE = "infeasible"
 NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf}
 
 
@@ -24,7 +26,7 @@ NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf}
 class TrialResult:
     """A trial that has begun, with the user attributes asked for (None: it lacks it).
 
-    `value` is that of its first objective if it is complete, else None; times are in UTC.
+    `value` is that of its first objective if it is complete and feasible, else None; times are in UTC.
     """
 
     number: int
@@ -39,7 +41,8 @@ def results(
 ) -> dict[int, list[TrialResult]]:
     """The trials of these studies that have begun, by study and number."""
     trial, value = models.TrialModel, models.TrialValueModel
-    own = [aliased(models.TrialUserAttributeModel) for _ in attributes]
+    keys = (*attributes, INFEASIBLE_ATTRIBUTE)
+    own = [aliased(models.TrialUserAttributeModel) for _ in keys]
     among: Any = sa.bindparam("among", list(study_ids), expanding=True, literal_execute=True)
     asked = (
         sa.select(
@@ -57,22 +60,29 @@ def results(
         .where(trial.study_id.in_(among), trial.state != TrialState.WAITING)
         .order_by(trial.study_id, trial.number)
     )
-    for one, key in zip(own, attributes, strict=True):
+    for one, key in zip(own, keys, strict=True):
         asked = asked.join(one, (one.trial_id == trial.trial_id) & (one.key == key), isouter=True)
     found: dict[int, list[TrialResult]] = {}
     for study_id, number, state, reached, kind, started, ended, *texts in connection.execute(asked):
-        is_complete = state == TrialState.COMPLETE.name
-        given = tuple(None if text is None else json.loads(text) for text in texts)
+        *given, infeasible = (None if text is None else json.loads(text) for text in texts)
+        is_valued = state == TrialState.COMPLETE.name and not infeasible
         found.setdefault(study_id, []).append(
             TrialResult(
                 number,
-                NOT_FINITE.get(kind, reached) if is_complete else None,
+                NOT_FINITE.get(kind, reached) if is_valued else None,
                 _utc(started),
                 _utc(ended),
-                given,
+                tuple(given),
             )
         )
     return found
+
+
+def feasible() -> sa.ColumnElement[bool]:
+    """Whether the trial in question breaks no constraint."""
+    own = models.TrialUserAttributeModel
+    of_trial = (own.trial_id == models.TrialModel.trial_id) & (own.key == INFEASIBLE_ATTRIBUTE)
+    return ~sa.exists().where(of_trial)
 
 
 def holders(connection: sa.Connection) -> dict[int, list[str]]:

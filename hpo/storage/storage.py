@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import optuna
 import sqlalchemy as sa
-from optuna.distributions import distribution_to_json
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import Study, StudyDirection
@@ -33,12 +33,13 @@ from hpo.storage.connections import room_for_workers
 from hpo.storage.dialects import to_read
 from hpo.storage.engine import checked, explained, located, make_engine, optuna_storage, tell_damage
 from hpo.storage.fence import LeaseLostError, fenced
+from hpo.storage.growth import grow
 from hpo.storage.handles import quiet, trial_id
 from hpo.storage.identity import find_identity, give_identity
 from hpo.storage.leases import Lease, acquire, leases, new_token
 from hpo.storage.places import place_at
 from hpo.storage.queue import claim_first
-from hpo.storage.results import TrialResult, holders, results
+from hpo.storage.results import TrialResult, feasible, holders, results
 from hpo.storage.schema import check_schema, create_schema
 from hpo.storage.sharing import confirm
 
@@ -99,7 +100,7 @@ class Storage:
             return optuna_storage(self.url, self.engine)
 
     @cached_property
-    def optuna(self) -> BaseStorage:
+    def optuna(self) -> TrialCache:
         """The storage to hand to Optuna: finished trials are read once."""
         return TrialCache(self.rdb)
 
@@ -165,7 +166,9 @@ class Storage:
             there = session.scalar(sa.select(sa.func.count()).where(of_study))
             if there != after or not planned.has(session, study_id, given or {}):
                 return False
-            session.add_all(_row(study_id, number, trial) for number, trial in enumerate(trials, after))
+            session.add_all(
+                planned.row(study_id, number, trial) for number, trial in enumerate(trials, after)
+            )
         return True
 
     def withdraw_trials(self, study_id: int, *, first: int, given: Mapping[str, Any]) -> int:
@@ -181,6 +184,23 @@ class Storage:
         """Set a user attribute of a study, in turn with those who add trials or withdraw them."""
         with planned.in_turn(self.engine, study_id) as session:
             planned.set_attribute(session, study_id, key, value)
+
+    def grow(
+        self,
+        study_id: int,
+        space: Mapping[str, BaseDistribution],
+        constants: Mapping[str, Any],
+        attributes: Mapping[str, Any],
+    ) -> None:
+        """Set user attributes of a study, and make its trials' parameters some of a space that has grown.
+
+        `constants` are parameters that its trials had without saying. See `hpo.storage.growth`.
+        """
+        with planned.in_turn(self.engine, study_id) as session:
+            grow(session, study_id, space, constants)
+            for key, value in attributes.items():
+                planned.set_attribute(session, study_id, key, value)
+        self.optuna.forget(study_id)
 
     def unfinished(self, study_id: int) -> list[int]:
         """Ids of the trials that are left to hpo's workers, by number: that wait, or that one has begun."""
@@ -358,25 +378,6 @@ class Storage:
         return None
 
 
-def _row(study_id: int, number: int, trial: FrozenTrial) -> Any:
-    """A trial that waits, as Optuna keeps it."""
-    params = [
-        models.TrialParamModel(
-            param_name=name,
-            param_value=distribution.to_internal_repr(trial.params[name]),
-            distribution_json=distribution_to_json(distribution),
-        )
-        for name, distribution in trial.distributions.items()
-    ]
-    attributes = [
-        models.TrialUserAttributeModel(key=key, value_json=json.dumps(value))
-        for key, value in trial.user_attrs.items()
-    ]
-    return models.TrialModel(
-        study_id=study_id, number=number, state=trial.state, params=params, user_attributes=attributes
-    )
-
-
 def _extremes() -> sa.Select[Any]:
     """Study, lowest and highest value of its complete trials, but for those that train another one again.
 
@@ -393,6 +394,6 @@ def _extremes() -> sa.Select[Any]:
     return (
         sa.select(trial.study_id, sa.func.min(number), sa.func.max(number))
         .join(value, (value.trial_id == trial.trial_id) & (value.objective == 0))
-        .where(trial.state == TrialState.COMPLETE, ~confirms)
+        .where(trial.state == TrialState.COMPLETE, feasible(), ~confirms)
         .group_by(trial.study_id)
     )

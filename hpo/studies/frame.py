@@ -31,7 +31,7 @@ def trials_frame(spec: StudySpec, trials: Sequence[Trial]) -> pd.DataFrame:
     of_arms: tuple[str, ...] = OF_ARMS if isinstance(spec, ComparisonSpec) else ()
     if any(trial.confirms is not None for trial in trials):
         of_arms = (*of_arms, *OF_RACE)
-    settings = [_settings(trial) for trial in trials]
+    settings = [_settings(spec, trial) for trial in trials]
     declared = [_column(name) for name in _declared(spec)]
     is_set = {name for values in settings for name, value in values.items() if value is not None}
     others = [name for name in dict.fromkeys((*spec.vocabulary.names, *sorted(is_set))) if name in is_set]
@@ -55,9 +55,11 @@ def _declared(spec: StudySpec) -> list[str]:
     return list(dict.fromkeys(name for arm in arms for name in arm.params))
 
 
-def _settings(trial: Trial) -> dict[str, Any]:
-    """Hyperparameters by column; of what was drawn, the value as it was drawn."""
-    return {_column(name): _plain(value) for name, value in (trial.hyperparameters | trial.params).items()}
+def _settings(spec: StudySpec, trial: Trial) -> dict[str, Any]:
+    """Hyperparameters by column; of what was drawn, the value as it was drawn; not what was not active."""
+    idle = spec.space.keys() - trial.params.keys() if isinstance(spec, SearchSpec) else set()
+    every = trial.hyperparameters | trial.params
+    return {_column(name): _plain(value) for name, value in every.items() if name not in idle}
 
 
 def _column(name: str) -> str:

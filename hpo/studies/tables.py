@@ -108,7 +108,10 @@ def summary_row(summary: StudySummary) -> dict[str, Any]:
 
 def trials_table(trials: Sequence[Trial], spec: StudySpec | None = None) -> Table:
     """A row a trial: its state, value, and what it was trained with; an own model of `spec` is named."""
-    params = dict.fromkeys(name for trial in trials for name in trial.params)
+    drawn = {name for trial in trials for name in trial.params}
+    space = spec.content().get("space", ()) if spec is not None else ()
+    # In the space's order: what is not always active may be missing in the first trials.
+    params = dict.fromkeys(name for name in (*space, *(n for t in trials for n in t.params)) if name in drawn)
     columns = (
         Column("number", NUMBER),
         Column("state", STATE, ("state", "lost")),

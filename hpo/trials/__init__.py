@@ -19,7 +19,7 @@ from hpo.trials.attachments import (
 )
 from hpo.trials.checkpoints import CHECKPOINT_SECONDS, Checkpoints, TrialCheckpoints
 from hpo.trials.outcome import Outcome, Replicate, StoppedError
-from hpo.trials.record import COMPILED_ATTRIBUTE, STATES, Trial
+from hpo.trials.record import COMPILED_ATTRIBUTE, STATES, Trial, params_of
 
 __all__ = [
     "CHECKPOINT_SECONDS",
@@ -37,6 +37,7 @@ __all__ = [
     "TrialCheckpoints",
     "Validated",
     "curves_file",
+    "params_of",
     "predictions_file",
     "read_validation",
 ]

@@ -19,8 +19,8 @@ from typing import Any
 from hpo.data import mapped
 from hpo.errors import HpoError, ModelError, SpecError
 from hpo.own import own_function
-from hpo.spec import ComparisonSpec, Hyperparameters, OwnModel, SearchSpec, StudySpec, from_json
-from hpo.spec import space as dimensions
+from hpo.spec import ComparisonSpec, Hyperparameters, Layers, OwnModel, SearchSpec, StudySpec, from_json
+from hpo.spec.conditions import landmarks
 from hpo.spec.hyperparameters import OF_OPTIMIZER
 from hpo.training.device import prepare_tensorflow
 from hpo.trials.planned_steps import typical
@@ -252,12 +252,13 @@ def _configurations(spec: StudySpec) -> list[Configuration]:
     if isinstance(spec, ComparisonSpec):
         return [Configuration(arm.params, f"of arm {arm.name!r}") for arm in spec.arms]
     assert isinstance(spec, SearchSpec)
-    first = {name: typical(dimension)[0] for name, dimension in spec.space.items()}
+    drawn = {name: typical(dimension)[0] for name, dimension in spec.drawn.items()}
+    first = spec.joined(spec.active(drawn))
     ends = [
-        Configuration(first | {name: value}, f"with {name} = {value!r}")
-        for name, dimension in spec.space.items()
-        for value in dimensions.ends(dimension)
-        if value != first[name]
+        Configuration(varied, f"with {name} = {varied.get(name, value)!r}")
+        for name in spec.drawn
+        for value in landmarks(spec.drawn, name)
+        if (varied := spec.joined(spec.active(drawn | {name: value}))) != first
     ]
     return [Configuration(first), *(one for one in ends if _goes_together(spec, one.values))]
 
@@ -290,7 +291,12 @@ def _structure(check: _Check, spec: StudySpec, first: Configuration, deadline: f
 def _values(spec: StudySpec, name: str, first: Configuration) -> list[Any]:
     """Values of an argument that its programs may differ by, that of the first configuration first."""
     if isinstance(spec, SearchSpec):
-        return list(typical(spec.space[name])) if name in spec.space else []
+        varied = spec.space.get(name)
+        if isinstance(varied, Layers):
+            counts, units = {varied.low, varied.high}, typical(varied.units)
+            lists = [(one,) * count for count in sorted(counts) for one in units]
+            return [first.values.get(name, lists[0]), *lists]
+        return [] if varied is None else list(typical(varied))
     assert isinstance(spec, ComparisonSpec)
     found = [getattr(spec.hyperparameters_for(arm.params), name) for arm in spec.arms]
     return [value for index, value in enumerate(found) if value is not None and value not in found[:index]]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from optuna.trial import TrialState
+
+from hpo.spec import metrics_in
+from hpo.storage import INFEASIBLE_ATTRIBUTE
 
 
 class StoppedError(Exception):
@@ -52,6 +55,23 @@ class Outcome:
     replicates: Sequence[Replicate] = ()
     loop: str | None = None
     keepsakes: Callable[[], dict[str, bytes]] | None = None
+    # How far it is from breaking each constraint, as Optuna has it: at most 0, kept.
+    constraints: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_infeasible(self) -> bool:
+        """Whether it breaks a constraint."""
+        return any(violation > 0 for violation in self.constraints.values())
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What is stored of it beside its value, as user attributes of its trial."""
+        told = {"loop": self.loop, "reason": self.reason, INFEASIBLE_ATTRIBUTE: self.is_infeasible or None}
+        return {
+            **{name: self.metrics[name] for name in metrics_in(self.metrics)},
+            "replicates": [{"seed": one.seed, "fold": one.fold, **one.metrics} for one in self.replicates],
+            **{name: value for name, value in told.items() if value is not None},
+        }
 
     @property
     def curves(self) -> list[dict[str, Any]]:

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from hpo.errors import SpecError
-from hpo.spec import ComparisonSpec, Dimension, Hyperparameters, Range, SearchSpec, StudySpec
+from hpo.spec import (
+    ComparisonSpec,
+    Dimension,
+    Hyperparameters,
+    Layers,
+    Range,
+    SearchSpec,
+    StudySpec,
+    conditions,
+)
+from hpo.spec.conditions import is_active
 
 
 def planned_steps(spec: StudySpec, hyperparameters: Hyperparameters, *, samples: int) -> int:
@@ -38,8 +49,12 @@ def _steps(hyperparameters: Hyperparameters, samples: int) -> int:
 
 def _programs(spec: SearchSpec, hyperparameters: Hyperparameters, name: str) -> int:
     """How many programs a dimension of the space makes, the other hyperparameters as they are."""
-    dimension = spec.space[name]
-    keys = set()
+    dimension, keys = spec.space[name], set()
+    if not is_active(dimension, hyperparameters.model_dump()):
+        return 1
+    if isinstance(dimension, Layers):
+        lists = conditions.Enumeration(conditions.drawn({name: replace(dimension, when={})}))
+        return lists.size or spec.trials
     for value in typical(dimension):
         try:
             values = {**hyperparameters.model_dump(), name: value}

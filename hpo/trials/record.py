@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import SpecError
-from hpo.search import confirms, decode, hyperparameters_of
+from hpo.search import confirms, drawn_of, hyperparameters_of, is_drawn
 from hpo.spec import Objective, SearchSpec, StudySpec, metrics_in
+from hpo.spec.base import plain
+from hpo.storage import INFEASIBLE_ATTRIBUTE
 from hpo.tables import Column, Table, html
 from hpo.tables.kinds import LENGTH, MOMENT, NUMBER, VALUE
 from hpo.tables.numbers import counted, duration, number, settings
@@ -42,9 +44,10 @@ class Trial:
     `versions` those of hpo, of the packages that it trained with and of Python, `other_versions` those that
     its study was made with and that were others there, `retries` counts the workers that were lost while they
     trained it. `reason` says why it failed or was pruned, or, of one that waits, why a worker could not train
-    it. `confirms` is the number of the leader of a search that it trains again. `objective` is its study's
-    first, whose value is `value`; `values` has those of all, `reported_metric` is what stands for it while it
-    trains. One is `lost` that runs, and whose worker is gone.
+    it; of a complete one that breaks a constraint, which, and it has no value. `confirms` is the number of
+    the leader of a search that it trains again. `objective` is its study's first, whose value is `value`;
+    `values` has those of all, `reported_metric` is what stands for it while it trains. One is `lost` that
+    runs, and whose worker is gone.
     """
 
     number: int
@@ -78,12 +81,13 @@ class Trial:
         """The record of an Optuna trial of a study with this specification."""
         attributes = frozen.user_attrs
         metrics = {name: attributes[name] for name in metrics_in(attributes)}
-        reached = frozen.values if frozen.state == TrialState.COMPLETE else None
+        is_valued = frozen.state == TrialState.COMPLETE and not attributes.get(INFEASIBLE_ATTRIBUTE)
+        reached = frozen.values if is_valued else None
         return cls(
             number=frozen.number,
             state=STATES[frozen.state],
             value=reached[0] if reached else None,
-            params={name: decode(value) for name, value in frozen.params.items()},
+            params=params_of(spec, frozen),
             hyperparameters=_effective(spec, frozen),
             arm=attributes.get("arm"),
             seed=attributes.get("seed"),
@@ -171,12 +175,22 @@ class Trial:
         return counted(len(self.reported), "epoch") + ("" if seconds is None else f", {duration(seconds)}")
 
 
+def params_of(spec: StudySpec, frozen: FrozenTrial) -> dict[str, Any]:
+    """The hyperparameters that the search varied and that are active, lists put together."""
+    drawn = drawn_of(frozen)
+    if not isinstance(spec, SearchSpec):
+        return drawn
+    # Somebody may have enqueued it with what is not of the space.
+    others = {name: value for name, value in drawn.items() if name not in spec.drawn}
+    return {**{name: plain(value) for name, value in spec.joined(spec.active(drawn)).items()}, **others}
+
+
 def _effective(spec: StudySpec, frozen: FrozenTrial) -> dict[str, Any]:
     """What the worker stored when it began; before that, what it will begin with, as far as it is known."""
     begun = frozen.user_attrs.get("hyperparameters")
     if isinstance(begun, dict):
         return begun
-    if isinstance(spec, SearchSpec) and not set(spec.space) <= set(frozen.params):
+    if isinstance(spec, SearchSpec) and not is_drawn(spec, frozen.params):
         return {}
     try:
         return hyperparameters_of(spec, frozen).model_dump(mode="json")

@@ -25,6 +25,7 @@ from hpo.models.file import model_bytes
 from hpo.models.named import check_named
 from hpo.models.table import family_of
 from hpo.pictures import PICTURES, confusion_svg, curves_svg
+from hpo.search import REPEAT_ATTRIBUTE, seeds_of
 from hpo.spec import Hyperparameters, StudySpec
 from hpo.training.choice import AUTO, by_work
 from hpo.training.labels import check_lookups
@@ -33,8 +34,10 @@ from hpo.training.samples import Samples
 from hpo.trials.attachments import MODEL_FILE, VALIDATION_FILE, Validated, shown_places, validation_file
 from hpo.trials.card import card_of
 from hpo.trials.checkpoints import Checkpoints
+from hpo.trials.constraints import Kept, kept_by
 from hpo.trials.final_metrics import mean_metrics, not_finite, of_test, part_of
 from hpo.trials.lockstep import Lockstep, ReplicateRun, loop_of_checkpoint
+from hpo.trials.objectives import Standing, size_of, undefined
 from hpo.trials.outcome import Outcome, StoppedError
 from hpo.trials.own_callbacks import RunCallbacks, RunOf
 from hpo.trials.planned_steps import planned_steps
@@ -109,10 +112,10 @@ class TrialRunner:
     ) -> Outcome:
         saved = None if checkpoints is None else checkpoints.load()
         loop = self.loop_of(hyperparameters) if saved is None else loop_of_checkpoint(saved)
-        family_key = self._family.key(self.data.settled(hyperparameters))
-        if (key := (family_key, hyperparameters.batch_size, loop)) not in self._begun:
-            self._begun.add(key)
-            trial.set_user_attr(COMPILED_ATTRIBUTE, True)
+        self._note_program(trial, hyperparameters, loop)
+        kept = kept_by(self.spec, trial, hyperparameters, self._network(hyperparameters, loop).trainer.model)
+        if kept.broken:
+            return Outcome(TrialState.PRUNED, reason=kept.broken, constraints=kept.violations)
         training = self._begin(trial, hyperparameters, loop)
         if saved is not None and not training.restore(saved, number=trial.number):
             # A part of it may have been taken over.
@@ -123,12 +126,12 @@ class TrialRunner:
         while not training.finished:
             stopping = should_stop()
             if checkpoints is not None and (stopping or checkpoints.due):
-                _save(training, checkpoints, trial.number)
+                training.save(checkpoints, number=trial.number)
             if stopping:
                 raise StoppedError
             training.advance()
             if not training.finished:
-                _check_time(training, timeout() if timeout is not None else self.spec.trial_timeout)
+                training.check_time(timeout() if timeout is not None else self.spec.trial_timeout)
             if progress.ended:
                 training.stop()
         if not progress.ended:
@@ -136,16 +139,17 @@ class TrialRunner:
             progress.failure = self._measure(replicates, self._network_of(replicates[0]))
         metrics = mean_metrics(self.spec, replicates, progress.best_epoch)
         metrics["compile_seconds"] = training.clock.compile_seconds
-        metrics |= self._size(replicates[0])
         keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
-        return self._outcome(training, metrics, keepsakes)
+        model = replicates[0].run.model
+        metrics |= size_of(self.spec, model)
+        kept = kept_by(self.spec, trial, hyperparameters, model, None if progress.ended else metrics)
+        return self._outcome(training, metrics, keepsakes, kept)
 
-    def _size(self, replicate: ReplicateRun) -> dict[str, float]:
-        """The weights that training changes, where the study asks for their number."""
-        if "parameters" not in self.spec.table_metrics:
-            return {}
-        weights = self._network_of(replicate).trainer.model.trainable_variables
-        return {"parameters": float(sum(math.prod(variable.shape) for variable in weights))}
+    def _note_program(self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, loop: str) -> None:
+        family_key = self._family.key(self.data.settled(hyperparameters))
+        if (key := (family_key, hyperparameters.batch_size, loop)) not in self._begun:
+            self._begun.add(key)
+            trial.set_user_attr(COMPILED_ATTRIBUTE, True)
 
     def make_room(self) -> None:
         """Forget every network, and give what that frees back to the machine."""
@@ -189,36 +193,48 @@ class TrialRunner:
         return first
 
     def _begin(self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, loop: str) -> Lockstep:
-        network, pairs = self._network(hyperparameters, loop), self._pairs(trial.user_attrs.get("seed"))
+        network, attributes = self._network(hyperparameters, loop), trial.user_attrs
+        pairs = self._pairs(attributes.get("seed"), repeat=attributes.get(REPEAT_ATTRIBUTE, 0))
         objective = self.spec.objective
+        standing = Standing(self.spec, trial)
         progress = TrialProgress(
-            trial, objective, self.spec.reported, replicates=len(pairs), epochs=hyperparameters.epochs
+            *(trial, objective, self.spec.reported),
+            replicates=len(pairs),
+            epochs=hyperparameters.epochs,
+            standing=standing,
         )
+        replicates = self._replicates(network, hyperparameters, pairs, progress=progress, number=trial.number)
+        standing.runs = [replicate.run for replicate in replicates]
         return Lockstep(
             hyperparameters,
-            self._replicates(network, hyperparameters, pairs, progress=progress, number=trial.number),
+            replicates,
             progress,
             network.trainer,
             keeps_best=objective.at == "best",
         )
 
     def _outcome(
-        self, training: Lockstep, metrics: dict[str, float], keepsakes: Callable[[], dict[str, bytes]]
+        self,
+        training: Lockstep,
+        metrics: dict[str, float],
+        keepsakes: Callable[[], dict[str, bytes]],
+        kept: Kept,
     ) -> Outcome:
-        progress = training.progress
-        ended = partial(Outcome, metrics=metrics, replicates=training.replicates, loop=training.loop)
+        progress, ended = training.progress, partial(Outcome, metrics=metrics, loop=training.loop)
+        ended = partial(ended, replicates=training.replicates, constraints=kept.violations)
         if progress.failure is not None:
             return ended(TrialState.FAIL, reason=progress.failure)
         if progress.pruned:
             return ended(TrialState.PRUNED, reason=f"after epoch {len(progress.reported)}")
         # Of the best epoch too, whose weights were measured.
-        for objective in self.spec.judged_by:
-            if objective.metric not in metrics:
-                # A part without a class has no ROC AUC, one of a single sample no R2.
-                reason = f"{objective.metric} is not defined for the validation samples of every fold"
-                return ended(TrialState.FAIL, reason=reason)
+        if (metric := undefined(self.spec, metrics)) is not None:
+            # A part without a class has no ROC AUC, one of a single sample no R2.
+            reason = f"{metric} is not defined for the validation samples of every fold"
+            return ended(TrialState.FAIL, reason=reason)
         value, *further = (metrics[objective.metric] for objective in self.spec.judged_by)
-        return ended(TrialState.COMPLETE, value, further=further, keepsakes=keepsakes)
+        # Of a trial that breaks a constraint, and so never is the best, nothing is kept.
+        told: Any = {"reason": kept.broken} if kept.broken else {"keepsakes": keepsakes}
+        return ended(TrialState.COMPLETE, value, further=further, **told)
 
     def _keepsakes(
         self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, replicates: list[ReplicateRun]
@@ -291,9 +307,9 @@ class TrialRunner:
     def _kept_bytes(self) -> int:
         return sum(network.state_bytes + GRAPH_BYTES for network in self._networks.values())
 
-    def _pairs(self, seed: int | None) -> list[tuple[int, int | None]]:
+    def _pairs(self, seed: int | None, *, repeat: int = 0) -> list[tuple[int, int | None]]:
         """Seed and fold of each replicate; a comparison's trial comes with its seed."""
-        seeds = range(self.spec.seeds) if seed is None else [seed]
+        seeds = seeds_of(self.spec.seeds, repeat) if seed is None else [seed]
         folds = range(len(self.data.splits)) if self.spec.data.splits else [None]
         return [(seed, fold) for seed in seeds for fold in folds]
 
@@ -383,17 +399,3 @@ class TrialRunner:
         if not self.dataset.task.has_one_output:
             return None
         return network.finished(replicate.run.predict(samples))
-
-
-def _save(training: Lockstep, checkpoints: Checkpoints, number: int) -> None:
-    try:
-        checkpoints.save(training.snapshot())
-    except TypeError as error:  # of a callback of a person's own
-        logger.warning("trial %d keeps no checkpoint: the state of its callbacks: %s", number, error)
-
-
-def _check_time(training: Lockstep, limit: float | None) -> None:
-    progress = training.progress
-    if limit is not None and not progress.ended and training.clock.training_seconds > limit:
-        epoch = len(progress.reported)
-        progress.failure = f"took longer than trial_timeout, {limit:g} s without compiling, by epoch {epoch}"

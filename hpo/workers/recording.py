@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import Any
 
 from optuna.trial import TrialState
 
 from hpo.registry import StoredStudy
 from hpo.search import confirms
-from hpo.spec import metrics_in
 from hpo.storage import Attachment, Claim, LeasedTrial, Patience, Storage
 from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, curves_file, predictions_file
 from hpo.trials.outcome import Outcome
@@ -28,10 +26,6 @@ def record(
     retry: Patience,
 ) -> bool:
     """Write how a trial ended; False if another worker has it now."""
-    attributes: dict[str, Any] = {name: outcome.metrics[name] for name in metrics_in(outcome.metrics)}
-    attributes["replicates"] = [{"seed": r.seed, "fold": r.fold, **r.metrics} for r in outcome.replicates]
-    told = {"loop": outcome.loop, "reason": outcome.reason}
-    attributes |= {name: value for name, value in told.items() if value is not None}
     attachments = []
     if outcome.curves:
         curves = curves_file(outcome.curves)
@@ -43,17 +37,13 @@ def record(
             attachments.append(retry(attach))
     if confirms(trial) is None:
         attachments += _keepsakes(storage, study, outcome, retry)
-    # As Optuna does, a pruned trial's value is the last that it reported.
-    value = trial.last_reported if outcome.state == TrialState.PRUNED else outcome.value
-    recorded = retry(
-        lambda: claim.finish(
-            outcome.state,
-            value=value,
-            further=outcome.further,
-            attributes=attributes,
-            attachments=attachments,
-        )
-    )
+    value = outcome.value
+    if outcome.state == TrialState.PRUNED and len(study.spec.judged_by) == 1:
+        # As Optuna does, a pruned trial's value is the last that it reported.
+        value = trial.last_reported
+    end = partial(claim.finish, outcome.state, value=value, further=outcome.further)
+    end = partial(end, constraints=outcome.constraints)
+    recorded = retry(lambda: end(attributes=outcome.attributes, attachments=attachments))
     if not recorded:
         for attachment in attachments:
             storage.artifacts.remove(attachment.artifact_id)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from optuna.trial import FrozenTrial
 
 from hpo.errors import SpecError
-from hpo.search import hyperparameters_of
+from hpo.search import hyperparameters_of, is_drawn
 from hpo.spec import SearchSpec, StudySpec
 from hpo.storage import BegunTrial, Storage, trial_id
 
@@ -142,7 +142,7 @@ def _is_adaptive(spec: StudySpec) -> bool:
 
 
 def _key(spec: StudySpec, trial: FrozenTrial) -> Hashable | None:
-    if isinstance(spec, SearchSpec) and not set(spec.space) <= set(trial.params):
+    if isinstance(spec, SearchSpec) and not is_drawn(spec, trial.params):
         return None  # somebody enqueued it: it gets its parameters when it is claimed
     try:
         return hyperparameters_of(spec, trial).compile_key

@@ -19,11 +19,20 @@ from typing import Any, Protocol
 import optuna
 import psutil
 import sqlalchemy as sa
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import HpoError, StorageError, WorkerError
 from hpo.registry import StoredStudy
-from hpo.search import confirms, hyperparameters_of, may_prune, suggest
+from hpo.search import (
+    AS_ATTRIBUTE,
+    REPEAT_ATTRIBUTE,
+    confirms,
+    hyperparameters_of,
+    known_result,
+    may_prune,
+    repeats,
+    suggest,
+)
 from hpo.spec import Hyperparameters, SearchSpec
 from hpo.storage import (
     OWNER_LENGTH,
@@ -40,6 +49,7 @@ from hpo.storage import (
 from hpo.training.device import prepare_tensorflow
 from hpo.trials.checkpoints import CHECKPOINT_SECONDS, Checkpoints, TrialCheckpoints
 from hpo.trials.outcome import Outcome, StoppedError
+from hpo.workers.answering import answered
 from hpo.workers.keeper import Keeper
 from hpo.workers.recording import record
 from hpo.workers.serving import CannotTrainError, Delay, Serving, UntrainableError, preparing
@@ -316,9 +326,14 @@ class Worker:
                 "threads": self._threads,
                 "hyperparameters": hyperparameters.model_dump(mode="json"),
             }
+            known = self._known_result(study, trial, hyperparameters)
+            if known is not None:
+                described[AS_ATTRIBUTE] = known.number
             # Of a worker that could not train it, or had other versions.
             outdated = [n for n in ("reason", "other_versions") if n in trial.user_attrs and n not in about]
             self._retry(lambda: claim.describe(described, without=outdated))
+            if known is not None:
+                return answered(trial, known)
             return runner(
                 trial,
                 hyperparameters,
@@ -337,6 +352,21 @@ class Worker:
             logger.error("trial %d of %s failed: %s", trial.number, study.name, shown)
             said = str(error).strip().splitlines() or [""]
             return Outcome(TrialState.FAIL, reason=f"{type(error).__name__}: {said[0]}".rstrip(": "))
+
+    def _known_result(
+        self, study: StoredStudy, trial: LeasedTrial, hyperparameters: Hyperparameters
+    ) -> FrozenTrial | None:
+        """The trial that has been trained with these hyperparameters before; where it repeats, it says so."""
+        spec = study.spec
+        if not isinstance(spec, SearchSpec):
+            return None
+        trials = self._retry(lambda: trial.study.get_trials(deepcopy=False))
+        if spec.repeats:
+            # Once: a worker that takes it over goes on with its seeds.
+            if confirms(trial) is None and REPEAT_ATTRIBUTE not in trial.user_attrs:
+                trial.set_user_attr(REPEAT_ATTRIBUTE, repeats(trials, trial))
+            return None
+        return known_result(spec, trials, trial, hyperparameters)
 
     def _runner_of(self, study: StoredStudy) -> Runner:
         """The study's runner, with its data on the device; only the last study's is kept.

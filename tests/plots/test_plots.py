@@ -244,10 +244,16 @@ def test_history_is_every_value_and_the_furthest_so_far(trained: Trained) -> Non
     values = [trial.value for trial in study.all_trials]
     points, line = plots.history(study.all_trials, "val_accuracy", "maximize").data
     assert points.y == pytest.approx(values, rel=1e-4)
-    assert line.y == pytest.approx(np.maximum.accumulate(values), rel=1e-4)
+    assert at_each(line, points.x) == pytest.approx(np.maximum.accumulate(values), rel=1e-4)
     assert line.name == "highest so far"
     _, lowest = plots.history(study.all_trials, "val_loss", "minimize").data
-    assert lowest.y == pytest.approx(np.minimum.accumulate(values), rel=1e-4)
+    assert at_each(lowest, points.x) == pytest.approx(np.minimum.accumulate(values), rel=1e-4)
+
+
+def at_each(line: Any, places: Sequence[float]) -> list[float]:
+    """The heights of a line of steps at some places."""
+    assert line.line.shape == "hv"
+    return [line.y[np.searchsorted(line.x, place, side="right") - 1] for place in places]
 
 
 def test_slices_have_a_panel_for_each_hyperparameter_with_its_choices_in_order(trained: Trained) -> None:

@@ -46,7 +46,7 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> hpo.Study:
     return study
 
 
-@pytest.mark.parametrize("name", ["history", "curves", "parallel", "slices", "importance"])
+@pytest.mark.parametrize("name", ["history", "curves", "parallel", "slices", "importance", "contours"])
 def test_a_search_draws_each_figure_of_its_report(name: str, search: hpo.Study) -> None:
     assert_drawn_as_in_the_report(search, name)
 
@@ -79,13 +79,13 @@ def test_every_figure_of_a_report_has_a_name(search: hpo.Study, arms: hpo.Study)
         (
             "histroy",
             "study 'search': has no such figure, but got 'histroy'. Did you mean 'history'?"
-            " There are: history, curves, parallel, slices, importance, confusion, roc,"
+            " There are: history, pruning, curves, parallel, slices, importance, contours, confusion, roc,"
             " precision_recall.",
         ),
         (
             "times",
             "study 'search': has no such figure, but got 'times'."
-            " There are: history, curves, parallel, slices, importance, confusion, roc,"
+            " There are: history, pruning, curves, parallel, slices, importance, contours, confusion, roc,"
             " precision_recall.",
         ),
     ],

@@ -403,7 +403,7 @@ def test_a_search_of_many_trials_is_a_page_that_a_phone_can_load(tmp_path: Path)
     record(study, lambda arm, n: {"val_accuracy": rates[n], "val_loss": 1.0}, epochs=50)
     text, page = written(study, out=tmp_path)
     figures = Page(page).figures
-    assert len(figures) == 5
+    assert len(figures) == 6
     assert len(json.dumps(figures)) < 300_000
     assert len({trace.get("legendgroup") for trace in figures[-1]["data"]}) == 10
     assert len(tables(text)["Ranking"]) == 25

@@ -83,6 +83,7 @@ def search(space: dict[str, Any], *, sampler: str = "random", seed: int = 0, **k
             "sampler": {"name": sampler, "seed": seed},
             "space": space,
             "confirm": False,
+            **({"repeats": True} if sampler == "tpe" else {}),
             **keys,
         }
     )

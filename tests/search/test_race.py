@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.errors import SpecError
-from hpo.search import confirms, first_withdrawn, is_raced, plan, race_of, room
+from hpo.search import confirms, distributions, first_withdrawn, is_raced, plan, race_of, room
 from hpo.spec import SearchSpec, parse
 
 SPACE = {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}, "dropout": {"low": 0.0, "high": 0.5}}
@@ -135,6 +135,25 @@ def test_raised_trials_search_on_and_race_again_within_them():
     there.spec = search(trials=len(there.trials) + 1)
     there.run()
     assert len(there.trials) <= there.spec.trials
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_what_somebody_has_enqueued_does_not_let_a_race_search_on(sampler: str):
+    spec = search(trials=20, sampler={"name": sampler})
+    there = Database(spec, lambda trial: 0.9 - 0.01 * (trial.number % 7))
+    there.plan()
+    params = {"learning_rate": 0.01, "dropout": 0.1}
+    enqueued = create_trial(
+        state=TrialState.WAITING,
+        params=params,
+        distributions=distributions(spec),
+        system_attrs={"fixed_params": params},
+    )
+    enqueued.number = len(there.trials)
+    there.trials.append(enqueued)
+    there.run()
+    assert len(there.searched) == 15
+    assert is_raced(spec, there.trials)
 
 
 def test_a_race_that_is_no_longer_asked_for_is_taken_back():

@@ -143,6 +143,35 @@ def test_a_trial_whose_training_raises_fails_with_its_reason_and_its_neighbours_
     assert comparison.plan() == search.plan() == 0
 
 
+def test_what_breaks_a_constraint_is_never_the_best_and_the_sampler_is_told(create):
+    """Ten weights without a hidden layer, 58 with one."""
+    constraints = ["parameters <= 20", "learning_rate * epochs_run <= 0.3"]
+    space = {"hidden_units": {"layers": [0, 1], "units": [8]}, "learning_rate": [0.1, 0.5]}
+    params = {"batch_size": "full", "epochs": 2}
+    grid = DRAWN | {"sampler": {"name": "grid"}, "trials": 4, "confirm": False}
+    study = create(grid, space=space, params=params, constraints=constraints)
+    worker_of(study).run(exit_when_idle=True)
+    found = [(trial.state, trial.reason, trial.params) for trial in study.all_trials]
+    assert found == [
+        ("complete", None, {"hidden_units": [], "learning_rate": 0.1}),
+        (
+            "complete",
+            "learning_rate * epochs_run 1 > 0.3",
+            {"hidden_units": [], "learning_rate": 0.5},
+        ),
+        ("pruned", "parameters 58 > 20", {"hidden_units": [8], "learning_rate": 0.1}),
+        ("pruned", "parameters 58 > 20", {"hidden_units": [8], "learning_rate": 0.5}),
+    ]
+    assert study.best.number == 0
+    assert [trial.value is None for trial in study.all_trials] == [False, True, True, True]
+    assert [len(trial.reported) for trial in study.all_trials] == [2, 2, 0, 0]
+    assert study.summary.best_value == study.best.value
+    # What Optuna's samplers read.
+    stored = optuna.load_study(study_name=study.name, storage=study.storage.optuna).trials
+    broken = [{name for name, far in trial.constraints.items() if far > 0} for trial in stored]
+    assert broken == [set(), {constraints[1]}, {constraints[0]}, {constraints[0]}]
+
+
 def test_what_somebody_enqueued_and_what_a_killed_creation_did_not_plan_is_trained(create):
     study = create(DRAWN)
     study.optuna.enqueue_trial({"learning_rate": 0.125})

@@ -1,28 +1,19 @@
-"""Optuna's samplers and pruners as a specification declares them."""
+"""Optuna's pruners as a specification declares them."""
 
 from __future__ import annotations
 
-import numpy as np
 import optuna
 
+from hpo.search.dominance import DominancePruner, rungs_of
 from hpo.spec import SearchSpec, StudySpec
-
-
-def make_sampler(spec: StudySpec, number: int) -> optuna.samplers.BaseSampler:
-    """The sampler for one trial, seeded by the study's seed and the trial's number.
-
-    A sampler with one seed for all would draw the same in every worker, and again after a resume.
-    """
-    if not isinstance(spec, SearchSpec):
-        return optuna.samplers.RandomSampler(seed=0)
-    seed = int(np.random.SeedSequence([spec.sampler.seed, number]).generate_state(1)[0])
-    return optuna.samplers.TPESampler(seed=seed)
 
 
 def make_pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
     """The pruner that the specification declares; steps are epochs, counted from 1."""
     if not isinstance(spec, SearchSpec) or spec.pruner.name == "none":
         return optuna.pruners.NopPruner()
+    if len(spec.objectives) > 1:
+        return DominancePruner(spec)
     pruner = spec.pruner
     if pruner.name == "median":
         return optuna.pruners.MedianPruner(
@@ -50,6 +41,8 @@ def may_prune(spec: StudySpec, epoch: int) -> bool:
     """
     if not isinstance(spec, SearchSpec) or spec.pruner.name == "none":
         return False
+    if len(spec.objectives) > 1:
+        return epoch in rungs_of(spec)
     pruner = spec.pruner
     if pruner.name == "median":
         return epoch >= pruner.min_epochs

@@ -1,0 +1,79 @@
+"""CMA-ES (Hansen and Ostermeier 2001) that follows from the trials alone.
+
+Optuna's own keeps its state as a pickle in the database, which whoever may write to that could have run. Here
+it is made anew for each trial from the results before it, by generations in the order in which they ended.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.search.cube import Cube
+from hpo.search.distributions import distributions, drawn_of
+from hpo.search.encoding import encode
+from hpo.spec import SearchSpec
+
+SIGMA = 1 / 6
+
+
+class EvolutionSampler(optuna.samplers.BaseSampler):
+    """Draws from the normal distribution that the generations before have shaped, within the unit cube."""
+
+    def __init__(self, spec: SearchSpec, number: int) -> None:
+        self._spec, self._number = spec, number
+        self._generator = np.random.default_rng([spec.sampler.seed, number])
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """All that is drawn."""
+        return distributions(self._spec)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The next configuration."""
+        import cmaes
+
+        cube = Cube(self._spec)
+        if cube.width == 1:  # it needs two dimensions
+            return {}
+        bounds = np.tile([0.0, math.nextafter(1.0, 0.0)], (cube.width, 1))
+        search = cmaes.CMA(
+            np.full(cube.width, 0.5), SIGMA, bounds=bounds, seed=int(self._generator.integers(2**31))
+        )
+        for generation in self._generations(study.get_trials(deepcopy=False), search.population_size):
+            points = cube.points([drawn_of(one) for one in generation])
+            search.tell([(point, self._cost(one)) for point, one in zip(points, generation, strict=True)])
+        drawn = cube.drawn(search.ask())
+        return {name: encode(value) for name, value in drawn.items()}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """At random."""
+        seed = int(self._generator.integers(2**32))
+        random = optuna.samplers.RandomSampler(seed=seed)
+        return random.sample_independent(study, trial, param_name, param_distribution)
+
+    def _generations(self, held: Sequence[FrozenTrial], size: int) -> list[list[FrozenTrial]]:
+        ended = [
+            trial
+            for trial in held
+            if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.value is not None
+        ]
+        ended.sort(key=lambda trial: (trial.datetime_complete or trial.datetime_start or 0, trial.number))
+        whole = len(ended) - len(ended) % size
+        return [ended[at : at + size] for at in range(0, whole, size)]
+
+    def _cost(self, trial: FrozenTrial) -> float:
+        sign = -1.0 if self._spec.objective.direction == "maximize" else 1.0
+        value = sign * trial.value if trial.value is not None else math.inf
+        return value if math.isfinite(value) else 1e300

@@ -1,0 +1,160 @@
+"""Search by a model: where it expects the greatest improvement, the next trial goes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.search.configurations import sobol
+from hpo.search.cube import Cube
+from hpo.search.distributions import distributions, drawn_of
+from hpo.search.encoding import encode
+from hpo.search.feasible import Key, key_of, taken
+from hpo.search.surrogates import Surrogate
+from hpo.spec import SearchSpec
+from hpo.storage import INFEASIBLE_ATTRIBUTE
+
+Floats = npt.NDArray[np.float64]
+
+# Before a model says anything: a quarter of the trials, within these bounds.
+LEAST_START, MOST_START = 4, 12
+# Points that the model is asked about: at random, and near to each of the best.
+RANDOM, NEAR, BEST = 600, 40, 10
+
+
+class ModelSampler(optuna.samplers.BaseSampler):
+    """Draws the point of the greatest expected improvement (Jones et al. 1998) by a model of all results.
+
+    Values are taken by rank, as normal scores: one that diverged says no more than that it was bad. What runs
+    counts as an average result, so that workers at the same time do not draw the same (constant liar,
+    Ginsbourger et al. 2010). No configuration is drawn twice.
+    """
+
+    def __init__(self, spec: SearchSpec, number: int, model: Callable[[], Surrogate]) -> None:
+        self._spec, self._model, self._number = spec, model, number
+        self._generator = np.random.default_rng([spec.sampler.seed, number])
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """All that is drawn, active or not."""
+        return distributions(self._spec)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The active values of the next configuration."""
+        cube, held = Cube(self._spec), study.get_trials(deepcopy=False)
+        known, values, running = self._results(held, trial)
+        if len(known) < min(MOST_START, max(LEAST_START, self._spec.searched // 4)):
+            ranked = sobol(cube.width, self._spec.sampler.seed, self._number, 32)
+        else:
+            ranked = self._ranked(cube, known, values, running)
+        # Of a space without end and without conditions no two draws are the same.
+        may_repeat = self._spec.size is not None or any(one.when for one in self._spec.drawn.values())
+        tabu = taken(study, trial) if may_repeat and not self._spec.repeats else frozenset[Key]()
+        for point in ranked:
+            found = cube.drawn(point)
+            stored = {name: encode(value) for name, value in found.items()}
+            if self._spec.allows(found) and key_of(stored) not in tabu:
+                return stored
+        return {}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """At random: what no point was found for."""
+        seed = int(self._generator.integers(2**32))
+        random = optuna.samplers.RandomSampler(seed=seed)
+        return random.sample_independent(study, trial, param_name, param_distribution)
+
+    def _results(
+        self, held: Sequence[FrozenTrial], own: FrozenTrial
+    ) -> tuple[list[FrozenTrial], list[float], list[FrozenTrial]]:
+        """Trials that have ended, their values as more is better, and trials that have not.
+
+        One that was pruned has what it reported last, and no more than the median of the complete; one
+        without a result is worse than all.
+        """
+        sign = 1.0 if self._spec.objective.direction == "maximize" else -1.0
+        known, values, running, pruned = list[FrozenTrial](), list[float](), list[FrozenTrial](), list[int]()
+        for trial in held:
+            state = trial.state
+            if not trial.params or trial.number == own.number:
+                continue
+            if state in (TrialState.RUNNING, TrialState.WAITING):
+                running.append(trial)
+                continue
+            value = -math.inf
+            if state == TrialState.COMPLETE and not trial.user_attrs.get(INFEASIBLE_ATTRIBUTE):
+                value = sign * trial.values[0]
+            elif state == TrialState.PRUNED:
+                pruned.append(len(known))
+            known.append(trial)
+            values.append(value)
+        complete = [value for value in values if value > -math.inf]
+        middle = float(np.median(complete)) if complete else -math.inf
+        for at in pruned:
+            if reported := known[at].intermediate_values:
+                values[at] = min(middle, sign * reported[max(reported)])
+        return known, values, running
+
+    def _ranked(
+        self,
+        cube: Cube,
+        known: Sequence[FrozenTrial],
+        values: Sequence[float],
+        running: Sequence[FrozenTrial],
+    ) -> Floats:
+        """Candidate points, that of the greatest expected improvement first."""
+        from scipy.stats import norm
+
+        model, generator = self._model(), self._generator
+        scores = _scores(np.asarray(values))
+        kept = _kept(scores, model.most, generator)
+        points = cube.points([drawn_of(known[at]) for at in kept.tolist()])
+        beside = cube.points([drawn_of(trial) for trial in running])
+        columns = cube.columns(np.vstack([points, beside]))
+        model.fit(
+            columns, np.concatenate([scores[kept], np.zeros(len(beside))]), int(generator.integers(2**31))
+        )
+        expected, _ = model.predict(columns[: len(points)])
+        near = points[np.argsort(-expected, kind="stable")[:BEST]]
+        candidates = np.vstack(
+            [generator.random((RANDOM, cube.width)), cube.moved(np.repeat(near, NEAR, axis=0), generator)]
+        )
+        mean, spread = model.predict(cube.columns(candidates))
+        spread = np.maximum(spread, 1e-9)
+        # Of what is expected, not of what was seen: the best of many noisy values is a lucky one.
+        ahead = (mean - float(expected.max())) / spread
+        improvement = spread * (ahead * norm.cdf(ahead) + norm.pdf(ahead))
+        return np.asarray(candidates[np.argsort(-improvement, kind="stable")])
+
+
+def _scores(values: Floats) -> Floats:
+    """Normal scores of values by their ranks; NaN and infinities are the worst.
+
+    >>> _scores(np.array([0.1, 0.9, -np.inf])).round(2).tolist()
+    [0.0, 0.97, -0.97]
+    """
+    from scipy.stats import norm, rankdata
+
+    finite = np.where(np.isfinite(values), values, -np.inf)
+    return np.asarray(norm.ppf((rankdata(finite) - 0.5) / len(values)), np.float64)
+
+
+def _kept(scores: Floats, most: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """The trials to learn from: the best ones, and some of the others at random."""
+    order = np.argsort(-scores, kind="stable")
+    if len(order) <= most:
+        return order
+    best = order[: 2 * most // 3]
+    others = generator.choice(order[len(best) :], most - len(best), replace=False)
+    return np.concatenate([best, np.sort(others)])

@@ -1,0 +1,154 @@
+"""The command: `python -m tests.benchmarks.search`; what it needs: `pip install -e '.[bench]'`.
+
+Every strategy of hpo and some of Optuna's samplers search 12 real tables of MLP trainings and a space with
+conditions, by simulated workers whose trainings take as long as the tables say. Regret: 0 is the best
+configuration, 1 the median one; by mean over seeds. Prints a line of JSON with the machine, then a line for
+each contender: mean regret with its 95 % interval, which is that of the runs, the tables being given.
+Trainings are 100 in all: of raced ones 25 go to the leaders. Then milliseconds that a decision takes after
+5,000 trials.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+from optuna.trial import TrialState, create_trial
+
+from hpo.errors import SpecError
+from hpo.search import distributions
+from tests.benchmarks.machine import machine
+from tests.benchmarks.search.contenders import OPTUNA, WAYS, Task, Way, begun, contenders, regret_of, spec_of
+from tests.benchmarks.search.problems import Problem, conditional, table, tables
+
+TRAININGS, HISTORY, DECISIONS = 100, 5_000, 5
+CONDITIONAL = "conditional"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one process does at a time: some runs of one contender on one problem."""
+
+    contender: str
+    problem: str
+    way: Way
+    workers: int
+    repeats: int
+
+
+def main() -> None:
+    """Measure what is asked for, and print."""
+    arguments = _arguments()
+    print(json.dumps({"n": arguments.repeats, "trainings": TRAININGS, **machine("optuna", "scikit-learn")}))
+    columns = [(way, workers) for way in arguments.ways for workers in arguments.workers]
+    print(f"{'':18}" + "".join(f"{f'{way}, {workers} w.':>18}" for way, workers in columns), flush=True)
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        for place, problems in (("tables", arguments.tables), (CONDITIONAL, [CONDITIONAL])):
+            if arguments.only not in (None, place):
+                continue
+            print(f"{place}:", flush=True)
+            for contender in arguments.contenders:
+                cells = [
+                    Cell(contender, problem, way, workers, arguments.repeats)
+                    for way, workers in columns
+                    for problem in problems
+                ]
+                runs = list(pool.map(_runs, cells))
+                shown = (_shown(runs[at : at + len(problems)]) for at in range(0, len(runs), len(problems)))
+                print(f"{contender:18}" + "".join(f"{text:>18}" for text in shown), flush=True)
+        if arguments.only in (None, "decisions"):
+            print(f"ms of a decision after {HISTORY:,} trials, median (least to most) of n = {DECISIONS}:")
+            named = [name for name in arguments.contenders if name not in OPTUNA]
+            for contender, text in zip(named, pool.map(_decisions, named), strict=True):
+                print(f"{contender:18}{text}", flush=True)
+
+
+def _runs(cell: Cell) -> list[float] | str:
+    """The regret of each run, or why there is none."""
+    _quiet()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return [
+                regret_of(
+                    cell.contender,
+                    Task(_problem(cell.problem), cell.way, TRAININGS, cell.workers, seed),
+                    Path(folder),
+                )
+                for seed in range(cell.repeats)
+            ]
+        except SpecError as error:
+            return str(error)
+
+
+def _problem(name: str) -> Problem:
+    return conditional(sigma=0.02) if name == CONDITIONAL else table(name)
+
+
+def _shown(runs: Sequence[list[float] | str]) -> str:
+    found = [of for of in runs if isinstance(of, list)]
+    if len(found) < len(runs):
+        return "refused" if not found else f"refused {len(runs) - len(found)} of {len(runs)}"
+    mean = statistics.fmean(statistics.fmean(of) for of in found)
+    if len(found[0]) < 2:
+        return f"{mean:.4f}"
+    variance = sum(statistics.variance(of) / len(of) for of in found) / len(found) ** 2
+    return f"{mean:.4f} ± {1.96 * math.sqrt(variance):.4f}"
+
+
+def _decisions(contender: str) -> str:
+    """How long a worker waits for its configuration in a long study."""
+    _quiet()
+    # The widest of the tables; a range without steps, since a study of 5,000 may be longer than a table is.
+    task = Task(table(tables()[-1]), "noiseless", 2 * HISTORY, 1, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            spec = spec_of(contender, task, Path(folder))
+        except SpecError as error:
+            return f"refused: {error}"
+    space, generator = distributions(spec), np.random.default_rng(0)
+    study = optuna.create_study(direction="minimize", sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(HISTORY):
+        asked = study.ask(space)
+        study.tell(asked, task.value(asked.params, generator))
+    took = []
+    for _ in range(DECISIONS + 1):
+        study.add_trial(create_trial(state=TrialState.WAITING))
+        waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))[0]
+        started = time.perf_counter()
+        trial = begun(study, spec, waiting)
+        took.append(1000 * (time.perf_counter() - started))
+        study.tell(trial, task.value(trial.params, generator))
+    later = took[1:]
+    return f"{statistics.median(later):6.1f} ({min(later):.1f} to {max(later):.1f})"
+
+
+def _quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.search", description="See the module.")
+    parser.add_argument("--repeats", type=int, default=30, help="Runs of each contender on each table.")
+    parser.add_argument("--contenders", nargs="+", choices=contenders(), default=contenders(), metavar="NAME")
+    parser.add_argument("--tables", nargs="+", choices=tables(), default=tables(), metavar="NAME")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--workers", nargs="+", type=int, default=[1, 8], help="Workers at once.")
+    parser.add_argument("--processes", type=int, default=1, help="Processes that measure.")
+    parser.add_argument("--only", choices=("tables", CONDITIONAL, "decisions"), help="Nothing else.")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
