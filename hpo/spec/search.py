@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from hpo.spec import combinations, conditions, dimensions
-from hpo.spec.base import Must, RuleError, within
+from hpo.spec.base import Must, RuleError, plain, within
 from hpo.spec.confirmation import Confirm, Confirmed, usual
 from hpo.spec.dimensions import Layers, Range
 from hpo.spec.hyperparameters import (
@@ -17,7 +18,7 @@ from hpo.spec.hyperparameters import (
     check_used,
     fixed_values,
 )
-from hpo.spec.parts import Pruner, Sampler
+from hpo.spec.parts import Objective, Pruner, Sampler
 from hpo.spec.space import as_json
 from hpo.spec.spaced import SpaceSpec
 from hpo.spec.starts import StartWith, check_starts, drawn_start
@@ -57,6 +58,11 @@ class SearchSpec(SpaceSpec):
     )
 
     kind: Literal["search"] = Field(description="A search over a space of hyperparameters.")
+    objectives: tuple[Objective, ...] = Field(
+        default_factory=lambda given: (given["objective"],),
+        description="Instead of objective: at least two, of which none is given up for another, as "
+        "val_accuracy and parameters. A trial's value is the first one's.",
+    )
     seeds: Count = Field(default=1, description="Training runs of each configuration, one per seed.")
     sampler: Sampler = Field(default=Sampler(), description="How hyperparameters are chosen.")
     pruner: Pruner = Field(
@@ -102,8 +108,18 @@ class SearchSpec(SpaceSpec):
 
         def __init__(self, /, **table: Any) -> None: ...
 
+    @model_validator(mode="before")
+    @classmethod
+    def _first_objective(cls, study: Any) -> Any:
+        """`objective` is the first of `objectives`, where those are given."""
+        given = study.get("objectives") if isinstance(study, Mapping) else None
+        if isinstance(given, list | tuple) and given and "objective" not in study:
+            return {**study, "objective": given[0]}
+        return study
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        self._check_objectives()
         self._check_tables()
         self._check_replicates()
         self._check_pruner()
@@ -114,6 +130,33 @@ class SearchSpec(SpaceSpec):
         self._check_size()
         check_starts(self)
         return self
+
+    def _check_objectives(self) -> None:
+        if "objectives" not in self.model_fields_set:
+            return
+        if len(self.objectives) < 2:
+            remedy = "Of one, write objective = { metric = ... }."
+            raise RuleError("must be at least two", "objectives", got=len(self.objectives), remedy=remedy)
+        for index, objective in enumerate(self.objectives):
+            if "metric" not in objective.model_fields_set:
+                raise RuleError("required key 'metric' is missing", "objectives", index)
+            if objective.metric in [other.metric for other in self.objectives[:index]]:
+                raise RuleError("repeats an earlier one", "objectives", index, "metric", got=objective.metric)
+            if objective.at != "last":
+                # One epoch would have to be the best by all of them.
+                rule = "must be 'last' with several objectives"
+                raise RuleError(rule, "objectives", index, "at", got=objective.at)
+        if self.objective != self.objectives[0]:
+            remedy = "Leave objective out beside objectives."
+            raise RuleError("must be the first of objectives", "objective", remedy=remedy)
+        for key in ("confirm", "stop_at", "patience_trials", "start_from"):
+            if (got := getattr(self, key)) not in (None, False):
+                rule, remedy = "needs one objective", f"Leave it out, or choose one of {self._every_metric}."
+                raise RuleError(rule, key, got=plain(got), remedy=remedy)
+
+    @property
+    def _every_metric(self) -> str:
+        return " and ".join(objective.metric for objective in self.objectives)
 
     def _check_tables(self) -> None:
         for key in self.space:
@@ -136,8 +179,12 @@ class SearchSpec(SpaceSpec):
     def _check_pruner(self) -> None:
         if self.pruner.name == "none":
             return
-        with within("objective"):
-            self.objective.check_epoch_metric(f"pruner {self.pruner.name!r}")
+        for index, objective in enumerate(self.objectives):
+            several = len(self.objectives) > 1
+            # Known before the first epoch, and after it.
+            if not several or objective.metric not in ("parameters", "train_seconds"):
+                with within(*(("objectives", index) if several else ("objective",))):
+                    objective.check_epoch_metric(f"pruner {self.pruner.name!r}")
         epochs = self.hyperparameter_table().epochs
         if self.pruner.min_epochs > epochs:
             rule = f"must be at most params.epochs ({epochs})"
@@ -168,6 +215,10 @@ class SearchSpec(SpaceSpec):
 
     def _check_ability(self, ability: Ability) -> None:
         name = self.sampler.name
+        if len(self.objectives) > 1 and not ability.takes_several:
+            able = ", ".join(name for name, one in ABILITIES.items() if one.takes_several)
+            rule, remedy = "cannot take several objectives", f"Write one of: {AUTO}, {able}."
+            raise RuleError(rule, "sampler", "name", got=name, remedy=remedy)
         for key, one in self.drawn.items():
             if not ability.takes_conditions and one.when:
                 rule = f"cannot have conditions with sampler {name!r}"
@@ -206,6 +257,10 @@ class SearchSpec(SpaceSpec):
         return tuple(drawn_start(self.space, self.drawn, start) for start in self.start_with)
 
     @property
+    def judged_by(self) -> tuple[Objective, ...]:
+        return self.objectives
+
+    @property
     def replicates(self) -> int:
         return self.data.splits or self.seeds
 
@@ -218,6 +273,8 @@ class SearchSpec(SpaceSpec):
         """How its leaders are confirmed; None if they are not."""
         if self.confirm is not None:
             return self.confirm or None
+        if len(self.objectives) > 1:
+            return None
         is_whole = self.size is not None and self.trials >= self.size
         return None if is_whole else usual(self.trials)
 
@@ -260,13 +317,19 @@ class SearchSpec(SpaceSpec):
 
     @property
     def _auto(self) -> tuple[str, str]:
+        if len(self.objectives) > 1:
+            return "tpe", "it takes several objectives"
         if any(one.when for one in self.drawn.values()):
             return "forest", "some hyperparameters are active on conditions"
         return "gp", "of trials with one seed's noise it finds more than the others"
 
     def content(self) -> dict[str, Any]:
         race = False if self.race is None else self.race.model_dump(mode="json")
-        return super().content() | {
+        content = super().content()
+        if len(self.objectives) == 1:
+            # As `objective` says.
+            del content["objectives"]
+        return content | {
             "confirm": race,
             "params": fixed_values(self.vocabulary.table, self.params, varied=self.space),
         }

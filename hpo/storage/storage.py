@@ -279,11 +279,11 @@ class Storage:
         with explained(f"artifact folder {self.artifacts.place}"):
             confirm(self.engine, self.artifacts.place)
 
-    def create_study(self, name: str, *, direction: Literal["minimize", "maximize"]) -> Study:
+    def create_study(self, name: str, *, directions: Sequence[Literal["minimize", "maximize"]]) -> Study:
         """A study of that name, or the one that is there, without Optuna's lines about it."""
         with quiet():
             return optuna.create_study(
-                study_name=name, storage=self.optuna, direction=direction, load_if_exists=True
+                study_name=name, storage=self.optuna, directions=directions, load_if_exists=True
             )
 
     def studies_with(self, attribute: str, *, without: str) -> list[int]:
