@@ -19,6 +19,7 @@ from hpo.search.earlier import best_of
 from hpo.search.earlier import rows as earlier_rows
 from hpo.search.earlier import told as earlier_values
 from hpo.search.encoding import decode, encode
+from hpo.search.feasible import may_repeat
 from hpo.search.limits import Room, room
 from hpo.search.marks import START_ATTRIBUTE, confirms
 from hpo.search.plan import first_withdrawn, plan
@@ -58,6 +59,7 @@ __all__ = [
     "make_pruner",
     "make_sampler",
     "may_prune",
+    "may_repeat",
     "plan",
     "race_of",
     "repeats",
