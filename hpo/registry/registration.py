@@ -25,11 +25,11 @@ from hpo.registry.stored import (
     TEST_DIGEST_ATTRIBUTE,
     VERSIONS_ATTRIBUTE,
     StoredStudy,
-    StudySummary,
     is_ours,
     place_of,
     summarise,
 )
+from hpo.registry.summary import StudySummary
 from hpo.search import distributions, encode
 from hpo.spec import FinalSpec, SearchSpec, StudySpec, changes, parse, to_json, to_table
 from hpo.spec.base import RuleError, Shown, key_path

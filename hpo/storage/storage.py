@@ -200,10 +200,6 @@ class Storage:
             grow(session, study_id, space, constants)
             for key, value in attributes.items():
                 planned.set_attribute(session, study_id, key, value)
-        self.forget(study_id)
-
-    def forget(self, study_id: int) -> None:
-        """Read all trials of a study anew, those that are finished too."""
         self.optuna.forget(study_id)
 
     def unfinished(self, study_id: int) -> list[int]:
