@@ -20,11 +20,8 @@ from hpo.search.earlier import best_of
 from hpo.search.earlier import rows as earlier_rows
 from hpo.search.earlier import told as earlier_values
 from hpo.search.encoding import decode, encode
-<<<<<<< HEAD
-from hpo.search.front import hypervolume, losses_of, on_front, reference_of
-=======
 from hpo.search.feasible import may_repeat
->>>>>>> i18-strategies2
+from hpo.search.front import hypervolume, losses_of, on_front, reference_of
 from hpo.search.limits import Room, room
 from hpo.search.marks import START_ATTRIBUTE, confirms
 from hpo.search.plan import first_withdrawn, plan
@@ -67,11 +64,8 @@ __all__ = [
     "make_pruner",
     "make_sampler",
     "may_prune",
-<<<<<<< HEAD
-    "on_front",
-=======
     "may_repeat",
->>>>>>> i18-strategies2
+    "on_front",
     "plan",
     "race_of",
     "reference_of",

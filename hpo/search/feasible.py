@@ -140,10 +140,11 @@ def _nearest(
 ) -> dict[str, Any]:
     best, least = None, (True, math.inf)
     for found in others:
+        if not spec.allows(found):
+            continue
         # What people have enqueued may leave none that is free: one that is taken is answered, not trained.
-        if ((far := (False, _distance(spec, draft, found))) < least and is_free(found)) or (
-            (far := (True, far[1])) < least and spec.allows(found)
-        ):
+        far = (not is_free(found), _distance(spec, draft, found))
+        if far < least:
             best, least = found, far
     if best is None:
         rule = "must be met, and no configuration was found that does"
