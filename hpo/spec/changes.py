@@ -40,9 +40,9 @@ def changes(old: StudySpec, new: StudySpec) -> list[Change]:
     The same code in a file at another place is no change.
 
     >>> keys = {"name": "s", "kind": "search", "data": {"name": "digits"}, "space": {"dropout": [0.1, 0.2]}}
-    >>> old, new = StudySpec(**keys, trials=20), StudySpec(**keys, trials=30, params={"epochs": 5})
+    >>> old, new = StudySpec(**keys, trials=1), StudySpec(**keys, trials=2, params={"epochs": 5})
     >>> [(change.key, change.old, change.new, change.extends) for change in changes(old, new)]
-    [('params.epochs', 10, 5, False), ('trials', 20, 30, True)]
+    [('params.epochs', 10, 5, False), ('trials', 1, 2, True)]
     """
     if old.kind != new.kind:
         return [Change("kind", old.kind, new.kind, extends=False)]

@@ -26,8 +26,8 @@ def drawn(space: Space) -> dict[str, Dimension]:
     """Every value that is drawn for a configuration, parents before what depends on them.
 
     >>> units = Layers(1, 2, Choices([32, 64]))
-    >>> {name: dict(one.when) for name, one in drawn({"hidden_units": units}).items()}
-    {'hidden_units_layers': {}, 'hidden_units_1': {}, 'hidden_units_2': {'hidden_units_layers': Range(...)}}
+    >>> {name: list(one.when) for name, one in drawn({"hidden_units": units}).items()}
+    {'hidden_units_layers': [], 'hidden_units_1': [], 'hidden_units_2': ['hidden_units_layers']}
     """
     flat: dict[str, Dimension] = {}
     for name, dimension in space.items():

@@ -55,6 +55,7 @@ class SearchSpec(SpaceSpec):
     unlisted: ClassVar[tuple[str, ...]] = (
         *("drawn", "active", "allows", "apart", "joined", "constraints_of"),
         *("is_limited", "least_epochs", "race_epochs", "sets", "tables", "values_of"),
+        *("starts", "judged_by", "check_given", "configuration", "hyperparameter_table"),
     )
 
     kind: Literal["search"] = Field(description="A search over a space of hyperparameters.")
@@ -111,10 +112,14 @@ class SearchSpec(SpaceSpec):
     @model_validator(mode="before")
     @classmethod
     def _first_objective(cls, study: Any) -> Any:
-        """`objective` is the first of `objectives`, where those are given."""
+        """`objective` is the first of `objectives`, where those are given; a whole dump has both of one."""
         given = study.get("objectives") if isinstance(study, Mapping) else None
-        if isinstance(given, list | tuple) and given and "objective" not in study:
+        if not isinstance(given, list | tuple) or not given:
+            return study
+        if "objective" not in study:
             return {**study, "objective": given[0]}
+        if len(given) == 1 and given[0] == study["objective"]:
+            return {key: value for key, value in study.items() if key != "objectives"}
         return study
 
     @model_validator(mode="after")

@@ -178,10 +178,9 @@ class TrialRunner:
     ) -> ReplicateRun:
         """Train the first replicate of trial `number` by a loop and measure it, with no trial to report to.
 
-        `seed` is that of the replicate, by default the first of the specification; `epochs` is after which to
-        end, by default after the last.
-        With as many threads on the same kind of machine the weights are those that the trial had, bit for
-        bit; the run's model holds them.
+        `seed` is the replicate's, by default the first of the specification; `epochs` is after which to end,
+        by default the last. With as many threads on the same kind of machine the weights are those that the
+        trial had, bit for bit; the run's model holds them.
         """
         network = self._network(hyperparameters, loop)
         self._own_callbacks.begin()
@@ -206,13 +205,8 @@ class TrialRunner:
         )
         replicates = self._replicates(network, hyperparameters, pairs, progress=progress, number=trial.number)
         standing.runs = [replicate.run for replicate in replicates]
-        return Lockstep(
-            hyperparameters,
-            replicates,
-            progress,
-            network.trainer,
-            keeps_best=objective.at == "best",
-        )
+        keeps_best = objective.at == "best"
+        return Lockstep(hyperparameters, replicates, progress, network.trainer, keeps_best=keeps_best)
 
     def _outcome(
         self,

@@ -325,7 +325,7 @@ def test_parallel_coordinates_have_a_line_a_trial_at_the_heights_of_its_values(t
 
 def test_a_search_without_enough_trials_has_no_importance(tmp_path: Path) -> None:
     spec = hpo.StudySpec(
-        name="s", kind="search", data={"name": "digits"}, trials=3, space={"dropout": [0.0, 0.5]}
+        name="s", kind="search", data={"name": "digits"}, trials=2, space={"dropout": [0.0, 0.5]}
     )
     study = created(spec, tmp_path)
     assert isinstance(study.spec, SearchSpec)
