@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
@@ -12,9 +12,11 @@ import optuna
 from hpo.search import RUNGS_ATTRIBUTE, may_prune
 from hpo.spec import Objective, StudySpec
 from hpo.spec.constraints import PARAMETERS
-from hpo.training.runs import Run
-from hpo.training.samples import Logs
 from hpo.trials.constraints import parameters_of
+
+if TYPE_CHECKING:
+    from hpo.training.runs import Run
+    from hpo.training.samples import Logs
 
 
 def size_of(spec: StudySpec, model: Any) -> dict[str, float]:

@@ -138,10 +138,9 @@ class TrialRunner:
             training.go_back()
             progress.failure = self._measure(replicates, self._network_of(replicates[0]))
         metrics = mean_metrics(self.spec, replicates, progress.best_epoch)
-        metrics["compile_seconds"] = training.clock.compile_seconds
         keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
         model = replicates[0].run.model
-        metrics |= size_of(self.spec, model)
+        metrics |= size_of(self.spec, model) | {"compile_seconds": training.clock.compile_seconds}
         kept = kept_by(self.spec, trial, hyperparameters, model, None if progress.ended else metrics)
         return self._outcome(training, metrics, keepsakes, kept)
 
