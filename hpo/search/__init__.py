@@ -20,7 +20,7 @@ from hpo.search.earlier import best_of
 from hpo.search.earlier import rows as earlier_rows
 from hpo.search.earlier import told as earlier_values
 from hpo.search.encoding import decode, encode
-from hpo.search.front import hypervolume, losses_of, on_front, reference_of
+from hpo.search.front import hypervolume, losses_of, on_front, reference_of, volumes
 from hpo.search.limits import Room, room
 from hpo.search.marks import START_ATTRIBUTE, confirms
 from hpo.search.plan import first_withdrawn, plan
@@ -72,5 +72,6 @@ __all__ = [
     "seeds_of",
     "shown",
     "suggest",
+    "volumes",
     "workload",
 ]

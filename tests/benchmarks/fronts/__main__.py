@@ -10,6 +10,7 @@ order of its own; a trial trains an epoch at a time, asks the pruner as a worker
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 from pathlib import Path
@@ -120,7 +121,7 @@ def record() -> None:
         rows = []
         for trial in study.all_trials():
             sizes = [64, *trial.params["hidden_units"], 10]
-            parameters = sum(size * (1 + before) for before, size in zip(sizes, sizes[1:], strict=False))
+            parameters = sum(size * (1 + before) for before, size in itertools.pairwise(sizes))
             curve = study.curves(trial.number)["val_accuracy"]
             rows.append(json.dumps([parameters, *(round(value, 5) for value in curve)]))
     (HERE / "digits.json").write_text("[\n" + ",\n".join(rows) + "\n]\n")
