@@ -130,7 +130,7 @@ def _front(spec: SearchSpec, trials: list[Trial]) -> list[Block]:
     first, second = (one.metric for one in spec.objectives[:2])
     caption = (
         f"Front: {first} by {second} of {counted(len(volumes), 'complete trial')}; those on the line none"
-        " beats in every objective. Beside it the hypervolume that they dominate, from the worst value of each."
+        " beats in every objective. Beside it their hypervolume, from the worst value of each."
         f"{_drawn(len(volumes) - len(on_front), plots.most_dots(1))}"
     )
     return [Picture(plots.front(spec.objectives, trials, on_front, volumes), caption, name="front")]

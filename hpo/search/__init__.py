@@ -20,7 +20,7 @@ from hpo.search.earlier import best_of
 from hpo.search.earlier import rows as earlier_rows
 from hpo.search.earlier import told as earlier_values
 from hpo.search.encoding import decode, encode
-from hpo.search.front import hypervolume, losses_of, on_front, reference_of, volumes
+from hpo.search.front import dominates, hypervolume, losses_of, on_front, reference_of, volumes
 from hpo.search.limits import Room, room
 from hpo.search.marks import START_ATTRIBUTE, confirms
 from hpo.search.plan import first_withdrawn, plan
@@ -47,6 +47,7 @@ __all__ = [
     "confirms",
     "decode",
     "distributions",
+    "dominates",
     "drawn_of",
     "earlier_rows",
     "earlier_values",
