@@ -129,8 +129,12 @@ def _workload(path: Path, spec: StudySpec) -> dict[str, Any]:
     from hpo.data import doubts_about, load_labels
     from hpo.registry import check_data, scaling_of, settled
     from hpo.search import workload
+    from hpo.spec import SearchSpec
+    from hpo.spec.strategies import check_installed
 
     try:
+        if isinstance(spec, SearchSpec):
+            check_installed(spec.strategy)
         dataset, test = load_labels(spec.data, task=spec.task)
         check_data(spec, dataset)
         spec = settled(spec, dataset)

@@ -20,6 +20,7 @@ from hpo.search.earlier import best_of
 from hpo.search.earlier import rows as earlier_rows
 from hpo.search.earlier import told as earlier_values
 from hpo.search.encoding import decode, encode
+from hpo.search.feasible import may_repeat
 from hpo.search.front import dominates, hypervolume, losses_of, on_front, reference_of, volumes
 from hpo.search.limits import Room, room
 from hpo.search.marks import START_ATTRIBUTE, confirms
@@ -64,6 +65,7 @@ __all__ = [
     "make_pruner",
     "make_sampler",
     "may_prune",
+    "may_repeat",
     "on_front",
     "plan",
     "race_of",

@@ -321,7 +321,7 @@ class SearchSpec(SpaceSpec):
             return "tpe", "it takes several objectives"
         if any(one.when for one in self.drawn.values()):
             return "forest", "some hyperparameters are active on conditions"
-        return "mixed", "it finds more in few trials than the others, with one seed's noise too"
+        return "gp", "of trials with one seed's noise it finds more than the others"
 
     def content(self) -> dict[str, Any]:
         race = False if self.race is None else self.race.model_dump(mode="json")

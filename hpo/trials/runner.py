@@ -177,7 +177,8 @@ class TrialRunner:
     ) -> ReplicateRun:
         """Train the first replicate of trial `number` by a loop and measure it, with no trial to report to.
 
-        `seed` is that of a comparison's trial; `epochs` is after which to end, by default after the last.
+        `seed` is that of the replicate, by default the first of the specification; `epochs` is after which to
+        end, by default after the last.
         With as many threads on the same kind of machine the weights are those that the trial had, bit for
         bit; the run's model holds them.
         """
