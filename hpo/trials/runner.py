@@ -196,13 +196,9 @@ class TrialRunner:
         network, attributes = self._network(hyperparameters, loop), trial.user_attrs
         pairs = self._pairs(attributes.get("seed"), repeat=attributes.get(REPEAT_ATTRIBUTE, 0))
         objective = self.spec.objective
-        standing = Standing(self.spec, trial)
-        progress = TrialProgress(
-            *(trial, objective, self.spec.reported),
-            replicates=len(pairs),
-            epochs=hyperparameters.epochs,
-            standing=standing,
-        )
+        standing, epochs = Standing(self.spec, trial), hyperparameters.epochs
+        about = {"replicates": len(pairs), "epochs": epochs}
+        progress = TrialProgress(trial, objective, self.spec.reported, standing=standing, **about)
         replicates = self._replicates(network, hyperparameters, pairs, progress=progress, number=trial.number)
         standing.runs = [replicate.run for replicate in replicates]
         return Lockstep(
