@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hpo.search import hypervolume, losses_of, on_front, reference_of
+from hpo.search import losses_of, on_front, volumes
 from hpo.spec import StudySpec
 from hpo.tables.numbers import counted, number
 from hpo.trials.record import Trial
@@ -29,10 +29,7 @@ def dominated_volume(spec: StudySpec, trials: Sequence[Trial]) -> list[tuple[int
     """
     complete = sorted(_complete(spec, trials), key=lambda trial: trial.number)
     losses = [losses_of(spec.judged_by, trial.values.values()) for trial in complete]
-    reference = reference_of(losses)
-    return [
-        (trial.number, hypervolume(losses[: count + 1], reference)) for count, trial in enumerate(complete)
-    ]
+    return list(zip((trial.number for trial in complete), volumes(losses), strict=True))
 
 
 def front_sentence(spec: StudySpec, trials: Sequence[Trial]) -> str:

@@ -63,6 +63,8 @@ def _next(study: Study, summary: StudySummary) -> str:
         raced = study.confirmation
         if len(study.spec.judged_by) > 1:
             steps.append(f"choose: hpo best {name}")
+            # How many of the front, a person says.
+            final = [f"{command} --top N" for command in final]
         else:
             steps.append(f"best #{study.best.number} {number(study.best.value)}")
         several = [f"hpo promote {name}"] if summary.counts["complete"] > 1 and raced is None else []

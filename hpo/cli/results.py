@@ -44,19 +44,22 @@ def study(
     from dataclasses import asdict
 
     from hpo.spec import to_json, to_toml
-    from hpo.studies.tables import best_table, study_table, summary_row
+    from hpo.studies.tables import best_table, front_table, study_table, summary_row
 
     opened = open_study(name, storage)
     if code:
         show_code(opened, output)
         return
     summary = opened.summary
-    best = opened.best if summary.counts["complete"] else None
+    has_front = len(opened.spec.judged_by) > 1
+    best = opened.best if summary.counts["complete"] and not has_front else None
+    front = opened.front if has_front else []
     confirmed = opened.confirmation
     whole = summary_row(summary) | {
         "spec": to_json(opened.spec),
         "best": best and best.to_json(),
         "confirmation": confirmed and asdict(confirmed),
+        **({"front": [trial.to_json() for trial in front]} if has_front else {}),
     }
     if output == Format.table:
         tell(f"{opened.headline}\n")
@@ -65,6 +68,8 @@ def study(
         print(f"\n{to_toml(opened.spec)}")
         if best is not None:
             show(best_table(opened.spec, best, confirmed))
+        if front:
+            show(front_table(opened.spec, front))
         waiting = Counter(trial.reason for trial in opened.all_trials if trial.state == "waiting")
         for reason, count in waiting.items():
             if reason is not None:

@@ -25,7 +25,7 @@ from hpo.cli.options import (
     stored_names,
 )
 from hpo.cli.output import Format
-from hpo.cli.results import show_comparison, show_final
+from hpo.cli.results import show_comparison, show_final, show_front
 from hpo.cli.training_options import Training, trains
 from hpo.errors import StorageError
 from hpo.tables.console import say, tell
@@ -253,6 +253,8 @@ def _train(study: Study, training: Training, *, output: Format = Format.table) -
         raise typer.Exit(130) from None
     if summary.counts["complete"] and isinstance(study.spec, FinalSpec):
         show_final(study, output)
+    elif summary.counts["complete"] and len(study.spec.judged_by) > 1:
+        show_front([study])
     elif summary.counts["complete"]:
         show_comparison([study], Format.table, most=SHOWN_ARMS)
     if summary.counts["complete"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hpo.search import RUNGS_ATTRIBUTE
 from hpo.spec import METRICS, metrics_in
 from hpo.storage import BulkReadingStorage
 from hpo.trials import COMPILED_ATTRIBUTE
@@ -29,6 +30,7 @@ def in_order(attributes: dict[str, Any]) -> dict[str, Any]:
     """
     rest = dict(attributes)
     rest.pop(COMPILED_ATTRIBUTE, None)  # which some trials have, for those who estimate what is left
+    rest.pop(RUNGS_ATTRIBUTE, None)  # which pruners read
     hyperparameters = rest.pop("hyperparameters", None)
     if not isinstance(hyperparameters, dict):
         hyperparameters = {}

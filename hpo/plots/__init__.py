@@ -10,6 +10,7 @@ from hpo.plots.confusion import confusion
 from hpo.plots.contours import contours
 from hpo.plots.dots import most_dots
 from hpo.plots.frame import Style, styles
+from hpo.plots.front import front
 from hpo.plots.history import history
 from hpo.plots.pruning import pruning
 from hpo.plots.searches import MOST_LINES, importances, parallel_coordinates, slices
@@ -23,6 +24,7 @@ __all__ = [
     "confusion",
     "contours",
     "differences",
+    "front",
     "history",
     "importances",
     "learning_curves",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 OF_KIND = {
-    "search": ("history", "pruning", "curves", "parallel", "slices", "importance", "contours"),
+    "search": ("history", "front", "pruning", "curves", "parallel", "slices", "importance", "contours"),
     "comparison": ("curves", "differences", "times"),
     "final": ("curves", "differences", "times"),
 }
@@ -31,10 +31,10 @@ def plot(study: Study, name: str) -> go.Figure:
     Args:
         study: one with complete trials.
         name: of a search `history`, `curves`, `parallel`, `slices`, from ten complete trials on `importance`
-            and `contours`, and where some were pruned `pruning`; of a comparison or a final evaluation
-            `differences`, `times`, `curves`. Of what the best trial made of its validation samples, or a
-            final evaluation of the test set: of classes `confusion`, of these and of labels `roc` and
-            `precision_recall`, of quantities `predicted` and `residuals`.
+            and `contours`, where some were pruned `pruning`, with several objectives `front`; of a comparison
+            or a final evaluation `differences`, `times`, `curves`. Of what the best trial made of its
+            validation samples, or a final evaluation of the test set: of classes `confusion`, of these and of
+            labels `roc` and `precision_recall`, of quantities `predicted` and `residuals`.
 
     Raises:
         StudyError: the study has no figure of that name, or none yet.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hpo import plots
 from hpo.analysis import ranked_trials
 from hpo.analysis.confirmation import leaders_table
-from hpo.analysis.front import dominated_volume, front_sentence
+from hpo.analysis.front import dominated_volume, front_of, front_sentence
 from hpo.analysis.importance import FEWEST_TRIALS, Importance, importances
 from hpo.analysis.pruning import pruning
 from hpo.analysis.surface import surface
@@ -99,6 +99,7 @@ def search_pictures(subject: Subject) -> list[Block]:
     blocks: list[Block] = [
         Heading("Pictures"),
         Picture(drawn, history, "hpo-history", name="history"),
+        *_front(spec, trials),
         *_pruning(spec, trials),
         *_importance(spec, trials, ranked),
     ]
@@ -119,6 +120,20 @@ def search_pictures(subject: Subject) -> list[Block]:
         " of one standard deviation to either side if there are several; dotted where some have stopped."
     )
     return blocks + curves_pictures(subject, top, plots.styles(top.values()), caption)
+
+
+def _front(spec: SearchSpec, trials: list[Trial]) -> list[Block]:
+    """The picture of the front, of several objectives."""
+    if len(spec.objectives) == 1:
+        return []
+    on_front, volumes = front_of(spec, trials), dominated_volume(spec, trials)
+    first, second = (one.metric for one in spec.objectives[:2])
+    caption = (
+        f"Front: {first} by {second} of {counted(len(volumes), 'complete trial')}; those on the line none"
+        " beats in every objective. Beside it their hypervolume, from the worst value of each."
+        f"{_drawn(len(volumes) - len(on_front), plots.most_dots(1))}"
+    )
+    return [Picture(plots.front(spec.objectives, trials, on_front, volumes), caption, name="front")]
 
 
 def _pruning(spec: SearchSpec, trials: list[Trial]) -> list[Block]:

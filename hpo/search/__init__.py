@@ -21,7 +21,7 @@ from hpo.search.earlier import rows as earlier_rows
 from hpo.search.earlier import told as earlier_values
 from hpo.search.encoding import decode, encode
 from hpo.search.feasible import may_repeat
-from hpo.search.front import hypervolume, losses_of, on_front, reference_of
+from hpo.search.front import dominates, hypervolume, losses_of, on_front, reference_of, volumes
 from hpo.search.limits import Room, room
 from hpo.search.marks import START_ATTRIBUTE, confirms
 from hpo.search.plan import first_withdrawn, plan
@@ -48,6 +48,7 @@ __all__ = [
     "confirms",
     "decode",
     "distributions",
+    "dominates",
     "drawn_of",
     "earlier_rows",
     "earlier_values",
@@ -74,5 +75,6 @@ __all__ = [
     "seeds_of",
     "shown",
     "suggest",
+    "volumes",
     "workload",
 ]

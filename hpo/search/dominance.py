@@ -67,17 +67,17 @@ class DominancePruner(optuna.pruners.BasePruner):
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """See Optuna. By the last rung that the trial has reached."""
-        own, bracket = _at_rungs(trial), self._bracket(trial.number)
-        rung = max((rung for rung in self._rungs[bracket:] if rung in own), default=None)
+        own, bracket = trial.user_attrs.get(RUNGS_ATTRIBUTE, {}), self._bracket(trial.number)
+        rung = next((str(rung) for rung in reversed(self._rungs[bracket:]) if str(rung) in own), None)
         if rung is None:
             return False
         others = [
-            losses_of(self._spec.objectives, at[rung])
+            losses_of(self._spec.objectives, reached)
             for other in study.get_trials(deepcopy=False)
             if other.number != trial.number
             and confirms(other) is None
             and self._bracket(other.number) == bracket
-            and rung in (at := _at_rungs(other))
+            and (reached := other.user_attrs.get(RUNGS_ATTRIBUTE, {}).get(rung))
         ]
         if self._spec.pruner.name == "median" and len(others) < self._spec.pruner.startup_trials:
             return False
@@ -95,7 +95,3 @@ class DominancePruner(optuna.pruners.BasePruner):
 
 def _share(spec: SearchSpec) -> int:
     return MEDIAN_SHARE if spec.pruner.name == "median" else spec.pruner.reduction_factor
-
-
-def _at_rungs(trial: FrozenTrial) -> dict[int, list[float]]:
-    return {int(epoch): values for epoch, values in trial.user_attrs.get(RUNGS_ATTRIBUTE, {}).items()}

@@ -76,3 +76,20 @@ def hypervolume(losses: Sequence[Losses], reference: Losses) -> float:
     if not within:
         return 0.0
     return float(compute_hypervolume(np.array(within, np.float64), np.array(reference, np.float64)))
+
+
+def volumes(losses: Sequence[Losses]) -> list[float]:
+    """The hypervolume of the first, of the first two, and so on, from the worst value of each objective.
+
+    >>> volumes([(0.0, 2.0), (1.0, 1.0), (1.0, 2.0), (2.0, 0.0)])
+    [0.0, 1.0, 1.0, 1.0]
+    """
+    reference, front, found = reference_of(losses), list[Losses](), list[float]()
+    for own in losses:
+        known = np.asarray(front, np.float64).reshape(len(front), len(own))
+        if all(map(math.isfinite, own)) and not (known <= own).all(axis=1).any():
+            front = [*known[~(own <= known).all(axis=1)].tolist(), list(own)]
+            found.append(hypervolume(front, reference))
+        else:
+            found.append(found[-1] if found else 0.0)
+    return found

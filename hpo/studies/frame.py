@@ -35,7 +35,10 @@ def trials_frame(spec: StudySpec, trials: Sequence[Trial]) -> pd.DataFrame:
     declared = [_column(name) for name in _declared(spec)]
     is_set = {name for values in settings for name, value in values.items() if value is not None}
     others = [name for name in dict.fromkeys((*spec.vocabulary.names, *sorted(is_set))) if name in is_set]
-    metrics = metrics_in(dict.fromkeys(name for trial in trials for name in trial.metrics))
+    measured = dict.fromkeys(name for trial in trials for name in trial.metrics)
+    # Before any trial is complete too, those by which one of several objectives is judged.
+    judged = [o.metric for o in spec.judged_by] if len(spec.judged_by) > 1 else []
+    metrics = [*judged, *(name for name in metrics_in(measured) if name not in judged)]
     columns = dict.fromkeys((*FIRST, *of_arms, *declared, *metrics, *LAST, *others))
     rows = [
         {name: getattr(trial, name) for name in (*FIRST, *of_arms, *LAST)} | trial.metrics | values

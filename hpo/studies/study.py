@@ -24,7 +24,7 @@ from hpo.spec import SearchSpec
 from hpo.studies.frame import trials_frame
 from hpo.studies.kept import kept_model
 from hpo.studies.lists import TrialList
-from hpo.studies.tables import best_table, study_table
+from hpo.studies.tables import best_table, front_table, study_table
 from hpo.tables import html
 from hpo.training.device import prepare_tensorflow
 from hpo.trials import (
@@ -53,19 +53,24 @@ class Study(StoredStudy):
     def __repr__(self) -> str:
         try:
             summary = self.summary
-            best = self.best if summary.counts["complete"] else None
+            front = self.front if len(self.spec.judged_by) > 1 else None
+            best = self.best if summary.counts["complete"] and front is None else None
         except Exception as error:  # it is told, but what is only shown does not fail
             return f"Study {self.name!r}: {error}"
         lines = [f"Study {self.name!r} in {self.storage.place}", f"  {summary.progress}"]
         if best is not None:
             lines.append(f"  best: {best!r}")
+        if front:
+            lines.append(f"  front: {', '.join(f'#{trial.number}' for trial in front)}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         try:
             summary = self.summary
             tables = [study_table(summary)]
-            if summary.counts["complete"]:
+            if len(self.spec.judged_by) > 1:
+                tables.append(front_table(self.spec, self.front))
+            elif summary.counts["complete"]:
                 tables.append(best_table(self.spec, self.best, self.confirmation))
         except Exception:
             return f"<p>{escape(repr(self))}</p>"
@@ -96,8 +101,14 @@ class Study(StoredStudy):
         """The complete trial with the best value; once leaders are raced, the winner on fresh seeds.
 
         Raises:
-            StudyError: no trial is complete.
+            StudyError: no trial is complete, or there are several objectives, and no one best trial.
         """
+        if len(self.spec.judged_by) > 1:
+            rule, remedy = (
+                "has several objectives, and no best trial",
+                f"See its front: hpo best {self.name}.",
+            )
+            raise StudyError(place_of(self.name), rule, remedy=f"{remedy} Choose one by --trial.")
         trials = self.all_trials
         confirmed = self.confirmation
         if confirmed is not None and confirmed.winner is not None:
@@ -109,18 +120,6 @@ class Study(StoredStudy):
                 place_of(self.name), "has no complete trial yet", remedy=f"Run: hpo resume {self.name}."
             )
         return min(complete, key=lambda trial: rank(trial.value, self.spec.objective.direction))
-
-    @property
-    def chosen(self) -> int:
-        """The number of the best trial: what is exported, and predicts, unless another is asked for.
-
-        Raises:
-            StudyError: no trial is complete, or there are several objectives, and no one best trial.
-        """
-        if len(self.spec.judged_by) > 1:
-            remedy = f"Choose one of its front by --trial: hpo best {self.name}."
-            raise StudyError(place_of(self.name), "has several objectives, and no best trial", remedy=remedy)
-        return self.best.number
 
     @property
     def front(self) -> list[Trial]:
@@ -333,7 +332,7 @@ class Study(StoredStudy):
         return kept_model(self, self.frozen_trials[self._exported(number).number])[0] is not None
 
     def _exported(self, number: int | None) -> Trial:
-        number = self.chosen if number is None else number
+        number = self.best.number if number is None else number
         place, chosen = f"{place_of(self.name)}: trial", {t.number: t for t in self.all_trials}.get(number)
         if chosen is None:
             remedy = f"See: hpo trials {self.name}."

@@ -138,10 +138,9 @@ class TrialRunner:
             training.go_back()
             progress.failure = self._measure(replicates, self._network_of(replicates[0]))
         metrics = mean_metrics(self.spec, replicates, progress.best_epoch)
-        metrics["compile_seconds"] = training.clock.compile_seconds
         keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
         model = replicates[0].run.model
-        metrics |= size_of(self.spec, model)
+        metrics |= size_of(self.spec, model) | {"compile_seconds": training.clock.compile_seconds}
         kept = kept_by(self.spec, trial, hyperparameters, model, None if progress.ended else metrics)
         return self._outcome(training, metrics, keepsakes, kept)
 
@@ -196,13 +195,9 @@ class TrialRunner:
         network, attributes = self._network(hyperparameters, loop), trial.user_attrs
         pairs = self._pairs(attributes.get("seed"), repeat=attributes.get(REPEAT_ATTRIBUTE, 0))
         objective = self.spec.objective
-        standing = Standing(self.spec, trial)
-        progress = TrialProgress(
-            *(trial, objective, self.spec.reported),
-            replicates=len(pairs),
-            epochs=hyperparameters.epochs,
-            standing=standing,
-        )
+        standing, epochs = Standing(self.spec, trial), hyperparameters.epochs
+        about = {"replicates": len(pairs), "epochs": epochs}
+        progress = TrialProgress(trial, objective, self.spec.reported, standing=standing, **about)
         replicates = self._replicates(network, hyperparameters, pairs, progress=progress, number=trial.number)
         standing.runs = [replicate.run for replicate in replicates]
         keeps_best = objective.at == "best"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from functools import partial
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo.registry import StoredStudy
-from hpo.search import confirms
-from hpo.storage import Attachment, Claim, LeasedTrial, Patience, Storage
+from hpo.search import confirms, dominates, losses_of
+from hpo.spec import StudySpec
+from hpo.storage import INFEASIBLE_ATTRIBUTE, Attachment, Claim, LeasedTrial, Patience, Storage
 from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, curves_file, predictions_file
 from hpo.trials.outcome import Outcome
 
@@ -53,18 +55,32 @@ def record(
 def _keepsakes(storage: Storage, study: StoredStudy, outcome: Outcome, retry: Patience) -> list[Attachment]:
     """What is kept of a trial that is better than all that have ended; without it, the result stands.
 
-    Of two that end at the same time both may be.
+    With several objectives, of one that none of them dominates. Of two that end at the same time both may be.
     """
     if outcome.keepsakes is None or outcome.value is None:
         return []
-    direction, value = study.spec.objective.direction, outcome.value
-    best = retry(lambda: storage.best_value(study.id, direction=direction))
-    if best is not None and (value <= best if direction == "maximize" else value >= best):
-        return []
+    if len(study.spec.judged_by) > 1:
+        is_kept = not _is_dominated(study.spec, outcome, retry(lambda: study.frozen_trials))
+    else:
+        direction, value = study.spec.objective.direction, outcome.value
+        best = retry(lambda: storage.best_value(study.id, direction=direction))
+        is_kept = best is None or (value > best if direction == "maximize" else value < best)
     kept: list[Attachment] = []
+    if not is_kept:
+        return kept
     try:
         for name, content in outcome.keepsakes().items():
             kept.append(storage.artifacts.attach(name, content))
     except Exception as error:
         logger.warning("of the best trial so far not all is kept: %s", error)
     return kept
+
+
+def _is_dominated(spec: StudySpec, outcome: Outcome, trials: Iterable[FrozenTrial]) -> bool:
+    assert outcome.value is not None
+    own = losses_of(spec.judged_by, [outcome.value, *outcome.further])
+    return any(
+        dominates(losses_of(spec.judged_by, trial.values), own)
+        for trial in trials
+        if trial.state == TrialState.COMPLETE and not trial.user_attrs.get(INFEASIBLE_ATTRIBUTE)
+    )
