@@ -141,9 +141,7 @@ def _nearest(
     best, least = None, (True, math.inf)
     for found in others:
         # What people have enqueued may leave none that is free: one that is taken is answered, not trained.
-        if (far := (False, _distance(spec, draft, found))) < least and is_free(found):
-            best, least = found, far
-        elif (far := (True, far[1])) < least and spec.allows(found):
+        if ((far := (False, _distance(spec, draft, found))) < least and is_free(found)) or ((far := (True, far[1])) < least and spec.allows(found)):
             best, least = found, far
     if best is None:
         rule = "must be met, and no configuration was found that does"
