@@ -54,7 +54,7 @@ def _seed(spec: SearchSpec, number: int) -> int:
 
 
 def _common(spec: SearchSpec, study: optuna.Study) -> dict[str, BaseDistribution]:
-    """What all results have in common; nothing without any. Sorted, as Optuna does it: it draws in this order."""
+    """What all results have in common; nothing without any. In Optuna's order, in which it draws."""
     results: list[dict[str, Any]] = [
         trial.params for trial in study.get_trials(deepcopy=False, states=RESULTS)
     ]

@@ -14,8 +14,8 @@ class Ability:
     """What a strategy can do.
 
     One that `learns` draws by the results of trials before it; the configurations of another follow from seed
-    and index. One that `is_whole` tries every configuration. `needs` is the package, and the extra of hpo's that
-    brings it, that it takes beside what hpo always has, and `about` says in words what it does.
+    and index. One that `is_whole` tries every configuration. `needs` is the package, and the extra of hpo's
+    with it, that it takes beside what hpo always has, and `about` says in words what it does.
     """
 
     about: str
