@@ -35,15 +35,16 @@ class Views:
 
     def of(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         """The views of those that search."""
-        return [self._of(trial) for trial in trials if confirms(trial) is None]
-
-    def _of(self, trial: FrozenTrial) -> FrozenTrial:
-        if not trial.state.is_finished():
-            return self._view(trial)
-        found = self._ended.get(trial._trial_id)
-        if found is None or found[0] is not trial:
-            found = self._ended[trial._trial_id] = (trial, self._view(trial))
-        return found[1]
+        found, ended = list[FrozenTrial](), self._ended
+        for trial in trials:
+            known = ended.get(trial._trial_id)
+            if known is not None and known[0] is trial:
+                found.append(known[1])
+            elif confirms(trial) is None:
+                found.append(view := self._view(trial))
+                if trial.state.is_finished():
+                    ended[trial._trial_id] = trial, view
+        return found
 
     def _view(self, trial: FrozenTrial) -> FrozenTrial:
         """A trial with what is active of the space; the same one if that is all that it has."""

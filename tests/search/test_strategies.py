@@ -180,11 +180,10 @@ def test_optuna_s_own_draw_as_they_do_without_being_told_the_space(space: dict[s
     seed = int(np.random.SeedSequence([0, 12]).generate_state(1)[0])
     drawn = []
     for sampler in (ShowingSampler(ours, Views(spec)), optuna.samplers.TPESampler(seed=seed)):
-        database.study.sampler = sampler
-        space_of = sampler.infer_relative_search_space(database.study, database.study.trials[0])
+        study = _unwritten(database.study)
         asked = create_trial(state=TrialState.RUNNING)
         asked.number = 12
-        drawn.append(sampler.sample_relative(_unwritten(database.study), asked, space_of))
+        drawn.append(sampler.sample_relative(study, asked, sampler.infer_relative_search_space(study, asked)))
     assert drawn[0] == drawn[1]
     assert drawn[0].keys() == space.keys() - {"momentum"}
 
