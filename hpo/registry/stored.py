@@ -18,7 +18,7 @@ from hpo.data import Dataset, digest_of_test, is_corrected, load_parts, load_tes
 from hpo.errors import DataError, SpecError, StudyError
 from hpo.registry.code import ACCEPT, CODE_ATTRIBUTE, check_code
 from hpo.registry.summary import StudySummary
-from hpo.search import ShowingSampler, first_withdrawn, known, make_pruner, make_sampler, plan
+from hpo.search import ShowingSampler, Views, first_withdrawn, known, make_pruner, make_sampler, plan
 from hpo.spec import Data, FinalSpec, SearchSpec, StudySpec, from_json
 from hpo.storage import Storage, StudyRow, study_id, system_attributes, trial_id
 from hpo.trials import STATES, Trial
@@ -51,6 +51,7 @@ class StoredStudy:
 
     def __init__(self, storage: Storage, optuna_study: optuna.Study) -> None:
         self.storage, self.optuna = storage, optuna_study
+        self._viewed: Views | None = None
         self.refresh()
 
     def refresh(self) -> None:
@@ -68,6 +69,7 @@ class StoredStudy:
         if getattr(self, "_stored_spec", attributes[SPEC_ATTRIBUTE]) != attributes[SPEC_ATTRIBUTE]:
             # Its space may have grown, and with it what finished trials have.
             self.storage.optuna.forget(self.id)
+            self._viewed = None
         self._stored_spec = attributes[SPEC_ATTRIBUTE]
         self.spec = from_json(self._stored_spec, source=place_of(self.name))
         self.data_digest: str = attributes[DIGEST_ATTRIBUTE]
@@ -310,12 +312,20 @@ class StoredStudy:
         """The Optuna study with the sampler and the pruner of trial `number`."""
         sampler, pruner = make_sampler(self.spec, number), make_pruner(self.spec)
         if isinstance(self.spec, SearchSpec):
-            rows = self._earlier if self.started_from else ()
-            sampler = ShowingSampler(sampler, self.spec, known(self.spec, rows))
+            sampler = ShowingSampler(sampler, self._views)
         # A new one would ask the database for its key by its name.
         study = copy.copy(self.optuna)
         study.sampler, study.pruner = sampler, pruner
         return study
+
+    @property
+    def _views(self) -> Views:
+        """Its trials as samplers see them, kept until its specification changes."""
+        assert isinstance(self.spec, SearchSpec)
+        if self._viewed is None:
+            rows = self._earlier if self.started_from else ()
+            self._viewed = Views(self.spec, known(self.spec, rows))
+        return self._viewed
 
     def delete(self) -> None:
         """Remove the study with its trials and artifacts.

@@ -28,7 +28,7 @@ from hpo.search.plan import first_withdrawn, plan
 from hpo.search.pruners import make_pruner, may_prune
 from hpo.search.race import Race, is_raced, race_of
 from hpo.search.repeats import AS_ATTRIBUTE, REPEAT_ATTRIBUTE, is_answered, known_result, repeats, seeds_of
-from hpo.search.shown import ShowingSampler, known, shown
+from hpo.search.shown import ShowingSampler, Views, known, shown
 from hpo.search.strategies import STRATEGIES, Strategy, make_sampler
 from hpo.search.workload import Workload, workload
 
@@ -42,6 +42,7 @@ __all__ = [
     "Room",
     "ShowingSampler",
     "Strategy",
+    "Views",
     "Workload",
     "active",
     "best_of",

@@ -29,7 +29,7 @@ DRAFTS, RANDOM_DRAFTS = 20, 1000
 # Configurations of a finite space that are looked through, one after the other.
 MOST_LISTED = 5000
 
-Key = tuple[tuple[str, Any], ...]
+Key = frozenset[tuple[str, Any]]
 
 
 def draw_feasible(
@@ -76,7 +76,7 @@ def may_repeat(spec: SearchSpec) -> bool:
 
 def key_of(params: Mapping[str, Any]) -> Key:
     """What tells a configuration from others, of its parameters as they are stored."""
-    return tuple(sorted(params.items()))
+    return frozenset(params.items())
 
 
 def taken(study: optuna.Study, trial: FrozenTrial) -> frozenset[Key]:
@@ -140,12 +140,13 @@ def _nearest(
 ) -> dict[str, Any]:
     best, least = None, (True, math.inf)
     for found in others:
-        if not spec.allows(found):
-            continue
-        # What people have enqueued may leave none that is free: one that is taken is answered, not trained.
-        far = (not is_free(found), _distance(spec, draft, found))
-        if far < least:
-            best, least = found, far
+        far = _distance(spec, draft, found)
+        is_nearer = (False, far) < least
+        if is_nearer and is_free(found):
+            best, least = found, (False, far)
+        elif is_nearer and best is None and spec.allows(found):
+            # What people have enqueued may leave none that is free: one that is taken is not trained again.
+            best = found
     if best is None:
         rule = "must be met, and no configuration was found that does"
         raise SpecError("constraints", rule, remedy="Widen the space, or loosen them.")

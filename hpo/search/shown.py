@@ -6,6 +6,7 @@ shown; trials of the study that a search started from are.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Container, Sequence
 from typing import Any
 
@@ -19,13 +20,64 @@ from hpo.search.marks import confirms
 from hpo.spec import SearchSpec
 
 
-class ShownStudy(optuna.Study):
-    """An Optuna study of which `get_trials` gives these trials."""
+class Views:
+    """Trials by the space as it is now, beside `earlier` ones of another study.
 
-    def __init__(self, study: optuna.Study, spec: SearchSpec, earlier: Sequence[FrozenTrial]) -> None:
+    Those that have ended are looked at once: they stay what they are.
+    """
+
+    def __init__(self, spec: SearchSpec, earlier: Sequence[FrozenTrial] = ()) -> None:
+        self.earlier = earlier
+        self._spec, self._whole = spec, distributions(spec)
+        self._ended: dict[int, tuple[FrozenTrial, FrozenTrial]] = {}
+        # Distributions come from few objects, and to compare two takes Optuna ten times as long as all else.
+        self._same: dict[tuple[str, int], tuple[BaseDistribution, bool]] = {}
+
+    def of(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """The views of those that search."""
+        found, ended = list[FrozenTrial](), self._ended
+        # Of several objectives a pruned trial has no values.
+        several = len(self._spec.objectives) > 1
+        for trial in trials:
+            if several and trial.state == TrialState.PRUNED:
+                continue
+            known = ended.get(trial._trial_id)
+            if known is not None and known[0] is trial:
+                found.append(known[1])
+            elif confirms(trial) is None:
+                found.append(view := self._view(trial))
+                if trial.state.is_finished():
+                    ended[trial._trial_id] = trial, view
+        return found
+
+    def _view(self, trial: FrozenTrial) -> FrozenTrial:
+        """A trial with what is active of the space; the same one if that is all that it has."""
+        held = trial.distributions
+        values = drawn_of(trial)
+        names = self._spec.active(values).keys()
+        if names == held.keys() and all(self._is_same(name, one) for name, one in held.items()):
+            return trial
+        kept = {name: self._whole[name] for name in names if _has(self._whole[name], trial.params[name])}
+        return create_again(trial, {name: trial.params[name] for name in kept}, kept)
+
+    def _is_same(self, name: str, one: BaseDistribution) -> bool:
+        found = self._same.get((name, id(one)))
+        if found is None:
+            found = self._same[name, id(one)] = (one, one == self._whole[name])
+        return found[1]
+
+
+class ShownStudy(optuna.Study):
+    """An Optuna study of which `get_trials` gives these trials, as they are at its first call.
+
+    A draw takes a tenth of a second, and asks for them up to ten times.
+    """
+
+    def __init__(self, study: optuna.Study, views: Views) -> None:
         # A new one would ask the database for its key by its name.
         self.__dict__.update(study.__dict__)
-        self._of, self._shown_spec, self._earlier = study, spec, earlier
+        self._of, self._views = study, views
+        self._seen: list[FrozenTrial] | None = None
 
     def _get_trials(
         self,
@@ -33,17 +85,10 @@ class ShownStudy(optuna.Study):
         states: Container[TrialState] | None = None,
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
-        own = self._of._get_trials(deepcopy=deepcopy, states=states, use_cache=use_cache)
-        spec, whole = self._shown_spec, distributions(self._shown_spec)
-        # Of several objectives a pruned trial has no values.
-        several = len(spec.objectives) > 1
-        # Without conditions nearly all are as the space is: 5,000 of them take 20 ms.
-        found = [
-            trial if trial.distributions == whole else _by_space(spec, trial)
-            for trial in own
-            if confirms(trial) is None and not (several and trial.state == TrialState.PRUNED)
-        ]
-        return [*found, *(trial for trial in self._earlier if states is None or trial.state in states)]
+        if self._seen is None:
+            self._seen = [*self._views.of(self._of.get_trials(deepcopy=False)), *self._views.earlier]
+        found = [trial for trial in self._seen if states is None or trial.state in states]
+        return copy.deepcopy(found) if deepcopy else found
 
     def get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None
@@ -53,12 +98,11 @@ class ShownStudy(optuna.Study):
 
 
 class ShowingSampler(optuna.samplers.BaseSampler):
-    """A sampler that sees a study as `shown` gives it."""
+    """A sampler, for the draw of one trial, that sees a study as `shown` gives it."""
 
-    def __init__(
-        self, sampler: optuna.samplers.BaseSampler, spec: SearchSpec, earlier: Sequence[FrozenTrial]
-    ) -> None:
-        self._sampler, self._spec, self._earlier = sampler, spec, earlier
+    def __init__(self, sampler: optuna.samplers.BaseSampler, views: Views) -> None:
+        self._sampler, self._views = sampler, views
+        self._study: ShownStudy | None = None
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -79,21 +123,14 @@ class ShowingSampler(optuna.samplers.BaseSampler):
         return self._sampler.sample_independent(self._shown(study), trial, param_name, param_distribution)
 
     def _shown(self, study: optuna.Study) -> optuna.Study:
-        return shown(study, self._spec, self._earlier)
+        if self._study is None:
+            self._study = ShownStudy(study, self._views)
+        return self._study
 
 
 def shown(study: optuna.Study, spec: SearchSpec, earlier: Sequence[FrozenTrial] = ()) -> optuna.Study:
     """A study as its sampler is to see it, beside trials of an `earlier` one."""
-    return ShownStudy(study, spec, earlier)
-
-
-def _by_space(spec: SearchSpec, trial: FrozenTrial) -> FrozenTrial:
-    """A trial with what is active of the space as it is now; the same one if that is all that it has."""
-    space = active(spec, drawn_of(trial))
-    kept = {name: one for name, one in space.items() if _has(one, trial.params[name])}
-    if kept == trial.distributions:
-        return trial
-    return create_again(trial, {name: trial.params[name] for name in kept}, kept)
+    return ShownStudy(study, Views(spec, earlier))
 
 
 def _has(distribution: BaseDistribution, value: Any) -> bool:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import optuna
 
 from hpo.search import configurations
+from hpo.search.by_optuna import GeneticSampler, TreeSampler
 from hpo.search.evolution import EvolutionSampler
 from hpo.search.modelled import ModelSampler
 from hpo.search.surrogates import Forest, GaussianProcess, Mixed
@@ -32,24 +32,6 @@ class Strategy:
     sampler: MakeSampler | None = None
 
 
-def _seed(spec: SearchSpec, number: int) -> int:
-    """Of one trial: a sampler with one seed for all would draw the same in every worker, and on a resume."""
-    return int(np.random.SeedSequence([spec.sampler.seed, number]).generate_state(1)[0])
-
-
-def _tpe(spec: SearchSpec, number: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.TPESampler(seed=_seed(spec, number))
-
-
-def _nsga2(spec: SearchSpec, number: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.NSGAIISampler(seed=_seed(spec, number), population_size=_population(spec))
-
-
-def _population(spec: SearchSpec) -> int:
-    # A generation of Optuna's 50 would be all of a short search.
-    return max(4, min(50, spec.searched // 8))
-
-
 def _by(model: Any) -> MakeSampler:
     return partial(ModelSampler, model=model)
 
@@ -58,12 +40,12 @@ STRATEGIES: Mapping[str, Strategy] = {
     "random": Strategy(configurations=configurations.at_random),
     "grid": Strategy(configurations=configurations.all_of),
     "qmc": Strategy(configurations=configurations.evenly),
-    "tpe": Strategy(sampler=_tpe),
+    "tpe": Strategy(sampler=TreeSampler),
     "gp": Strategy(sampler=_by(GaussianProcess)),
     "forest": Strategy(sampler=_by(Forest)),
     "mixed": Strategy(sampler=_by(Mixed)),
     "cmaes": Strategy(sampler=EvolutionSampler),
-    "nsga2": Strategy(sampler=_nsga2),
+    "nsga2": Strategy(sampler=GeneticSampler),
 }
 
 

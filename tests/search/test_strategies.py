@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import random
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
 
+import numpy as np
 import optuna
 import pytest
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial, TrialState, create_trial
 
+from hpo import create_study
 from hpo.errors import SpecError
-from hpo.search import decode, distributions, make_sampler, plan, suggest
-from hpo.spec import SearchSpec, parse
-from hpo.spec.parts import Sampler
+from hpo.search import ShowingSampler, Views, decode, distributions, make_sampler, plan, shown, suggest
+from hpo.spec import SearchSpec, from_json, parse, to_json
+from hpo.spec.strategies import ABILITIES
 
-NAMES: tuple[str, ...] = get_args(Sampler.model_fields["name"].annotation)
+NAMES = tuple(ABILITIES)
 RANGES: dict[str, Any] = {
     "learning_rate": {"low": 1e-4, "high": 0.1, "log": True},
     "dropout": {"low": 0.0, "high": 0.5},
@@ -22,9 +27,22 @@ RANGES: dict[str, Any] = {
 STEPS: dict[str, Any] = {"dropout": {"low": 0.0, "high": 0.5, "step": 0.1}, "batch_size": [32, 64]}
 
 
-def search(name: str, trials: int, space: dict[str, Any], *, seed: int = 0) -> SearchSpec:
+CONDITIONAL: dict[str, Any] = {
+    **RANGES,
+    "optimizer": ["sgd", "adam"],
+    "momentum": {"low": 0.0, "high": 0.9, "when": {"optimizer": "sgd"}},
+}
+
+
+def search(name: str, trials: int, space: dict[str, Any], *, seed: int = 0, **keys: Any) -> SearchSpec:
     """A study of this sampler; the test is skipped where it is refused the space."""
-    table = {"name": "s", "kind": "search", "data": {"name": "digits"}, "confirm": False, "space": space}
+    table = {
+        "name": "s",
+        "kind": "search",
+        "data": {"name": "digits"},
+        "confirm": False,
+        "space": space,
+    } | keys
     try:
         spec = parse(table | {"trials": trials, "sampler": {"name": name, "seed": seed}})
     except SpecError as error:
@@ -90,23 +108,23 @@ def trained(spec: SearchSpec, **keys: Any) -> Database:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_budgets_are_exact_and_values_in_the_space_whoever_trains_and_dies(name: str) -> None:
-    spec = search(name, 14, RANGES)
+    spec = search(name, 9, RANGES)
     database = trained(spec, workers=3, kills=0.2)
     trials = database.study.get_trials(deepcopy=False)
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 14
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 9
     space = distributions(spec)
     for trial in trials:
         assert trial.params.keys() == space.keys()
         assert all(space[key]._contains(space[key].to_internal_repr(trial.params[key])) for key in space)
         spec.hyperparameters_for({key: decode(value) for key, value in trial.params.items()})
-    assert len({repr(params) for params in database.params}) == 14
+    assert len({repr(params) for params in database.params}) == 9
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_listed_is_the_same_for_any_number_of_workers_and_what_learns_repeats_with_one(
     name: str,
 ) -> None:
-    spec = search(name, 12, RANGES) if name != "grid" else search(name, 12, STEPS)
+    spec = search(name, 8, RANGES) if name != "grid" else search(name, 8, STEPS)
     others = {"order": 5, "kills": 0.2} | ({} if spec.is_adaptive else {"workers": 3})
     assert trained(spec).params == trained(spec, **others).params
 
@@ -114,21 +132,76 @@ def test_what_is_listed_is_the_same_for_any_number_of_workers_and_what_learns_re
 @pytest.mark.parametrize("name", NAMES)
 def test_a_search_goes_on_where_it_was_and_a_longer_one_begins_with_the_shorter(name: str) -> None:
     space = STEPS if name == "grid" else RANGES
-    whole = trained(search(name, 12, space))
-    database = Database(search(name, 8, space))
-    database.train(at_most=5)
+    database = Database(search(name, 6, space))
+    database.train(at_most=3)
     database.train()
-    assert len(database.params) == 8
-    database.spec = search(name, 12, space)
+    assert len(database.params) == 6
+    database.spec = search(name, 8, space)
     database.train(workers=2)
-    assert len(database.params) == 12
+    assert len(database.params) == 8
     if not database.spec.is_adaptive:
-        assert database.params == whole.params
+        assert database.params == trained(search(name, 8, space)).params
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_drawn_twice_in_a_finite_space_and_all_of_it_in_the_end(name: str) -> None:
     spec = search(name, 12, STEPS)
-    if name == "tpe" and not hasattr(spec, "repeats"):
-        pytest.xfail("until nothing is drawn twice")
     assert len({repr(sorted(params.items())) for params in trained(spec, workers=2).params}) == 12
+
+
+@pytest.mark.parametrize("name", [name for name, one in ABILITIES.items() if not one.is_whole])
+def test_conditions_and_constraints_are_kept(name: str) -> None:
+    spec = search(name, 8, CONDITIONAL, constraints=["learning_rate <= 0.1 * (1 - dropout)"])
+    for params in trained(spec, workers=2).params:
+        assert ("momentum" in params) == (params["optimizer"] == "sgd")
+        assert params["learning_rate"] <= 0.1 * (1 - params["dropout"])
+
+
+def test_samplers_see_trials_that_search_by_the_space_as_it_is() -> None:
+    spec = search("tpe", 4, RANGES)
+    database = trained(spec)
+    leader = database.study.trials[0]
+    race = {"user_attrs": {"confirms": 0, "seed": 1}, "value": 9.0}
+    database.study.add_trial(create_trial(params=leader.params, distributions=leader.distributions, **race))
+    grown = search("tpe", 4, RANGES | {"dropout": {"low": 0.0, "high": 0.9}})
+    seen = shown(database.study, grown).get_trials()
+    assert [trial.params for trial in seen] == [trial.params for trial in database.study.trials[:4]]
+    assert all(trial.distributions == distributions(grown) for trial in seen)
+    views = Views(spec)
+    held = database.study.get_trials(deepcopy=False)
+    assert all(one is trial for one, trial in zip(views.of(held), held, strict=False))
+
+
+@pytest.mark.parametrize("space", [RANGES, CONDITIONAL], ids=["ranges", "conditional"])
+def test_optuna_s_own_draw_as_they_do_without_being_told_the_space(space: dict[str, Any]) -> None:
+    spec = search("tpe", 13, space)
+    database = trained(search("tpe", 12, space))
+    ours = make_sampler(spec, 12)
+    seed = int(np.random.SeedSequence([0, 12]).generate_state(1)[0])
+    drawn = []
+    for sampler in (ShowingSampler(ours, Views(spec)), optuna.samplers.TPESampler(seed=seed)):
+        study = _unwritten(database.study)
+        asked = create_trial(state=TrialState.RUNNING)
+        asked.number = 12
+        drawn.append(sampler.sample_relative(study, asked, sampler.infer_relative_search_space(study, asked)))
+    assert drawn[0] == drawn[1]
+    assert drawn[0].keys() == space.keys() - {"momentum"}
+
+
+def _unwritten(study: optuna.Study) -> optuna.Study:
+    """A copy whose trials are read, and which has no place to write to."""
+    found = copy.copy(study)
+    found._storage = MagicMock(wraps=study._storage, set_trial_system_attr=lambda *_: None)
+    return found
+
+
+def test_a_strategy_whose_package_is_missing_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = search("cmaes", 4, RANGES)
+    monkeypatch.setattr("hpo.spec.strategies.find_spec", lambda name: None)
+    assert from_json(to_json(spec)) == spec
+    said = r"needs the package cmaes, which is not installed\. pip install 'hpo-studies\[cmaes\]'"
+    with pytest.raises(SpecError, match=said):
+        make_sampler(spec, 0)
+    with pytest.raises(SpecError, match=f"study 's': sampler.name: 'cmaes' {said}"):
+        create_study(spec, storage="sqlite:///must-not-be-made.db")
+    assert not Path("must-not-be-made.db").exists()
