@@ -44,7 +44,7 @@ TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
 
 
 # Where those of extras are imported, once it is known that they are installed.
-EXTRAS = {"ray": "hpo.workers", "s3": "hpo.storage.places"}
+EXTRAS = {"cmaes": "hpo.search.evolution", "ray": "hpo.workers", "s3": "hpo.storage.places"}
 
 
 def names_of(lines: list[str]) -> set[str]:

@@ -7,6 +7,7 @@ Knows records of trials and specifications, and no database. `verdicts` tests di
 from hpo.analysis.arms import ArmSummary
 from hpo.analysis.comparison import Comparison
 from hpo.analysis.confirmation import Confirmation, confirmation
+from hpo.analysis.front import front_of
 from hpo.analysis.headline import headline
 from hpo.analysis.judgement import doubts
 from hpo.analysis.ranking import DEFAULT_ALPHA, compare, rank, ranked_trials
@@ -21,6 +22,7 @@ __all__ = [
     "compare",
     "confirmation",
     "doubts",
+    "front_of",
     "headline",
     "rank",
     "ranked_trials",

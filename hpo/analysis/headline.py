@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hpo.analysis.arms import ArmSummary
 from hpo.analysis.comparison import Comparison
 from hpo.analysis.confirmation import Confirmation
+from hpo.analysis.front import front_sentence
 from hpo.analysis.ranking import ranked_trials
 from hpo.analysis.verdicts import Decision
 from hpo.spec import ComparisonSpec, FinalSpec, StudySpec
@@ -42,6 +43,8 @@ def headline(
         said = [*_tested(comparison, spec), _missing(trials)]
     elif isinstance(spec, ComparisonSpec):
         said = [*_verdicts(comparison), _missing(trials)]
+    elif len(spec.judged_by) > 1:
+        said = [front_sentence(spec, trials), _missing(trials)]
     else:
         said = [*_winner(spec, trials, finals, has_test=has_test, confirmed=confirmed), _missing(trials)]
         if why is not None:

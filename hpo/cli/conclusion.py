@@ -60,8 +60,11 @@ def _next(study: Study, summary: StudySummary) -> str:
     if isinstance(study.spec, FinalSpec):
         name = study.spec.sources[0]
     elif not isinstance(study.spec, ComparisonSpec):
-        best, raced = study.best, study.confirmation
-        steps.append(f"best #{best.number} {number(best.value)}")
+        raced = study.confirmation
+        if len(study.spec.judged_by) > 1:
+            steps.append(f"choose: hpo best {name}")
+        else:
+            steps.append(f"best #{study.best.number} {number(study.best.value)}")
         several = [f"hpo promote {name}"] if summary.counts["complete"] > 1 and raced is None else []
         if further := " or ".join([*several, *final]):
             steps.append(f"{'confirm' if raced is None else 'test'}: {further}")

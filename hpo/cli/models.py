@@ -36,7 +36,7 @@ def export(
     from hpo.models.needs import needs_of
 
     opened = open_study(study, storage)
-    number = opened.best.number if trial is None else trial
+    number = opened.chosen if trial is None else trial
     is_kept = opened.has_model(number)
     if not is_kept:
         fetch(opened.spec.data.name)

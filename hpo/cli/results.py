@@ -83,10 +83,24 @@ def best(
     studies: StudyNames,
     storage: StorageUrl = None,
     output: Output = Format.table,
+    front: Annotated[
+        bool, typer.Option("--front", help="The trials that no other beats in every objective.")
+    ] = False,
 ) -> None:
-    """The best trial of a study; of several, the best of each."""
+    """The best trial of a study, or its front with several objectives; of several studies, of each."""
     opened = open_storage(storage)
-    show_best([open_study(name, opened) for name in studies], output)
+    for_front: list[Study] = []
+    for_best: list[Study] = []
+    for name in studies:
+        found = open_study(name, opened)
+        (for_front if front or len(found.spec.judged_by) > 1 else for_best).append(found)
+    if for_front and for_best:
+        rule = "cannot be shown beside studies with one objective"
+        raise HpoError(f"study {for_front[0].name!r}", rule, remedy="Add --front, or ask for each by itself.")
+    if for_front:
+        show_front(for_front, output)
+    else:
+        show_best(for_best, output)
 
 
 def compare(
@@ -172,6 +186,26 @@ def show_final(study: Study, output: Format) -> None:
     if output == Format.table:
         tell(f"{study.headline}\n")
     show(gaps_table(summary), output=output, whole=asdict(summary))
+
+
+def show_front(studies: Sequence[Study], output: Format = Format.table) -> None:
+    """Print the front of each study, the best of the first objective first."""
+    from dataclasses import replace
+
+    from hpo.analysis.front import front_sentence
+    from hpo.studies.tables import front_table
+
+    tables = [front_table(study.spec, study.front) for study in studies]
+    rows = [row for table in tables for row in table.rows]
+    if not output.is_for_people:
+        show(replace(tables[0], rows=rows), output=output, whole=rows)
+        return
+    show(
+        *tables, output=output, empty=f"No trial is complete yet. Train it with: hpo resume {studies[0].name}"
+    )
+    for study in studies:
+        if study.front:
+            say(f"{study.name}: {front_sentence(study.spec, study.all_trials)}")
 
 
 def show_best(studies: Sequence[Study], output: Format = Format.table) -> None:

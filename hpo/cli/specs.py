@@ -19,7 +19,7 @@ from hpo.tables.kinds import NUMBER
 from hpo.tables.numbers import counted
 
 if TYPE_CHECKING:
-    from hpo.spec import StudySpec
+    from hpo.spec import SearchSpec, StudySpec
 
 WORKLOAD = (
     Column("file"),
@@ -99,15 +99,8 @@ def validate(
             rows.append(_workload(path, spec := load(path)))
             if doubt := doubts(spec):
                 print(f"{path}: {doubt}.", file=sys.stderr)
-            if isinstance(spec, SearchSpec) and spec.race is not None:
-                race = f"the best {spec.race.top} on {counted(spec.race.seeds, 'fresh seed')} each at most"
-                print(
-                    f"{path}: {spec.searched} trials search, {spec.race.runs} confirm: {race};"
-                    " confirm = false turns that off.",
-                    file=sys.stderr,
-                )
-            if isinstance(spec, SearchSpec) and spec.is_adaptive:
-                print(f"{path}: {ADAPTIVE}", file=sys.stderr)
+            for line in _about_search(spec) if isinstance(spec, SearchSpec) else ():
+                print(f"{path}: {line}", file=sys.stderr)
         except HpoError as error:
             errors.append(error)
     if rows:
@@ -121,12 +114,27 @@ def validate(
         raise errors[-1]
 
 
+def _about_search(spec: SearchSpec) -> list[str]:
+    """What a search does that its file does not say."""
+    said = [f"sampler auto is {spec.strategy!r}: {spec.why}."] if spec.why else []
+    if (race := spec.race) is not None:
+        how = f"the best {race.top} on {counted(race.seeds, 'fresh seed')} each at most"
+        said.append(
+            f"{spec.searched} trials search, {race.runs} confirm: {how}; confirm = false turns that off."
+        )
+    return [*said, ADAPTIVE] if spec.is_adaptive else said
+
+
 def _workload(path: Path, spec: StudySpec) -> dict[str, Any]:
     from hpo.data import doubts_about, load_labels
     from hpo.registry import check_data, scaling_of, settled
     from hpo.search import workload
+    from hpo.spec import SearchSpec
+    from hpo.spec.strategies import check_installed
 
     try:
+        if isinstance(spec, SearchSpec):
+            check_installed(spec.strategy)
         dataset, test = load_labels(spec.data, task=spec.task)
         check_data(spec, dataset)
         spec = settled(spec, dataset)

@@ -22,10 +22,11 @@ def ended(spec: StudySpec, trial: FrozenTrial) -> str:
 
     Its seconds are those of training and, if they count for anything, those of compiling.
     """
-    attributes, metric = trial.user_attrs, spec.objective.metric
+    attributes = trial.user_attrs
     said = f"#{trial.number} {what(spec, trial)}: {STATES[trial.state]}"
     if trial.state == TrialState.COMPLETE:
-        said += f" {metric} {number(trial.value)}"
+        reached = zip(spec.judged_by, trial.values, strict=True)
+        said += "".join(f" {objective.metric} {number(value)}" for objective, value in reached)
         said += f", but {attributes['reason']}" if attributes.get(INFEASIBLE_ATTRIBUTE) else ""
     elif trial.state == TrialState.FAIL:
         said += f": {attributes.get('reason', 'no reason is known')}"

@@ -22,12 +22,12 @@ from hpo.registry.stored import (
     SPEC_ATTRIBUTE,
     STOPPED_ATTRIBUTE,
     StoredStudy,
-    StudySummary,
     is_ours,
     place_of,
     sources_of,
     summarise,
 )
+from hpo.registry.summary import StudySummary
 
 __all__ = [
     "CODE_ATTRIBUTE",

@@ -25,11 +25,11 @@ from hpo.registry.stored import (
     TEST_DIGEST_ATTRIBUTE,
     VERSIONS_ATTRIBUTE,
     StoredStudy,
-    StudySummary,
     is_ours,
     place_of,
     summarise,
 )
+from hpo.registry.summary import StudySummary
 from hpo.search import distributions, encode
 from hpo.spec import FinalSpec, SearchSpec, StudySpec, changes, parse, to_json, to_table
 from hpo.spec.base import RuleError, Shown, key_path
@@ -80,10 +80,12 @@ def check_data(spec: StudySpec, dataset: Dataset) -> None:
 
 def _check_objective(spec: StudySpec, dataset: Dataset) -> None:
     """Raises DataError if a part that validates does not define the metric that trials are judged by."""
-    metric, task, y, weight = spec.objective.metric, dataset.task, dataset.y, dataset.weight
+    task, y, weight = dataset.task, dataset.y, dataset.weight
     if not task.has_one_output:
         return
-    if metric not in task.undefined(y[:0], dataset.classes):  # what any part defines: to split takes a while
+    undefined = task.undefined(y[:0], dataset.classes)
+    metric = next((o.metric for o in spec.judged_by if o.metric in undefined), None)
+    if metric is None:  # what any part defines: to split takes a while
         return
     splits = splits_of(dataset, spec.data)
     for number, (_, rows) in enumerate(splits, 1):
@@ -122,7 +124,7 @@ def register(spec: StudySpec, dataset: Dataset, storage: Storage, *, test_digest
         earlier = None
         if isinstance(spec, SearchSpec) and spec.start_from is not None and not _is_there(spec, storage):
             earlier = taken_over(spec, storage)
-        found = storage.create_study(spec.name, direction=spec.objective.direction)
+        found = storage.create_study(spec.name, directions=[o.direction for o in spec.judged_by])
         if _is_half_registered(found, spec):
             _register(found, spec, dataset.digest, test_digest, texts, earlier)
         else:
@@ -157,10 +159,11 @@ def _is_there(spec: StudySpec, storage: Storage) -> bool:
 
 def _is_half_registered(study: optuna.Study, spec: StudySpec) -> bool:
     """Whether it is what `create_study` leaves if it is killed: a new study, or one that looks like it."""
+    directions = [direction.name.lower() for direction in study.directions]
     return (
         not is_ours(study.user_attrs)
         and study.user_attrs.keys() <= {*ATTRIBUTES, *FURTHER}
-        and [direction.name.lower() for direction in study.directions] == [spec.objective.direction]
+        and directions == [o.direction for o in spec.judged_by]
         and not study.get_trials(deepcopy=False)
     )
 
@@ -175,7 +178,7 @@ def _register(
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names([spec.objective.metric])
+        study.set_metric_names([o.metric for o in spec.judged_by])
     study.set_user_attr(CREATED_ATTRIBUTE, datetime.now(UTC).isoformat(timespec="seconds"))
     study.set_user_attr(VERSIONS_ATTRIBUTE, versions())
     study.set_user_attr(DIGEST_ATTRIBUTE, digest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +17,10 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.data import Dataset, digest_of_test, is_corrected, load_parts, load_test, load_train
 from hpo.errors import DataError, SpecError, StudyError
 from hpo.registry.code import ACCEPT, CODE_ATTRIBUTE, check_code
+from hpo.registry.summary import StudySummary
 from hpo.search import ShowingSampler, first_withdrawn, known, make_pruner, make_sampler, plan
 from hpo.spec import Data, FinalSpec, SearchSpec, StudySpec, from_json
 from hpo.storage import Storage, StudyRow, study_id, system_attributes, trial_id
-from hpo.tables.kinds import COUNTS
-from hpo.tables.numbers import counted, number
 from hpo.trials import STATES, Trial
 
 SPEC_ATTRIBUTE = "spec"
@@ -40,40 +39,6 @@ ATTRIBUTES = frozenset({SPEC_ATTRIBUTE, DIGEST_ATTRIBUTE, CREATED_ATTRIBUTE})
 LOST = "its worker is lost; the next worker takes it up"
 OTHER_DATA = "Put that data back, or give the study a new name."
 OTHER_DRAWS = "If its function draws numbers, let it do so by a seed of its own."
-
-
-@dataclass(frozen=True)
-class StudySummary:
-    """One line about a study. `counts` has an entry for every state of a trial.
-
-    `lost` counts those of the running trials whose worker is gone; the next one takes them up. `problem` says
-    why this version of hpo cannot read the study; what only its specification tells is then None.
-    """
-
-    name: str
-    kind: str | None
-    metric: str | None
-    direction: str | None
-    planned: int | None
-    counts: dict[str, int]
-    best_value: float | None
-    created: datetime | None
-    lost: int = 0
-    problem: str | None = None
-
-    def __str__(self) -> str:
-        if self.problem is not None:
-            return f"{self.name}: {self.problem}"
-        best = "" if self.best_value is None else f"; best {self.metric} {number(self.best_value)}"
-        return f"{self.name}: {self.progress}{best}"
-
-    def __repr__(self) -> str:
-        return f"<StudySummary {self}>"
-
-    @property
-    def progress(self) -> str:
-        """`search of 20 trials: 18 complete, 2 waiting`."""
-        return f"{self.kind} of {counted(self.planned or 0, 'trial')}: {COUNTS.text(self.counts, self.lost)}"
 
 
 class StoredStudy:
@@ -102,7 +67,7 @@ class StoredStudy:
             raise StudyError(place_of(self.name), "must have been created by hpo, and was not")
         if getattr(self, "_stored_spec", attributes[SPEC_ATTRIBUTE]) != attributes[SPEC_ATTRIBUTE]:
             # Its space may have grown, and with it what finished trials have.
-            self.storage.forget(self.id)
+            self.storage.optuna.forget(self.id)
         self._stored_spec = attributes[SPEC_ATTRIBUTE]
         self.spec = from_json(self._stored_spec, source=place_of(self.name))
         self.data_digest: str = attributes[DIGEST_ATTRIBUTE]

@@ -9,7 +9,7 @@ from hpo.errors import StudyError
 from hpo.report.answers import on_validation_samples
 from hpo.report.document import Block, Heading, Paragraph, tables
 from hpo.report.finals import on_the_test_set
-from hpo.report.searches import confirmed, ranking, search_pictures
+from hpo.report.searches import confirmed, front, ranking, search_pictures
 from hpo.report.sections import Subject, asked, comparison_pictures, data_name, method, notes, results
 from hpo.report.sentences import NO_CLAIM
 from hpo.spec import FinalSpec, SearchSpec
@@ -28,7 +28,8 @@ def about(study: Study) -> list[Block]:
     blocks.append(Paragraph(study.headline))
     if spec.description:
         blocks.append(Paragraph(spec.description))
-    blocks += [*confirmed(study), *ranking(subject)] if is_search else results(subject)
+    ranked = front if len(study.spec.judged_by) > 1 else ranking
+    blocks += [*confirmed(study), *ranked(subject)] if is_search else results(subject)
     blocks += asked(spec)
     blocks += search_pictures(subject) if is_search else comparison_pictures(subject)
     if not isinstance(spec, FinalSpec):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hpo import plots
 from hpo.analysis import ranked_trials
 from hpo.analysis.confirmation import leaders_table
+from hpo.analysis.front import dominated_volume, front_sentence
 from hpo.analysis.importance import FEWEST_TRIALS, Importance, importances
 from hpo.analysis.pruning import pruning
 from hpo.analysis.surface import surface
@@ -12,8 +13,8 @@ from hpo.report.document import Block, Bullets, Command, Heading, Paragraph, Pic
 from hpo.report.sections import Subject, curves_pictures
 from hpo.spec import SearchSpec
 from hpo.studies import Study
-from hpo.studies.tables import ranking_table
-from hpo.tables.numbers import counted
+from hpo.studies.tables import front_table, ranking_table
+from hpo.tables.numbers import counted, number
 from hpo.trials.record import Trial
 
 SHOWN_CONFIGURATIONS = 25
@@ -32,6 +33,16 @@ def confirmed(study: Study) -> list[Block]:
         " are too far behind the first (least significant difference in a randomized block design, at 5 %)."
     )
     return [Heading("Confirmation"), Paragraph(said), leaders_table(found, study.spec), Paragraph(how)]
+
+
+def front(subject: Subject) -> list[Block]:
+    """The front of several objectives, and the volume that it dominates."""
+    study, volumes = subject.study, dominated_volume(subject.spec, subject.trials)
+    said = front_sentence(subject.spec, subject.trials)
+    if not volumes:
+        return [Heading("Front"), Paragraph(said)]
+    measured = f" Hypervolume, from the worst value of each that a trial has: {number(volumes[-1][1])}."
+    return [Heading("Front"), Paragraph(said + measured), front_table(subject.spec, study.front)]
 
 
 def ranking(subject: Subject) -> list[Block]:

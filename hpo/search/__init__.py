@@ -15,10 +15,13 @@ from hpo.search.distributions import (
     is_drawn,
     suggest,
 )
+from hpo.search.dominance import RUNGS_ATTRIBUTE
 from hpo.search.earlier import best_of
 from hpo.search.earlier import rows as earlier_rows
 from hpo.search.earlier import told as earlier_values
 from hpo.search.encoding import decode, encode
+from hpo.search.feasible import may_repeat
+from hpo.search.front import hypervolume, losses_of, on_front, reference_of
 from hpo.search.limits import Room, room
 from hpo.search.marks import START_ATTRIBUTE, confirms
 from hpo.search.plan import first_withdrawn, plan
@@ -32,6 +35,7 @@ from hpo.search.workload import Workload, workload
 __all__ = [
     "AS_ATTRIBUTE",
     "REPEAT_ATTRIBUTE",
+    "RUNGS_ATTRIBUTE",
     "START_ATTRIBUTE",
     "STRATEGIES",
     "Race",
@@ -50,16 +54,21 @@ __all__ = [
     "encode",
     "first_withdrawn",
     "hyperparameters_of",
+    "hypervolume",
     "is_answered",
     "is_drawn",
     "is_raced",
     "known",
     "known_result",
+    "losses_of",
     "make_pruner",
     "make_sampler",
     "may_prune",
+    "may_repeat",
+    "on_front",
     "plan",
     "race_of",
+    "reference_of",
     "repeats",
     "room",
     "seeds_of",

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 
 from hpo.errors import SpecError
 from hpo.search.encoding import decode, encode
-from hpo.search.feasible import draw_feasible
+from hpo.search.feasible import draw_feasible, may_repeat
 from hpo.spec import ComparisonSpec, Dimension, Hyperparameters, Range, SearchSpec, StudySpec
 from hpo.spec.conditions import is_active
 
@@ -67,8 +67,7 @@ def suggest(trial: optuna.trial.Trial, spec: SearchSpec) -> None:
     Raises:
         SpecError: the values that it had break one, whatever is drawn beside them.
     """
-    # In a space without end no two draws are the same.
-    if spec.constraints_of("drawn") or (spec.is_adaptive and spec.size is not None):
+    if spec.constraints_of("drawn") or may_repeat(spec):
         draw_feasible(trial, spec, distributions(spec))
     found: dict[str, Any] = {}
     for name, distribution in distributions(spec).items():

@@ -40,7 +40,7 @@ def draw_feasible(
     Raises:
         SpecError: none do beside the values that it has.
     """
-    tabu = frozenset[Key]() if spec.repeats else taken(trial.study, trial._get_latest_trial())
+    tabu = taken(trial.study, trial._get_latest_trial()) if may_repeat(spec) else frozenset[Key]()
 
     def is_free(draft: Mapping[str, Any]) -> bool:
         return (
@@ -63,6 +63,15 @@ def draw_feasible(
     # As what a sampler draws all at once: it is stored by the calls that store everything else.
     trial.relative_search_space = {name: distributions[name] for name in draft}
     trial._relative_params = {name: encode(value) for name, value in draft.items()}
+
+
+def may_repeat(spec: SearchSpec) -> bool:
+    """Whether a sampler could draw what the study has already, and is not to.
+
+    Ranges that are not always active leave configurations that are finite in a space without end.
+    """
+    is_finite = spec.size is not None or any(one.when for one in spec.drawn.values())
+    return spec.is_adaptive and not spec.repeats and is_finite
 
 
 def key_of(params: Mapping[str, Any]) -> Key:
@@ -129,9 +138,13 @@ def _nearest(
     others: Iterator[dict[str, Any]],
     is_free: Callable[[Mapping[str, Any]], bool],
 ) -> dict[str, Any]:
-    best, least = None, math.inf
+    best, least = None, (True, math.inf)
     for found in others:
-        if (far := _distance(spec, draft, found)) < least and is_free(found):
+        if not spec.allows(found):
+            continue
+        # What people have enqueued may leave none that is free: one that is taken is answered, not trained.
+        far = (not is_free(found), _distance(spec, draft, found))
+        if far < least:
             best, least = found, far
     if best is None:
         rule = "must be met, and no configuration was found that does"

@@ -47,7 +47,7 @@ def room(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Room:
     if begun + more >= wanted:
         return Room(wanted)
     limit = counted(spec.max_epochs_total, "epoch")
-    return Room(begun + more, f"max_epochs_total: {limit} leave no room for a further trial")
+    return Room(begun + more, f"max_epochs_total: of {limit} too few are left")
 
 
 def _searched(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> int:

@@ -16,7 +16,7 @@ from hpo.search.configurations import sobol
 from hpo.search.cube import Cube
 from hpo.search.distributions import distributions, drawn_of
 from hpo.search.encoding import encode
-from hpo.search.feasible import Key, key_of, taken
+from hpo.search.feasible import Key, key_of, may_repeat, taken
 from hpo.search.surrogates import Surrogate
 from hpo.spec import SearchSpec
 from hpo.storage import INFEASIBLE_ATTRIBUTE
@@ -57,9 +57,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
             ranked = sobol(cube.width, self._spec.sampler.seed, self._number, 32)
         else:
             ranked = self._ranked(cube, known, values, running)
-        # Of a space without end and without conditions no two draws are the same.
-        may_repeat = self._spec.size is not None or any(one.when for one in self._spec.drawn.values())
-        tabu = taken(study, trial) if may_repeat and not self._spec.repeats else frozenset[Key]()
+        tabu = taken(study, trial) if may_repeat(self._spec) else frozenset[Key]()
         for point in ranked:
             found = cube.drawn(point)
             stored = {name: encode(value) for name, value in found.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import optuna
 
+from hpo.search.dominance import DominancePruner, rungs_of
 from hpo.spec import SearchSpec, StudySpec
 
 
@@ -11,6 +12,8 @@ def make_pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
     """The pruner that the specification declares; steps are epochs, counted from 1."""
     if not isinstance(spec, SearchSpec) or spec.pruner.name == "none":
         return optuna.pruners.NopPruner()
+    if len(spec.objectives) > 1:
+        return DominancePruner(spec)
     pruner = spec.pruner
     if pruner.name == "median":
         return optuna.pruners.MedianPruner(
@@ -38,6 +41,8 @@ def may_prune(spec: StudySpec, epoch: int) -> bool:
     """
     if not isinstance(spec, SearchSpec) or spec.pruner.name == "none":
         return False
+    if len(spec.objectives) > 1:
+        return epoch in rungs_of(spec)
     pruner = spec.pruner
     if pruner.name == "median":
         return epoch >= pruner.min_epochs

@@ -35,11 +35,13 @@ class ShownStudy(optuna.Study):
     ) -> list[FrozenTrial]:
         own = self._of._get_trials(deepcopy=deepcopy, states=states, use_cache=use_cache)
         spec, whole = self._shown_spec, distributions(self._shown_spec)
+        # Of several objectives a pruned trial has no values.
+        several = len(spec.objectives) > 1
         # Without conditions nearly all are as the space is: 5,000 of them take 20 ms.
         found = [
             trial if trial.distributions == whole else _by_space(spec, trial)
             for trial in own
-            if confirms(trial) is None
+            if confirms(trial) is None and not (several and trial.state == TrialState.PRUNED)
         ]
         return [*found, *(trial for trial in self._earlier if states is None or trial.state in states)]
 

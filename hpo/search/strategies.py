@@ -15,6 +15,7 @@ from hpo.search.evolution import EvolutionSampler
 from hpo.search.modelled import ModelSampler
 from hpo.search.surrogates import Forest, GaussianProcess, Mixed
 from hpo.spec import SearchSpec, StudySpec
+from hpo.spec.strategies import check_installed
 
 Configurations = Callable[[SearchSpec], Iterator[dict[str, Any]]]
 MakeSampler = Callable[[SearchSpec, int], optuna.samplers.BaseSampler]
@@ -73,9 +74,14 @@ def configurations_of(spec: SearchSpec) -> Iterator[dict[str, Any]] | None:
 
 
 def make_sampler(spec: StudySpec, number: int) -> optuna.samplers.BaseSampler:
-    """The sampler for the trial of a number; of a study whose trials are listed, one that nobody asks."""
+    """The sampler for the trial of a number; of a study whose trials are listed, one that nobody asks.
+
+    Raises:
+        SpecError: its strategy needs a package that is not installed.
+    """
     sampler = STRATEGIES[spec.strategy].sampler if isinstance(spec, SearchSpec) else None
     if sampler is None:
         return optuna.samplers.RandomSampler(seed=0)
     assert isinstance(spec, SearchSpec)
+    check_installed(spec.strategy)
     return sampler(spec, number)

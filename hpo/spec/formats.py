@@ -187,7 +187,14 @@ def from_json(values: object, *, source: str = "study") -> StudySpec:
 
 def to_table(spec: StudySpec) -> dict[str, Any]:
     """The study file as a mapping of JSON values; what was set, not the defaults."""
-    return spec.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    table = spec.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    if len(table.get("objectives", ())) > 1:
+        # The first of them.
+        del table["objective"]
+    else:
+        # Of one, as a full dump has it, `objective` says all.
+        table.pop("objectives", None)
+    return table
 
 
 def _expanded(name: str, *, source: str) -> str:

@@ -73,6 +73,8 @@ METRICS: dict[str, Metric] = {
     "train_accuracy": Metric("maximize", 0.005),
     "train_loss": Metric("minimize", 0.01),
     "train_seconds": Metric("minimize", 0.1, is_ratio=True, is_of_run=True),
+    # Weights that training changes: of the network, known before it is trained.
+    "parameters": Metric("minimize", 0.1, is_ratio=True, is_judged=False, is_of_run=True),
     # Of any epoch, each run's by itself.
     "best_val_accuracy": Metric("maximize", 0.005, is_objective=False, is_of_run=True),
     "best_val_loss": Metric("minimize", 0.01, is_objective=False, is_of_run=True),

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from hpo.spec import combinations, conditions, dimensions
-from hpo.spec.base import Must, RuleError, within
+from hpo.spec.base import Must, RuleError, plain, within
 from hpo.spec.confirmation import Confirm, Confirmed, usual
-from hpo.spec.constraints import Constraint, Constraints, Stage, stage
-from hpo.spec.dimensions import Dimension, Layers, Range
+from hpo.spec.dimensions import Layers, Range
 from hpo.spec.hyperparameters import (
     MAX_COUNT,
     Count,
     Flag,
-    TrainingTable,
     check_used,
     fixed_values,
 )
-from hpo.spec.metrics import METRICS, is_own
-from hpo.spec.parts import Pruner, Sampler
-from hpo.spec.space import Space, as_json
+from hpo.spec.parts import Objective, Pruner, Sampler
+from hpo.spec.space import as_json
+from hpo.spec.spaced import SpaceSpec
 from hpo.spec.starts import StartWith, check_starts, drawn_start
 from hpo.spec.strategies import ABILITIES, AUTO, Ability
-from hpo.spec.study import StudySpec
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False), Must("a finite number")]
-# Configurations drawn to see whether any meets the constraints: 0.2 s.
-MAX_DRAWN = 10_000
-# Configurations of a finite space of which it is listed which meet the constraints: 0.6 s.
-MAX_LISTED = 10_000
 
 
 def _is_whole(sampler: Sampler) -> bool:
@@ -53,7 +44,7 @@ def _grid_size(search: dict[str, Any]) -> int:
     return size + confirm.runs if size and confirm else size
 
 
-class SearchSpec(StudySpec):
+class SearchSpec(SpaceSpec):
     """A search: trials over a space of hyperparameters.
 
     >>> rates = {"learning_rate": {"low": 1e-3, "high": 0.1, "log": True}, "batch_size": [32, 64]}
@@ -67,18 +58,17 @@ class SearchSpec(StudySpec):
     )
 
     kind: Literal["search"] = Field(description="A search over a space of hyperparameters.")
+    objectives: tuple[Objective, ...] = Field(
+        default_factory=lambda given: (given["objective"],),
+        description="Instead of objective: at least two, of which none is given up for another, as "
+        "val_accuracy and parameters. A trial's value is the first one's.",
+    )
     seeds: Count = Field(default=1, description="Training runs of each configuration, one per seed.")
     sampler: Sampler = Field(default=Sampler(), description="How hyperparameters are chosen.")
     pruner: Pruner = Field(
         default=Pruner(),
         description="How poor trials are stopped early.",
         json_schema_extra={"default": {"name": "none"}},
-    )
-    space: Space = Field(description="What varies: for each hyperparameter a list of choices or a range.")
-    constraints: Constraints = Field(
-        default=(),
-        description="What must hold of a configuration: comparisons of hyperparameters, of parameters (the "
-        "weights of its network), of train_seconds and other final metrics.",
     )
     confirm: Confirmed = Field(
         default=None,
@@ -90,7 +80,7 @@ class SearchSpec(StudySpec):
         default=(),
         description="Configurations to train first: a table of every hyperparameter of the space for each.",
     )
-    start_from: str | None = Field(
+    start_from: Annotated[str | None, Must("the name of a study")] = Field(
         default=None,
         description="A study of the same database: its best configuration is trained first, and the sampler "
         "learns from its trials.",
@@ -118,8 +108,18 @@ class SearchSpec(StudySpec):
 
         def __init__(self, /, **table: Any) -> None: ...
 
+    @model_validator(mode="before")
+    @classmethod
+    def _first_objective(cls, study: Any) -> Any:
+        """`objective` is the first of `objectives`, where those are given."""
+        given = study.get("objectives") if isinstance(study, Mapping) else None
+        if isinstance(given, list | tuple) and given and "objective" not in study:
+            return {**study, "objective": given[0]}
+        return study
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        self._check_objectives()
         self._check_tables()
         self._check_replicates()
         self._check_pruner()
@@ -130,6 +130,33 @@ class SearchSpec(StudySpec):
         self._check_size()
         check_starts(self)
         return self
+
+    def _check_objectives(self) -> None:
+        if "objectives" not in self.model_fields_set:
+            return
+        if len(self.objectives) < 2:
+            remedy = "Of one, write objective = { metric = ... }."
+            raise RuleError("must be at least two", "objectives", got=len(self.objectives), remedy=remedy)
+        for index, objective in enumerate(self.objectives):
+            if "metric" not in objective.model_fields_set:
+                raise RuleError("required key 'metric' is missing", "objectives", index)
+            if objective.metric in [other.metric for other in self.objectives[:index]]:
+                raise RuleError("repeats an earlier one", "objectives", index, "metric", got=objective.metric)
+            if objective.at != "last":
+                # One epoch would have to be the best by all of them.
+                rule = "must be 'last' with several objectives"
+                raise RuleError(rule, "objectives", index, "at", got=objective.at)
+        if self.objective != self.objectives[0]:
+            remedy = "Leave objective out beside objectives."
+            raise RuleError("must be the first of objectives", "objective", remedy=remedy)
+        for key in ("confirm", "stop_at", "patience_trials", "start_from"):
+            if (got := getattr(self, key)) not in (None, False):
+                rule, remedy = "needs one objective", f"Leave it out, or choose one of {self._every_metric}."
+                raise RuleError(rule, key, got=plain(got), remedy=remedy)
+
+    @property
+    def _every_metric(self) -> str:
+        return " and ".join(objective.metric for objective in self.objectives)
 
     def _check_tables(self) -> None:
         for key in self.space:
@@ -152,8 +179,12 @@ class SearchSpec(StudySpec):
     def _check_pruner(self) -> None:
         if self.pruner.name == "none":
             return
-        with within("objective"):
-            self.objective.check_epoch_metric(f"pruner {self.pruner.name!r}")
+        for index, objective in enumerate(self.objectives):
+            several = len(self.objectives) > 1
+            # Known before the first epoch, and after it.
+            if not several or objective.metric not in ("parameters", "train_seconds"):
+                with within(*(("objectives", index) if several else ("objective",))):
+                    objective.check_epoch_metric(f"pruner {self.pruner.name!r}")
         epochs = self.hyperparameter_table().epochs
         if self.pruner.min_epochs > epochs:
             rule = f"must be at most params.epochs ({epochs})"
@@ -184,6 +215,10 @@ class SearchSpec(StudySpec):
 
     def _check_ability(self, ability: Ability) -> None:
         name = self.sampler.name
+        if len(self.objectives) > 1 and not ability.takes_several:
+            able = ", ".join(name for name, one in ABILITIES.items() if one.takes_several)
+            rule, remedy = "cannot take several objectives", f"Write one of: {AUTO}, {able}."
+            raise RuleError(rule, "sampler", "name", got=name, remedy=remedy)
         for key, one in self.drawn.items():
             if not ability.takes_conditions and one.when:
                 rule = f"cannot have conditions with sampler {name!r}"
@@ -216,62 +251,14 @@ class SearchSpec(StudySpec):
             raise
         combinations.check(self.vocabulary.table, self.params, self.space)
 
-    def _check_constraints(self) -> None:
-        for index, text in enumerate(self.constraints):
-            with within("constraints", index):
-                self._stage(Constraint(text))
-                for name in self._named(Constraint(text)):
-                    self._check_number(name, text)
-        if self.constraints_of("drawn"):
-            self._check_feasible()
-
     @property
     def starts(self) -> tuple[dict[str, Any], ...]:
         """The drawn values of the configurations that it starts with."""
         return tuple(drawn_start(self.space, self.drawn, start) for start in self.start_with)
 
-    def _check_number(self, name: str, text: str) -> None:
-        """Raises RuleError unless a hyperparameter is a number wherever it has a value."""
-        varied = self.space.get(name)
-        if isinstance(varied, Layers):
-            raise RuleError(f"takes numbers, and {name} is a list of layers", got=text)
-        known = dimensions.ends(varied) if varied is not None else ()
-        if varied is None or varied.when:
-            known = (*known, getattr(self.hyperparameter_table(), name))
-        for value in known:
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-                raise RuleError(f"takes numbers, and {name} may be {value!r}", got=text)
-
-    def _check_feasible(self) -> None:
-        whole = self._every.size
-        if self._allowed is None:
-            generator = random.Random(0)
-            draws = (self._draft(generator) for _ in range(MAX_DRAWN))
-            met, tried = any(map(self.allows, draws)), f"{MAX_DRAWN:,} that were drawn"
-        else:
-            met, tried = bool(self._allowed), f"{whole:,} in the space"
-        if not met:
-            texts = [one.text for one in self.constraints_of("drawn")]
-            got = texts[0] if len(texts) == 1 else texts
-            raise RuleError(
-                f"must be met by a configuration, and none of the {tried} does", "constraints", got=got
-            )
-
-    def _draft(self, generator: random.Random) -> dict[str, Any]:
-        """Drawn values of a configuration at random, be they allowed or not."""
-        every = {name: dimensions.quantile(one, generator.random()) for name, one in self.drawn.items()}
-        return self.active(every)
-
-    def values_of(self, name: str) -> tuple[Any, ...]:
-        varied = self.space.get(name, ())
-        return (*super().values_of(name), *(varied if isinstance(varied, tuple) else ()))
-
-    def sets(self, name: str) -> bool:
-        return name in self.params or name in self.space
-
-    def tables(self) -> Iterator[TrainingTable]:
-        for fixed, varied in combinations.combinations(self.vocabulary.table, self.params, self.space):
-            yield self.vocabulary.table.model_validate(fixed | varied)
+    @property
+    def judged_by(self) -> tuple[Objective, ...]:
+        return self.objectives
 
     @property
     def replicates(self) -> int:
@@ -286,6 +273,8 @@ class SearchSpec(StudySpec):
         """How its leaders are confirmed; None if they are not."""
         if self.confirm is not None:
             return self.confirm or None
+        if len(self.objectives) > 1:
+            return None
         is_whole = self.size is not None and self.trials >= self.size
         return None if is_whole else usual(self.trials)
 
@@ -328,99 +317,19 @@ class SearchSpec(StudySpec):
 
     @property
     def _auto(self) -> tuple[str, str]:
+        if len(self.objectives) > 1:
+            return "tpe", "it takes several objectives"
         if any(one.when for one in self.drawn.values()):
             return "forest", "some hyperparameters are active on conditions"
-        return "mixed", "it finds more in few trials than the others, with one seed's noise too"
-
-    @property
-    def drawn(self) -> Mapping[str, Dimension]:
-        """The space as it is drawn from: lists of layers taken apart, parents before what depends on them."""
-        return self._drawn
-
-    def __copy__(self) -> Self:
-        copied = super().__copy__()
-        for name in ("_drawn", "_every", "_allowed", "_stages"):
-            # What follows from other keys, which the copy may get others of.
-            copied.__dict__.pop(name, None)
-        return copied
-
-    # Names that begin otherwise pydantic takes for keys of the study, once they are there.
-    @cached_property
-    def _drawn(self) -> Mapping[str, Dimension]:
-        return conditions.drawn(self.space)
-
-    @cached_property
-    def _every(self) -> conditions.Enumeration:
-        return conditions.Enumeration(self.drawn)
-
-    @cached_property
-    def _allowed(self) -> tuple[int, ...] | None:
-        """Numbers of the configurations that meet the constraints; None if all do, or they are too many."""
-        whole = self._every.size
-        if not self.constraints_of("drawn") or whole is None or whole > MAX_LISTED:
-            return None
-        return tuple(index for index in range(whole) if self.allows(self._every[index]))
-
-    @property
-    def size(self) -> int | None:
-        """Distinct configurations in the space; None when a range without a step makes them endless.
-
-        As far as they can be listed, those alone that meet the constraints.
-        """
-        return self._every.size if self._allowed is None else len(self._allowed)
-
-    def constraints_of(self, when: Stage) -> tuple[Constraint, ...]:
-        """The constraints that are known to hold or not once a configuration is drawn, built or measured."""
-        return tuple(one for one, known in self._stages.items() if known == when)
-
-    @cached_property
-    def _stages(self) -> dict[Constraint, Stage]:
-        return {Constraint(text): self._stage(Constraint(text)) for text in self.constraints}
-
-    def _stage(self, constraint: Constraint) -> Stage:
-        measured = [name for name, metric in METRICS.items() if not metric.is_test]
-        own = [name for name in constraint.names if is_own(name) and self._may_report(name)]
-        return stage(constraint, self.vocabulary.names, (*measured, *own))
-
-    def allows(self, values: Mapping[str, Any]) -> bool:
-        """Whether drawn values meet the constraints on hyperparameters."""
-        asked = self.constraints_of("drawn")
-        if not asked:
-            return True
-        known = self._constrained(values)
-        return all(one.violation(known) <= 0 for one in asked)
-
-    def _constrained(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """What constraints see of drawn values: all hyperparameters that they name."""
-        table = self.vocabulary.table.model_validate({**self.params, **self.joined(values)})
-        return {name: getattr(table, name) for one in self._stages for name in self._named(one)}
-
-    def _named(self, constraint: Constraint) -> list[str]:
-        return [name for name in constraint.names if name in self.vocabulary.names]
-
-    def active(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Of drawn values those that are active, parents first."""
-        return conditions.active(self.drawn, values)
-
-    def joined(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Hyperparameters of drawn values, in the space's order; nothing of what is not active."""
-        return conditions.joined(self.space, values)
-
-    def apart(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The drawn values of hyperparameters of the space: the reverse of `joined`."""
-        return conditions.apart(self.space, values)
-
-    def hyperparameter_table(self) -> TrainingTable:
-        """[params] with defaults, before anything is drawn; its values need not go together."""
-        return self.vocabulary.table.model_validate(dict(self.params))
-
-    def configuration(self, index: int) -> dict[str, Any]:
-        """Drawn values of configuration number `index` of `size`; the last key varies fastest."""
-        return self._every[index if self._allowed is None else self._allowed[index]]
+        return "gp", "of trials with one seed's noise it finds more than the others"
 
     def content(self) -> dict[str, Any]:
         race = False if self.race is None else self.race.model_dump(mode="json")
-        return super().content() | {
+        content = super().content()
+        if len(self.objectives) == 1:
+            # As `objective` says.
+            del content["objectives"]
+        return content | {
             "confirm": race,
             "params": fixed_values(self.vocabulary.table, self.params, varied=self.space),
         }

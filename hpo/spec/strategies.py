@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from hpo.errors import SpecError
+
 
 @dataclass(frozen=True)
 class Ability:
     """What a strategy can do.
 
     One that `learns` draws by the results of trials before it; the configurations of another follow from seed
-    and index. One that `is_whole` tries every configuration. `needs` is the package that it takes beside what
-    hpo always has, and `about` says in words what it does.
+    and index. One that `is_whole` tries every configuration. `needs` is the package, and the extra of hpo's
+    that brings it, that it takes beside what hpo always has, and `about` says in words what it does.
     """
 
     about: str
@@ -45,3 +47,11 @@ ABILITIES: Mapping[str, Ability] = {
 }
 AUTO = "auto"
 NAMES = (AUTO, *ABILITIES)
+
+
+def check_installed(strategy: str) -> None:
+    """Raises SpecError if the package that a strategy needs is not installed."""
+    ability = ABILITIES[strategy]
+    if not ability.is_there:
+        rule = f"{strategy!r} needs the package {ability.needs}, which is not installed"
+        raise SpecError("sampler.name", rule, remedy=f"pip install 'hpo-studies[{ability.needs}]'")

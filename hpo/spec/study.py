@@ -191,7 +191,7 @@ class StudySpec(Model):
         if self.task is None:
             return self
         possible = self.learned.metrics
-        places: dict[tuple[str | int, ...], str] = {("objective", "metric"): self.objective.metric}
+        places: dict[tuple[str | int, ...], str] = dict(self._objective_places())
         places |= {("metrics", index): name for index, name in enumerate(self.metrics)}
         for place, name in places.items():
             is_of_other = name not in possible and any(name in task.metrics for task in TASKS.values())
@@ -206,7 +206,7 @@ class StudySpec(Model):
     def _check_own_metrics(self) -> Self:
         """What is no metric of hpo's is one that the model may report."""
         named: dict[tuple[str | int, ...], tuple[str, tuple[str, ...]]]
-        named = {("objective", "metric"): (self.objective.metric, OBJECTIVES)}
+        named = {place: (name, OBJECTIVES) for place, name in self._objective_places()}
         named |= {("metrics", index): (name, FINAL_METRICS) for index, name in enumerate(self.metrics)}
         for place, (name, known) in named.items():
             if is_own(name) and not self._may_report(name):
@@ -215,6 +215,13 @@ class StudySpec(Model):
                 remedy = suggest(name, possible)
                 raise RuleError(f"must be {either(possible)}", *place, got=name, remedy=remedy)
         return self
+
+    def _objective_places(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        if len(self.judged_by) == 1:
+            yield ("objective", "metric"), self.objective.metric
+            return
+        for index, objective in enumerate(self.judged_by):
+            yield ("objectives", index, "metric"), objective.metric
 
     def _may_report(self, metric: str) -> bool:
         """Whether its model may report a metric that its task does not measure."""
@@ -261,6 +268,11 @@ class StudySpec(Model):
         raise NotImplementedError
 
     @property
+    def judged_by(self) -> tuple[Objective, ...]:
+        """Its objectives, of which all but a search have one."""
+        return (self.objective,)
+
+    @property
     def learned(self) -> Task:
         """The task; of one that is to be told from the targets that of one class of several."""
         return TASKS[self.task or "multi-class"]
@@ -305,9 +317,9 @@ class StudySpec(Model):
 
     @property
     def table_metrics(self) -> tuple[str, ...]:
-        """`metrics`, with the objective's first if it is missing."""
-        metric = self.objective.metric
-        return self.metrics if metric in self.metrics else (metric, *self.metrics)
+        """`metrics`, with those objectives first that are missing."""
+        missing = [o.metric for o in self.judged_by if o.metric not in self.metrics]
+        return (*missing, *self.metrics)
 
     def smallest_effect(self, metric: str) -> float:
         """The smallest difference of a final metric that matters; of seconds, a share of them."""
@@ -315,7 +327,9 @@ class StudySpec(Model):
 
     def metric(self, name: str) -> Metric:
         """What is known of one of its final metrics, of hpo's or of the model's own."""
-        return metric_of(name, self.objective)
+        own = reported_name(name)
+        ranked = (o for o in self.judged_by if reported_name(o.metric) == own)
+        return metric_of(name, next(ranked, self.objective))
 
     def hyperparameters_for(self, values: Mapping[str, Any]) -> Hyperparameters:
         """[params] with `values` of an arm or a trial on top. Raises SpecError."""

@@ -113,13 +113,15 @@ class Claim:
         state: TrialState,
         *,
         value: float | None = None,
+        further: Sequence[float] = (),
         attributes: Mapping[str, Any] | None = None,
         attachments: Sequence[Attachment] = (),
         constraints: Mapping[str, float] | None = None,
     ) -> bool:
         """Record how the trial ended, whole and for good, and give it up.
 
-        `constraints`: how far it is from breaking each, as Optuna's `Trial.set_constraint` has it.
+        `value` is its first objective's, `further` are those of the others. `constraints`: how far it is from
+        breaking each, as Optuna's `Trial.set_constraint` has it.
 
         False, and nothing is changed, if it is no longer this process's. Doing it again is harmless.
         """
@@ -138,7 +140,7 @@ class Claim:
                 if self.checkpoint is not None or self.has_kept.is_set():
                     self._forget_checkpoint(connection)
                 if value is not None:
-                    self._set_value(connection, value)
+                    self._set_values(connection, [value, *further])
         self.reports.clear()
         return ended
 
@@ -177,13 +179,16 @@ class Claim:
     def _upsert(self, connection: sa.Connection, model: Any, attributes: Mapping[str, Any]) -> None:
         upsert_attributes(connection, model, self.trial_id, attributes)
 
-    def _set_value(self, connection: sa.Connection, value: float) -> None:
-        stored, kind = models.TrialValueModel.value_to_stored_repr(value)
-        row = {"trial_id": self.trial_id, "objective": 0, "value": stored, "value_type": kind.name}
+    def _set_values(self, connection: sa.Connection, values: Sequence[float]) -> None:
+        rows = []
+        for objective, value in enumerate(values):
+            stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+            row = {"trial_id": self.trial_id, "objective": objective, "value": stored}
+            rows.append(row | {"value_type": kind.name})
         otherwise = (
             "(trial_id, objective) DO UPDATE SET value = excluded.value, value_type = excluded.value_type"
         )
-        insert_rows(connection, models.TrialValueModel.__tablename__, [row], otherwise=otherwise)
+        insert_rows(connection, models.TrialValueModel.__tablename__, rows, otherwise=otherwise)
 
     def _forget_checkpoint(self, connection: sa.Connection) -> None:
         attribute = models.TrialSystemAttributeModel

@@ -64,7 +64,11 @@ class LeasedTrial(optuna.trial.Trial):
         if not reported or (self._has_asked and not self._may_prune(max(reported))):
             return False
         self._has_asked = True
-        return self._kept(super().should_prune)
+        return self._kept(self._is_pruned)
+
+    def _is_pruned(self) -> bool:
+        # Optuna's own refuses several objectives, whatever the pruner.
+        return self.study.pruner.prune(self.study, self._get_latest_trial())
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
         suggest, begun = super()._suggest, False

@@ -200,10 +200,6 @@ class Storage:
             grow(session, study_id, space, constants)
             for key, value in attributes.items():
                 planned.set_attribute(session, study_id, key, value)
-        self.forget(study_id)
-
-    def forget(self, study_id: int) -> None:
-        """Read all trials of a study anew, those that are finished too."""
         self.optuna.forget(study_id)
 
     def unfinished(self, study_id: int) -> list[int]:
@@ -283,11 +279,11 @@ class Storage:
         with explained(f"artifact folder {self.artifacts.place}"):
             confirm(self.engine, self.artifacts.place)
 
-    def create_study(self, name: str, *, direction: Literal["minimize", "maximize"]) -> Study:
+    def create_study(self, name: str, *, directions: Sequence[Literal["minimize", "maximize"]]) -> Study:
         """A study of that name, or the one that is there, without Optuna's lines about it."""
         with quiet():
             return optuna.create_study(
-                study_name=name, storage=self.optuna, direction=direction, load_if_exists=True
+                study_name=name, storage=self.optuna, directions=directions, load_if_exists=True
             )
 
     def studies_with(self, attribute: str, *, without: str) -> list[int]:

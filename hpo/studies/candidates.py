@@ -61,7 +61,7 @@ def candidates(studies: Sequence[Study]) -> list[Candidate]:
     """Configurations that have results, best first by their studies' objective, each once."""
     first = studies[0].spec.objective
     for study in studies[1:]:
-        if study.spec.objective != first:
+        if study.spec.judged_by != studies[0].spec.judged_by:
             rule = f"must have the objective of study {studies[0].name!r} to be ranked with it"
             raise StudyError(f"study {study.name!r}", rule, got=study.spec.objective.metric)
         if study.spec.model != studies[0].spec.model:
@@ -82,7 +82,8 @@ def candidates_of(study: Study, *, several: bool) -> list[Candidate]:
     spec, groups = study.spec, dict[str, list[Trial]]()
     raced = study.confirmation
     fresh = {f"#{one.number}": one.mean for one in raced.tied} if raced is not None and raced.is_over else {}
-    for trial in study.all_trials:
+    # With several objectives the first alone says nothing of the others.
+    for trial in study.front if len(spec.judged_by) > 1 else study.all_trials:
         if trial.confirms is not None:
             continue
         groups.setdefault(trial.arm or f"#{trial.number}", []).append(trial)

@@ -41,8 +41,10 @@ def export(
     epochs = trial.best_epoch if spec.objective.at == "best" else None
     # Version 0.1 had one loop, and named none.
     loop = trial.loop or "xla"
+    # Of a repeat it is none that follows from the specification.
+    seed = trial.replicates[0].get("seed") if trial.seed is None and trial.replicates else trial.seed
     runner = TrialRunner(spec, dataset, test=test)
-    training = runner.train(hyperparameters, loop, number=trial.number, seed=trial.seed, epochs=epochs)
+    training = runner.train(hyperparameters, loop, number=trial.number, seed=seed, epochs=epochs)
     _compare(_recorded(spec, trial), training.metrics, f"study {spec.name!r} trial {trial.number}")
     card = card_of(spec, dataset, trial.number, trial.arm, hyperparameters, training)
     with new_file(path, force=force) as draft:

@@ -95,6 +95,10 @@ def create_final(
             same[-1].check_code()
             same[-1].confirm_data()
         return same[-1]
+    if top is None and len(studies[0].spec.judged_by) > 1:
+        remedy = f"Say how many of its front by --top: hpo best {studies[0].name}."
+        rule = "has several objectives, and no best trial"
+        raise StudyError(place_of(studies[0].name), rule, remedy=remedy)
     for study in studies:
         study.check_code()
         study.load_data()

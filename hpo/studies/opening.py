@@ -29,6 +29,7 @@ from hpo.registry import (
 from hpo.spec import (
     FinalSpec,
     OwnModel,
+    SearchSpec,
     StudySpec,
     as_written,
     from_json,
@@ -41,6 +42,7 @@ from hpo.spec import (
 )
 from hpo.spec.base import Shown
 from hpo.spec.kinds import WRITTEN
+from hpo.spec.strategies import check_installed
 from hpo.storage import DATA, Place, Storage, place_at
 from hpo.studies.given import PLACE, Kept, keep
 from hpo.studies.lists import StudyList
@@ -111,6 +113,7 @@ def _created(
     if accept_code:
         spec = reread(spec)
     check_code(place_of(spec.name), spec, {})
+    _check_installed(spec)
     # First: a study that cannot be trained creates no database.
     dataset, test = load_parts(spec.data, task=spec.task)
     check_data(spec, dataset)
@@ -132,6 +135,14 @@ def _created(
         for line in doubts_about(dataset, spec.data, test=test, scaling=scaling_of(spec)):
             logger.warning("%s: %s", place, line)
     return study
+
+
+def _check_installed(spec: StudySpec) -> None:
+    if isinstance(spec, SearchSpec):
+        try:
+            check_installed(spec.strategy)
+        except SpecError as error:
+            raise error.inside(place_of(spec.name)) from None
 
 
 def _name_of_code(spec: StudySpec, storage: Storage) -> str:

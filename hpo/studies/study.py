@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from hpo.analysis import Comparison, Confirmation, compare, confirmation, headline, rank
+from hpo.analysis import Comparison, Confirmation, compare, confirmation, front_of, headline, rank
 from hpo.data.archive import DAMAGE
 from hpo.errors import StorageError, StudyError
 from hpo.files import check_new_file, new_file
@@ -109,6 +109,26 @@ class Study(StoredStudy):
                 place_of(self.name), "has no complete trial yet", remedy=f"Run: hpo resume {self.name}."
             )
         return min(complete, key=lambda trial: rank(trial.value, self.spec.objective.direction))
+
+    @property
+    def chosen(self) -> int:
+        """The number of the best trial: what is exported, and predicts, unless another is asked for.
+
+        Raises:
+            StudyError: no trial is complete, or there are several objectives, and no one best trial.
+        """
+        if len(self.spec.judged_by) > 1:
+            remedy = f"Choose one of its front by --trial: hpo best {self.name}."
+            raise StudyError(place_of(self.name), "has several objectives, and no best trial", remedy=remedy)
+        return self.best.number
+
+    @property
+    def front(self) -> list[Trial]:
+        """The complete trials that no other beats in all objectives, the best of the first one first.
+
+        With one objective those are its best, all that have the best value.
+        """
+        return front_of(self.spec, self.all_trials)
 
     @property
     def confirmation(self) -> Confirmation | None:
@@ -313,7 +333,7 @@ class Study(StoredStudy):
         return kept_model(self, self.frozen_trials[self._exported(number).number])[0] is not None
 
     def _exported(self, number: int | None) -> Trial:
-        number = self.best.number if number is None else number
+        number = self.chosen if number is None else number
         place, chosen = f"{place_of(self.name)}: trial", {t.number: t for t in self.all_trials}.get(number)
         if chosen is None:
             remedy = f"See: hpo trials {self.name}."

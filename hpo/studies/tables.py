@@ -115,7 +115,7 @@ def trials_table(trials: Sequence[Trial], spec: StudySpec | None = None) -> Tabl
     columns = (
         Column("number", NUMBER),
         Column("state", STATE, ("state", "lost")),
-        Column("value", NUMBER),
+        *_value_columns(spec),
         Column("arm", NAME),
         Column("seed", NUMBER, drop=1),
         *([Column("confirms", TRIAL, drop=2)] if any(t.confirms is not None for t in trials) else []),
@@ -146,6 +146,24 @@ def best_table(spec: StudySpec, trial: Trial, confirmed: Confirmation | None = N
     row = {"study": spec.name} | trial.to_json() | {"confirmed": None if winner is None else asdict(winner)}
     caption = f"best trial of {spec.name}, #{trial.number}"
     return Table("Best trial", columns, [row], omitted=OMITTED, caption=caption, is_record=True)
+
+
+def front_table(spec: StudySpec, front: Sequence[Trial]) -> Table:
+    """A row a trial on the front of a search, by what each objective has reached, with what varies."""
+    params = dict.fromkeys(name for trial in front for name in trial.params)
+    columns = (
+        Column("number", TRIAL),
+        *(Column(o.metric, NUMBER, (f"values.{o.metric}",)) for o in spec.judged_by),
+        *(Column(name, VALUE, (f"params.{name}",), drop=10) for name in params),
+    )
+    rows = [{"study": spec.name} | trial.to_json() for trial in front]
+    return Table("Front", columns, rows, omitted=OMITTED, caption=f"front of {spec.name}")
+
+
+def _value_columns(spec: StudySpec | None) -> list[Column]:
+    if spec is None or len(spec.judged_by) == 1:
+        return [Column("value", NUMBER)]
+    return [Column(o.metric, NUMBER, (f"values.{o.metric}",)) for o in spec.judged_by]
 
 
 def ranking_table(spec: StudySpec, ranked: Sequence[Trial], comparison: Comparison) -> Table:

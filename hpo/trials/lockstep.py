@@ -10,6 +10,7 @@ from typing import Any
 from hpo.spec import Hyperparameters
 from hpo.training.loops import LOOPS
 from hpo.training.runs import Run, Trainer
+from hpo.trials.checkpoints import Checkpoints
 from hpo.trials.outcome import Replicate
 from hpo.trials.progress import TrialProgress, scalars
 from hpo.versions import versions
@@ -135,6 +136,13 @@ class Lockstep:
             "seconds": self.clock.seconds,
             "compile_seconds": self.clock.compile_seconds,
         }
+
+    def save(self, checkpoints: Checkpoints, *, number: int) -> None:
+        """Keep a snapshot of trial `number`, if its callbacks have a state that can be kept."""
+        try:
+            checkpoints.save(self.snapshot())
+        except TypeError as error:  # of a callback of a person's own
+            logger.warning("trial %d keeps no checkpoint: the state of its callbacks: %s", number, error)
 
     def restore(self, saved: dict[str, Any], *, number: int) -> bool:
         """Go on from a snapshot of trial `number`; False if it cannot be used, and this is to be made anew.

@@ -39,14 +39,17 @@ class Replicate:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended. `value` is the objective's; `metrics` are means over the replicates; `loop` is what
-    ran its epochs.
+    """How a trial ended.
+
+    `value` is the first objective's, `further` are the others'; `metrics` are means over the replicates;
+    `loop` is what ran its epochs.
 
     `keepsakes` makes what is kept of a trial that is the best so far: content by file name.
     """
 
     state: TrialState
     value: float | None = None
+    further: Sequence[float] = ()
     reason: str | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     replicates: Sequence[Replicate] = ()

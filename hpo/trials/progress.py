@@ -13,6 +13,7 @@ from hpo.errors import ModelError
 from hpo.spec import METRICS, Hyperparameters, Objective, metric_of
 from hpo.storage import last_step
 from hpo.training.samples import Logs
+from hpo.trials.objectives import Standing
 from hpo.trials.record import TAKEN
 
 
@@ -26,13 +27,20 @@ class TrialProgress:
     """
 
     def __init__(
-        self, trial: optuna.trial.Trial, objective: Objective, metric: str, *, replicates: int, epochs: int
+        self,
+        trial: optuna.trial.Trial,
+        objective: Objective,
+        metric: str,
+        *,
+        replicates: int,
+        epochs: int,
+        standing: Standing | None = None,
     ) -> None:
         self.reported: list[float] = []
         self.pruned = False
         self.failure: str | None = None
         self._trial, self._objective, self._reported, self._epochs = trial, objective, metric, epochs
-        self._latest = [math.nan] * replicates
+        self._latest, self._standing = [math.nan] * replicates, standing
         self._training = set(range(replicates))
         self._begun = last_step(trial)
 
@@ -63,11 +71,15 @@ class TrialProgress:
                 self.failure = f"{name} is {value} at epoch {epoch}"
                 return
         self._latest[replicate] = logs[self._reported]
+        if self._standing is not None:
+            self._standing.take(replicate, epoch, logs)
         if replicate != max(self._training):
             return
         self.reported.append(float(np.mean(self._latest)))
         if epoch > self._begun:
             self._trial.report(self.reported[-1], step=epoch)
+        if self._standing is not None:
+            self._standing.tell(epoch)
         # A trial whose replicates all end here is complete: there is nothing left to save.
         ending = epoch >= self._epochs or (stopping and self._training == {replicate})
         self.pruned = not ending and epoch >= self._begun and self._trial.should_prune()

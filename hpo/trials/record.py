@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +45,9 @@ class Trial:
     its study was made with and that were others there, `retries` counts the workers that were lost while they
     trained it. `reason` says why it failed or was pruned, or, of one that waits, why a worker could not train
     it; of a complete one that breaks a constraint, which, and it has no value. `confirms` is the number of
-    the leader of a search that it trains again. `objective` is its study's, `reported_metric` what stands
-    for that while it trains. One is `lost` that runs, and whose worker is gone.
+    the leader of a search that it trains again. `objective` is its study's first, whose value is `value`;
+    `values` has those of all, `reported_metric` is what stands for it while it trains. One is `lost` that
+    runs, and whose worker is gone.
     """
 
     number: int
@@ -73,16 +74,19 @@ class Trial:
     objective: Objective
     reported_metric: str
     lost: bool = False
+    values: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, spec: StudySpec, frozen: FrozenTrial) -> Trial:
         """The record of an Optuna trial of a study with this specification."""
         attributes = frozen.user_attrs
         metrics = {name: attributes[name] for name in metrics_in(attributes)}
+        is_valued = frozen.state == TrialState.COMPLETE and not attributes.get(INFEASIBLE_ATTRIBUTE)
+        reached = frozen.values if is_valued else None
         return cls(
             number=frozen.number,
             state=STATES[frozen.state],
-            value=None if attributes.get(INFEASIBLE_ATTRIBUTE) else _value(frozen),
+            value=reached[0] if reached else None,
             params=params_of(spec, frozen),
             hyperparameters=_effective(spec, frozen),
             arm=attributes.get("arm"),
@@ -103,6 +107,7 @@ class Trial:
             reported=[frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)],
             objective=spec.objective,
             reported_metric=spec.reported,
+            values=dict(zip((o.metric for o in spec.judged_by), reached or (), strict=False)),
         )
 
     def __repr__(self) -> str:
@@ -168,10 +173,6 @@ class Trial:
             return ""
         seconds = self.metrics.get("train_seconds")
         return counted(len(self.reported), "epoch") + ("" if seconds is None else f", {duration(seconds)}")
-
-
-def _value(frozen: FrozenTrial) -> float | None:
-    return frozen.value if frozen.state == TrialState.COMPLETE else None
 
 
 def params_of(spec: StudySpec, frozen: FrozenTrial) -> dict[str, Any]:

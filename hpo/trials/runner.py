@@ -37,6 +37,7 @@ from hpo.trials.checkpoints import Checkpoints
 from hpo.trials.constraints import Kept, kept_by
 from hpo.trials.final_metrics import mean_metrics, not_finite, of_test, part_of
 from hpo.trials.lockstep import Lockstep, ReplicateRun, loop_of_checkpoint
+from hpo.trials.objectives import Standing, size_of, undefined
 from hpo.trials.outcome import Outcome, StoppedError
 from hpo.trials.own_callbacks import RunCallbacks, RunOf
 from hpo.trials.planned_steps import planned_steps
@@ -125,7 +126,7 @@ class TrialRunner:
         while not training.finished:
             stopping = should_stop()
             if checkpoints is not None and (stopping or checkpoints.due):
-                _save(training, checkpoints, trial.number)
+                training.save(checkpoints, number=trial.number)
             if stopping:
                 raise StoppedError
             training.advance()
@@ -140,6 +141,7 @@ class TrialRunner:
         metrics["compile_seconds"] = training.clock.compile_seconds
         keepsakes = partial(self._keepsakes, trial, hyperparameters, replicates)
         model = replicates[0].run.model
+        metrics |= size_of(self.spec, model)
         kept = kept_by(self.spec, trial, hyperparameters, model, None if progress.ended else metrics)
         return self._outcome(training, metrics, keepsakes, kept)
 
@@ -176,7 +178,8 @@ class TrialRunner:
     ) -> ReplicateRun:
         """Train the first replicate of trial `number` by a loop and measure it, with no trial to report to.
 
-        `seed` is that of a comparison's trial; `epochs` is after which to end, by default after the last.
+        `seed` is that of the replicate, by default the first of the specification; `epochs` is after which to
+        end, by default after the last.
         With as many threads on the same kind of machine the weights are those that the trial had, bit for
         bit; the run's model holds them.
         """
@@ -194,12 +197,18 @@ class TrialRunner:
         network, attributes = self._network(hyperparameters, loop), trial.user_attrs
         pairs = self._pairs(attributes.get("seed"), repeat=attributes.get(REPEAT_ATTRIBUTE, 0))
         objective = self.spec.objective
+        standing = Standing(self.spec, trial)
         progress = TrialProgress(
-            trial, objective, self.spec.reported, replicates=len(pairs), epochs=hyperparameters.epochs
+            *(trial, objective, self.spec.reported),
+            replicates=len(pairs),
+            epochs=hyperparameters.epochs,
+            standing=standing,
         )
+        replicates = self._replicates(network, hyperparameters, pairs, progress=progress, number=trial.number)
+        standing.runs = [replicate.run for replicate in replicates]
         return Lockstep(
             hyperparameters,
-            self._replicates(network, hyperparameters, pairs, progress=progress, number=trial.number),
+            replicates,
             progress,
             network.trainer,
             keeps_best=objective.at == "best",
@@ -219,14 +228,14 @@ class TrialRunner:
         if progress.pruned:
             return ended(TrialState.PRUNED, reason=f"after epoch {len(progress.reported)}")
         # Of the best epoch too, whose weights were measured.
-        metric = self.spec.objective.metric
-        if (value := metrics.get(metric)) is None:
+        if (metric := undefined(self.spec, metrics)) is not None:
             # A part without a class has no ROC AUC, one of a single sample no R2.
             reason = f"{metric} is not defined for the validation samples of every fold"
             return ended(TrialState.FAIL, reason=reason)
+        value, *further = (metrics[objective.metric] for objective in self.spec.judged_by)
         # Of a trial that breaks a constraint, and so never is the best, nothing is kept.
         told: Any = {"reason": kept.broken} if kept.broken else {"keepsakes": keepsakes}
-        return ended(TrialState.COMPLETE, value, **told)
+        return ended(TrialState.COMPLETE, value, further=further, **told)
 
     def _keepsakes(
         self, trial: optuna.trial.Trial, hyperparameters: Hyperparameters, replicates: list[ReplicateRun]
@@ -381,7 +390,8 @@ class TrialRunner:
                 replicate.validation_rows = validation.rows[places]
                 replicate.validation_outputs = outputs[places].astype(np.float32)
             replicate.metrics = {name: value for name, value in measured.items() if math.isfinite(value)}
-            if (name := not_finite(measured, objective)) is not None:
+            broken = (not_finite(measured, judged.metric) for judged in self.spec.judged_by)
+            if (name := next(filter(None, broken), None)) is not None:
                 return f"{name} is {measured[name]} after epoch {replicate.run.epoch}"
         return None
 
@@ -390,10 +400,3 @@ class TrialRunner:
         if not self.dataset.task.has_one_output:
             return None
         return network.finished(replicate.run.predict(samples))
-
-
-def _save(training: Lockstep, checkpoints: Checkpoints, number: int) -> None:
-    try:
-        checkpoints.save(training.snapshot())
-    except TypeError as error:  # of a callback of a person's own
-        logger.warning("trial %d keeps no checkpoint: the state of its callbacks: %s", number, error)

@@ -16,9 +16,11 @@ def answered(trial: LeasedTrial, by: FrozenTrial) -> Outcome:
     for step, value in sorted(by.intermediate_values.items()):
         trial.report(value, step)
     attributes = by.user_attrs
+    value, *further = by.values
     return Outcome(
         by.state,
-        value=by.value,
+        value=value,
+        further=further,
         reason=f"as #{by.number}",
         metrics={name: attributes[name] for name in metrics_in(attributes)},
         replicates=[_replicate(run) for run in attributes["replicates"]],

@@ -37,9 +37,12 @@ def record(
             attachments.append(retry(attach))
     if confirms(trial) is None:
         attachments += _keepsakes(storage, study, outcome, retry)
-    # As Optuna does, a pruned trial's value is the last that it reported.
-    value = trial.last_reported if outcome.state == TrialState.PRUNED else outcome.value
-    end = partial(claim.finish, outcome.state, value=value, constraints=outcome.constraints)
+    value = outcome.value
+    if outcome.state == TrialState.PRUNED and len(study.spec.judged_by) == 1:
+        # As Optuna does, a pruned trial's value is the last that it reported.
+        value = trial.last_reported
+    end = partial(claim.finish, outcome.state, value=value, further=outcome.further)
+    end = partial(end, constraints=outcome.constraints)
     recorded = retry(lambda: end(attributes=outcome.attributes, attachments=attachments))
     if not recorded:
         for attachment in attachments:

@@ -31,7 +31,6 @@ from hpo.search import (
     known_result,
     may_prune,
     repeats,
-    suggest,
 )
 from hpo.spec import Hyperparameters, SearchSpec
 from hpo.storage import (
@@ -50,6 +49,7 @@ from hpo.training.device import prepare_tensorflow
 from hpo.trials.checkpoints import CHECKPOINT_SECONDS, Checkpoints, TrialCheckpoints
 from hpo.trials.outcome import Outcome, StoppedError
 from hpo.workers.answering import answered
+from hpo.workers.drawing import draw
 from hpo.workers.keeper import Keeper
 from hpo.workers.recording import record
 from hpo.workers.serving import CannotTrainError, Delay, Serving, UntrainableError, preparing
@@ -319,7 +319,7 @@ class Worker:
         """Train the trial; what goes wrong with it alone is its outcome. None if it was stopped."""
         try:
             if isinstance(study.spec, SearchSpec):
-                suggest(trial, study.spec)
+                draw(trial, study.spec, storage=self._storage, retry=self._retry, stopping=self._stopping)
             hyperparameters = hyperparameters_of(study.spec, trial)
             described = about | {
                 "worker": self.name,

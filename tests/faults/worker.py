@@ -68,11 +68,14 @@ class WitnessedClaim(Claim):
         state: TrialState,
         *,
         value: float | None = None,
+        further: Sequence[float] = (),
         attributes: Mapping[str, Any] | None = None,
         attachments: Sequence[Attachment] = (),
     ) -> bool:
         """See Claim."""
-        done = super().finish(state, value=value, attributes=attributes, attachments=attachments)
+        done = super().finish(
+            state, value=value, further=further, attributes=attributes, attachments=attachments
+        )
         if done:
             artifacts = [attachment.artifact_id for attachment in attachments]
             attributes = dict(attributes or {})

@@ -152,7 +152,7 @@ def test_what_somebody_has_enqueued_does_not_let_a_race_search_on(sampler: str):
     enqueued.number = len(there.trials)
     there.trials.append(enqueued)
     there.run()
-    assert len(there.searched) == (14 if sampler == "tpe" else 15)
+    assert len(there.searched) == 15
     assert is_raced(spec, there.trials)
 
 

@@ -752,6 +752,8 @@ CHANGES: list[tuple[str, str, dict[str, bool]]] = [
     (search(), search(top="sampler = { seed = 1 }"), {"sampler.seed": False}),
     (search(), search(top="objective = { at = 'best' }"), {"objective.at": False}),
     (search(), search(space="learning_rate = [0.1, 0.2, 0.3]"), {"space.learning_rate": True}),
+    (search(trials="trials = 1"), search(trials="trials = 1", space="learning_rate = [0.1]"),
+     {"space.learning_rate": False}),
     (search(), comparison(), {"kind": False}),
     (comparison(), comparison(top="seeds = 6"), {"seeds": True}),
     (comparison(), comparison(top="seeds = 4"), {"seeds": True}),
