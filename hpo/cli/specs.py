@@ -34,7 +34,7 @@ WORKLOAD = (
 # Of a search whose sampler learns.
 ADAPTIVE = (
     "its sampler learns from trials that have finished, so its choices depend on how many workers there are"
-    " and on when their trials end. With --workers 1, or the sampler random or grid, it repeats."
+    " and on when their trials end. With --workers 1, or the sampler random, grid or qmc, it repeats."
 )
 
 

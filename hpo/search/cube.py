@@ -47,10 +47,7 @@ class Cube:
 
     def drawn(self, point: Floats) -> dict[str, Any]:
         """The drawn values of one point, those that are active."""
-        every = {
-            axis.name: dimensions.quantile(axis.dimension, float(share))
-            for axis, share in zip(self._axes, point, strict=True)
-        }
+        every = {axis.name: axis.value(float(share)) for axis, share in zip(self._axes, point, strict=True)}
         return self._spec.active(every)
 
     def active(self, points: Floats) -> Flags:
@@ -126,6 +123,17 @@ class _Axis:
             else:
                 found = (inside - low) / (high + whole - low)
         return min(max(float(found), 0.0), math.nextafter(1.0, 0.0))
+
+    def value(self, share: float) -> Any:
+        """The value that has a share.
+
+        Rounded: a share of a value that is not moved gives that value and not its neighbour in the last bit,
+        which would be another configuration.
+        """
+        found = dimensions.quantile(self.dimension, share)
+        if self.count is not None or isinstance(found, int) or not isinstance(self.dimension, Range):
+            return found
+        return min(max(float(f"{found:.12g}"), self.dimension.low), self.dimension.high)
 
     def columns(self, shares: Floats) -> Floats:
         """(points, columns): the share, or of choices that have no order a column each."""

@@ -10,9 +10,11 @@ description = "A first search on scikit-learn's digits."
 data = { name = "digits", validation = 0.2 }    # or folds = 5; name may be a path that ends in .npz
 objective = { metric = "val_accuracy", at = "last" }    # or at = "best": the epoch with the best value
 # model = "cnn"                   # for images: filters, kernel_size, pooling, ... beside hidden_units
-trials = 20                       # the total: running again with 30 adds ten
+trials = 20                       # in all: running again with 30 adds ten
+# confirm = { top = 2, seeds = 3 }    # of the trials those that train the best again; false: none
+# max_epochs_total = 300          # or stop_at = 0.98, patience_trials = 10: no further trial begins
 seeds = 1                         # training runs of each configuration; their mean is its value
-sampler = { name = "tpe", seed = 0 }            # or "random", "grid"
+sampler = { name = "auto", seed = 0 }           # or "tpe", "gp", "forest", "random", "grid", "qmc", ...
 pruner = { name = "median", min_epochs = 5 }    # or "none", "successive_halving", "hyperband"
 
 [params]                          # the same in every trial; what is not set has its default
@@ -28,6 +30,8 @@ epochs = 20
 learning_rate = { low = 1e-4, high = 1e-1, log = true }    # a table is a range
 dropout = { low = 0.0, high = 0.5 }
 batch_size = [32, 64]             # a list is a choice
+# momentum = { low = 0.5, high = 0.99, when = { optimizer = "sgd" } }    # active only there
+# hidden_units = { layers = [1, 3], units = [32, 64] }    # a list of varying length
 
 # A comparison of fixed configurations over several seeds: `hpo init --comparison`.
 """
