@@ -55,6 +55,7 @@ class SearchSpec(SpaceSpec):
     unlisted: ClassVar[tuple[str, ...]] = (
         *("drawn", "active", "allows", "apart", "joined", "constraints_of"),
         *("is_limited", "least_epochs", "race_epochs", "sets", "tables", "values_of"),
+        *("configuration", "judged_by", "reported", "starts", "why"),
     )
 
     kind: Literal["search"] = Field(description="A search over a space of hyperparameters.")
