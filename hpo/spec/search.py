@@ -55,7 +55,7 @@ class SearchSpec(SpaceSpec):
     unlisted: ClassVar[tuple[str, ...]] = (
         *("drawn", "active", "allows", "apart", "joined", "constraints_of"),
         *("is_limited", "least_epochs", "race_epochs", "sets", "tables", "values_of"),
-        *("starts", "judged_by", "check_given", "configuration", "hyperparameter_table"),
+        *("configuration", "judged_by", "reported", "starts", "why"),
     )
 
     kind: Literal["search"] = Field(description="A search over a space of hyperparameters.")

@@ -92,8 +92,8 @@ class StudySpec(Model):
     ('ComparisonSpec', 10)
 
     Keys of both kinds: name kind description data model task compile callbacks objective metrics seeds
-    max_retries trial_timeout strict_versions loop params. Of a search: space constraints start_with
-    start_from trials confirm repeats max_epochs_total stop_at patience_trials sampler pruner objectives. Of a
+    max_retries trial_timeout strict_versions loop params. Of a search: objectives space constraints trials
+    repeats start_with start_from confirm max_epochs_total stop_at patience_trials sampler pruner. Of a
     comparison: first_seed arms baseline min_effect alpha.
     `hpo init` writes an example with comments, `hpo schema` says what each key takes.
 
