@@ -29,7 +29,8 @@ DRAFTS, RANDOM_DRAFTS = 20, 1000
 # Configurations of a finite space that are looked through, one after the other.
 MOST_LISTED = 5000
 
-Key = frozenset[tuple[str, Any]]
+# A value of each hyperparameter of the space; None of one that is not active.
+Key = tuple[Any, ...]
 
 
 def draw_feasible(
@@ -40,11 +41,12 @@ def draw_feasible(
     Raises:
         SpecError: none do beside the values that it has.
     """
-    tabu = taken(trial.study, trial._get_latest_trial()) if may_repeat(spec) else frozenset[Key]()
+    tabu = taken(spec, trial.study, trial._get_latest_trial()) if may_repeat(spec) else frozenset[Key]()
 
     def is_free(draft: Mapping[str, Any]) -> bool:
         return (
-            spec.allows(draft) and key_of({name: encode(value) for name, value in draft.items()}) not in tabu
+            spec.allows(draft)
+            and key_of(spec, {name: encode(value) for name, value in draft.items()}) not in tabu
         )
 
     had = {name: decode(value) for name, value in _given(trial).items()}
@@ -74,15 +76,16 @@ def may_repeat(spec: SearchSpec) -> bool:
     return spec.is_adaptive and not spec.repeats and is_finite
 
 
-def key_of(params: Mapping[str, Any]) -> Key:
+def key_of(spec: SearchSpec, params: Mapping[str, Any]) -> Key:
     """What tells a configuration from others, of its parameters as they are stored."""
-    return frozenset(params.items())
+    return tuple(map(params.get, spec.drawn))
 
 
-def taken(study: optuna.Study, trial: FrozenTrial) -> frozenset[Key]:
+def taken(spec: SearchSpec, study: optuna.Study, trial: FrozenTrial) -> frozenset[Key]:
     """The configurations that other trials of the study have, be they finished or not."""
+    names = tuple(spec.drawn)
     return frozenset(
-        key_of(other.params)
+        tuple(map(other.params.get, names))
         for other in study.get_trials(deepcopy=False)
         if other.params and other.number != trial.number and confirms(other) is None
     )

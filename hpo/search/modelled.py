@@ -57,11 +57,11 @@ class ModelSampler(optuna.samplers.BaseSampler):
             ranked = sobol(cube.width, self._spec.sampler.seed, self._number, 32)
         else:
             ranked = self._ranked(cube, known, values, running)
-        tabu = taken(study, trial) if may_repeat(self._spec) else frozenset[Key]()
+        tabu = taken(self._spec, study, trial) if may_repeat(self._spec) else frozenset[Key]()
         for point in ranked:
             found = cube.drawn(point)
             stored = {name: encode(value) for name, value in found.items()}
-            if self._spec.allows(found) and key_of(stored) not in tabu:
+            if self._spec.allows(found) and key_of(self._spec, stored) not in tabu:
                 return stored
         return {}
 

@@ -161,7 +161,7 @@ def test_samplers_see_trials_that_search_by_the_space_as_it_is() -> None:
     spec = search("tpe", 4, RANGES)
     database = trained(spec)
     leader = database.study.trials[0]
-    race = {"user_attrs": {"confirms": 0, "seed": 1}, "value": 9.0}
+    race: dict[str, Any] = {"user_attrs": {"confirms": 0, "seed": 1}, "value": 9.0}
     database.study.add_trial(create_trial(params=leader.params, distributions=leader.distributions, **race))
     grown = search("tpe", 4, RANGES | {"dropout": {"low": 0.0, "high": 0.9}})
     seen = shown(database.study, grown).get_trials()
