@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpo.analysis.verdicts import mean_interval
 from hpo.search import Race
 from hpo.spec import StudySpec
 from hpo.tables import Column, Table
@@ -75,7 +75,7 @@ class Confirmation:
         which = "the best mean"
         if cheapest is not winner:
             which += f", #{cheapest.number} is the cheapest"
-        return [f"{said}: #{winner.number} has {which}. It reaches {reached}."]
+        return [f"{said}: #{winner.number} has {which}. #{winner.number} reaches {reached}."]
 
 
 def confirmation(race: Race | None, trials: Sequence[Trial], *, is_over: bool) -> Confirmation | None:
@@ -90,17 +90,20 @@ def confirmation(race: Race | None, trials: Sequence[Trial], *, is_over: bool) -
         for n in race.leaders
     }
     by_number = {trial.number: trial for trial in trials}
+    floor = 0.0 if race.is_ratio else race.least / math.sqrt(6)
+    half = _half_width([race.values(n) for n in race.leaders], floor)
 
     def leader(n: int, *, still_in: bool) -> Leader:
         values = race.values(n)
-        low, high = mean_interval(values, alpha=ALPHA, overlap=0.0) or (None, None)
+        mean = statistics.fmean(values) if values else None
+        apart = None if half is None or len(values) < 2 else half / math.sqrt(len(values))
         return Leader(
             number=n,
             value=by_number[n].value,
             n=len(values),
-            mean=statistics.fmean(values) if values else None,
-            low=low,
-            high=high,
+            mean=mean,
+            low=None if mean is None or apart is None else mean - apart,
+            high=None if mean is None or apart is None else mean + apart,
             seconds=statistics.fmean(seconds[n]) if seconds[n] else None,
             still_in=still_in,
         )
@@ -110,6 +113,22 @@ def confirmation(race: Race | None, trials: Sequence[Trial], *, is_over: bool) -
     return Confirmation(
         (*(leader(n, still_in=True) for n in kept), *(leader(n, still_in=False) for n in gone)), is_over
     )
+
+
+def _half_width(runs: Sequence[Sequence[float]], floor: float) -> float | None:
+    """Half of the interval of the mean of one run, by the spread of all leaders' runs together.
+
+    Each alone has too few: with two runs an accuracy may be said to lie above 1. The spread is at least that
+    of two values which are rounded to the smallest difference that matters.
+    """
+    from scipy.stats import t
+
+    several = [values for values in runs if len(values) > 1]
+    freedom = sum(len(values) - 1 for values in several)
+    if not freedom:
+        return None
+    squares = sum(statistics.variance(values) * (len(values) - 1) for values in several)
+    return float(t.ppf(1 - ALPHA / 2, freedom)) * max(math.sqrt(squares / freedom), floor)
 
 
 def leaders_table(found: Confirmation, spec: StudySpec) -> Table:

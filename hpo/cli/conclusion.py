@@ -66,7 +66,9 @@ def _next(study: Study, summary: StudySummary) -> str:
             # How many of the front, a person says.
             final = [f"{command} --top N" for command in final]
         else:
-            steps.append(f"best #{study.best.number} {number(study.best.value)}")
+            best, winner = study.best, None if raced is None else raced.winner
+            reached = number(best.value) if winner is None else f"{number(winner.mean)} on fresh seeds"
+            steps.append(f"best #{best.number} {reached}")
         several = [f"hpo promote {name}"] if summary.counts["complete"] > 1 and raced is None else []
         if further := " or ".join([*several, *final]):
             steps.append(f"{'confirm' if raced is None else 'test'}: {further}")

@@ -27,12 +27,11 @@ def confirmed(study: Study) -> list[Block]:
     found = study.confirmation
     if found is None:
         return []
-    said = " ".join(found.sentences(study.spec.objective.metric))
     how = (
         "All leaders that are still in are trained on the same seeds; after each round those drop out that"
         " are too far behind the first (least significant difference in a randomized block design, at 5 %)."
     )
-    return [Heading("Confirmation"), Paragraph(said), leaders_table(found, study.spec), Paragraph(how)]
+    return [Heading("Confirmation"), leaders_table(found, study.spec), Paragraph(how)]
 
 
 def front(subject: Subject) -> list[Block]:

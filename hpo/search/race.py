@@ -36,13 +36,16 @@ class Race:
     `leaders` are numbers of trials, the best first by what the search has found. `runs` has the values that
     each has reached by seed, None of a run that failed. `still_in` are the leaders that have not dropped out,
     the best first by their mean over the seeds that all of them have. It `is_over` once one is left, or all
-    seeds are trained.
+    seeds are trained. Nobody drops out for less than `least`, the smallest difference that matters; if it
+    `is_ratio`, as a share.
     """
 
     leaders: tuple[int, ...]
     runs: Runs
     seeds: range
     maximize: bool
+    least: float = 0.0
+    is_ratio: bool = False
 
     @property
     def rounds(self) -> int:
@@ -93,13 +96,16 @@ class Race:
         """Those of them that can still win, the best mean first."""
         found = np.array([[self.runs[n][seed] for seed in seeds] for n in live], np.float64)
         sign = 1.0 if self.maximize else -1.0
-        ahead = behind(sign * found)
+        ahead = behind(sign * found, least=self.least, is_ratio=self.is_ratio)
         order = np.argsort(-sign * found.mean(axis=1), kind="stable")
         return [live[at] for at in order.tolist() if not ahead[at]]
 
 
-def behind(values: np.ndarray[Any, Any]) -> list[bool]:
+def behind(values: np.ndarray[Any, Any], *, least: float = 0.0, is_ratio: bool = False) -> list[bool]:
     """Which rows of (leaders, seeds) cannot be as good as the row with the greatest mean.
+
+    None that is behind by no more than `least`, the smallest difference that matters, or the smallest share:
+    two runs on a small validation set often differ by the same few samples, which is no certainty.
 
     >>> behind(np.array([[0.90, 0.92, 0.91], [0.91, 0.92, 0.90], [0.80, 0.83, 0.81]]))
     [False, False, True]
@@ -113,9 +119,9 @@ def behind(values: np.ndarray[Any, Any]) -> list[bool]:
         return [False] * leaders
     residuals = values - means[:, None] - values.mean(axis=0) + values.mean()
     spread = math.sqrt(float((residuals**2).sum()) / freedom)
-    least = float(t.ppf(1 - ALPHA, freedom)) * spread * math.sqrt(2 / seeds)
-    # A difference in the last bits is none.
-    return [bool(gap > max(least, 1e-12 * abs(float(means.max())))) for gap in means.max() - means]
+    significant = float(t.ppf(1 - ALPHA, freedom)) * spread * math.sqrt(2 / seeds)
+    most = max(significant, least * abs(float(means.max())) if is_ratio else least)
+    return [bool(gap > most) for gap in means.max() - means]
 
 
 def race_of(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Race | None:
@@ -132,7 +138,9 @@ def race_of(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Race | None:
             value = trial.value if trial.state == TrialState.COMPLETE else None
             runs.setdefault(leader, {})[seed] = value if value is None or math.isfinite(value) else None
     seeds = range(spec.seeds, spec.seeds + spec.race.seeds)
-    return Race(leaders, runs, seeds, spec.objective.direction == "maximize")
+    metric = spec.metric(spec.objective.metric)
+    maximize = spec.objective.direction == "maximize"
+    return Race(leaders, runs, seeds, maximize, metric.min_effect, metric.is_ratio)
 
 
 def race_runs(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> list[tuple[FrozenTrial, dict[str, Any]]]:
