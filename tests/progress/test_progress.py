@@ -24,6 +24,7 @@ SPEC = StudySpec(
     kind="search",
     data={"name": "digits"},
     trials=20,
+    repeats=True,
     confirm=False,
     params={"epochs": 3000},
     space={"learning_rate": [0.1, 0.01]},

@@ -79,14 +79,14 @@ def test_every_figure_of_a_report_has_a_name(search: hpo.Study, arms: hpo.Study)
         (
             "histroy",
             "study 'search': has no such figure, but got 'histroy'. Did you mean 'history'?"
-            " There are: history, pruning, curves, parallel, slices, importance, contours, confusion, roc,"
-            " precision_recall.",
+            " There are: history, front, pruning, curves, parallel, slices, importance, contours, confusion,"
+            " roc, precision_recall.",
         ),
         (
             "times",
             "study 'search': has no such figure, but got 'times'."
-            " There are: history, pruning, curves, parallel, slices, importance, contours, confusion, roc,"
-            " precision_recall.",
+            " There are: history, front, pruning, curves, parallel, slices, importance, contours, confusion,"
+            " roc, precision_recall.",
         ),
     ],
 )

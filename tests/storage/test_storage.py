@@ -308,7 +308,7 @@ def test_optuna_s_verbosity_is_the_caller_s(tmp_path, caplog):
     optuna.logging.set_verbosity(optuna.logging.INFO)
     try:
         for _ in range(2):
-            storage.create_study("ours", direction="maximize")
+            storage.create_study("ours", directions=["maximize"])
         assert optuna.logging.get_verbosity() == optuna.logging.INFO
         assert caplog.text == ""
         optuna.create_study(study_name="theirs", storage=storage.optuna)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import hpo
 from hpo.errors import SpecError, StudyError
 from hpo.search import hyperparameters_of
-from hpo.search.configurations import configurations
+from hpo.search.strategies import configurations_of
 from hpo.spec import FinalSpec, MlpHyperparameters, SearchSpec, StudySpec, from_json, to_json
 from hpo.storage import Storage
 from hpo.studies.final import create_final, finals_of, summarise_final
@@ -84,7 +84,7 @@ def test_any_draw_of_a_search_is_a_legal_arm_of_a_final(space: dict[str, Any], s
         space["momentum"] = [0, 0.5]
     drawn = search(space, sampler={"name": "random", "seed": seed}, trials=1)
     assert isinstance(drawn, SearchSpec)
-    configuration = next(configurations(drawn))
+    configuration = next(configurations_of(drawn))
     final = StudySpec(
         name="f", kind="final", data={"name": "digits"}, sources=["s"], first_seed=1000, evaluation=1,
         arms=[{"name": "#0", **drawn.params, **configuration}],
