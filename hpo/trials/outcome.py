@@ -49,7 +49,6 @@ class Outcome:
 
     state: TrialState
     value: float | None = None
-    further: Sequence[float] = ()
     reason: str | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     replicates: Sequence[Replicate] = ()
@@ -57,6 +56,7 @@ class Outcome:
     keepsakes: Callable[[], dict[str, bytes]] | None = None
     # How far it is from breaking each constraint, as Optuna has it: at most 0, kept.
     constraints: Mapping[str, float] = field(default_factory=dict)
+    further: Sequence[float] = ()
 
     @property
     def is_infeasible(self) -> bool:
