@@ -36,7 +36,7 @@ def search(name: str = "own", **keys: Any) -> dict[str, Any]:
     return {
         "name": name,
         "kind": "search",
-        "trials": 1,
+        "trials": 2,
         "params": {"epochs": 2, "hidden_units": [4]},
         "space": {"learning_rate": [0.1, 0.01]},
         **keys,
@@ -67,12 +67,12 @@ def test_arrays_are_kept_by_their_digest_and_trained_by_workers(folder):
 
 def test_the_same_data_are_kept_once_and_the_study_goes_on(folder):
     first = hpo.create_study(search(), data=(X, TEXT))
-    again = hpo.create_study(search(trials=2), data=(X.copy(), TEXT.copy()))
+    again = hpo.create_study(search(trials=3, repeats=True), data=(X.copy(), TEXT.copy()))
     assert len(kept(folder)) == 1
     assert again.spec.planned == 3
     assert first.data_digest == again.data_digest
     with pytest.raises(HpoError, match=r"is taken by another specification: data\.name was"):
-        hpo.create_study(search(trials=2), data=(X + 1, TEXT))
+        hpo.create_study(search(trials=3, repeats=True), data=(X + 1, TEXT))
     assert len(kept(folder)) == 1
 
 
