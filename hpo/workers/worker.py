@@ -32,6 +32,7 @@ from hpo.search import (
     may_prune,
     repeats,
 )
+from hpo.search.marks import INDEX_ATTRIBUTE
 from hpo.spec import Hyperparameters, SearchSpec
 from hpo.storage import (
     OWNER_LENGTH,
@@ -358,7 +359,8 @@ class Worker:
     ) -> FrozenTrial | None:
         """The trial that has been trained with these hyperparameters before; where it repeats, it says so."""
         spec = study.spec
-        if not isinstance(spec, SearchSpec):
+        # What is listed is listed once: to look costs as many statements as all else of a trial.
+        if not isinstance(spec, SearchSpec) or INDEX_ATTRIBUTE in trial.user_attrs:
             return None
         trials = self._retry(lambda: trial.study.get_trials(deepcopy=False))
         if spec.repeats:
