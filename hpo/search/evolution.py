@@ -15,26 +15,16 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.search.by_points import PointSampler
 from hpo.search.cube import Cube
-from hpo.search.distributions import distributions, drawn_of
+from hpo.search.distributions import drawn_of
 from hpo.search.encoding import encode
-from hpo.spec import SearchSpec
 
 SIGMA = 1 / 6
 
 
-class EvolutionSampler(optuna.samplers.BaseSampler):
+class EvolutionSampler(PointSampler):
     """Draws from the normal distribution that the generations before have shaped, within the unit cube."""
-
-    def __init__(self, spec: SearchSpec, number: int) -> None:
-        self._spec, self._number = spec, number
-        self._generator = np.random.default_rng([spec.sampler.seed, number])
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """All that is drawn."""
-        return distributions(self._spec)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -54,14 +44,6 @@ class EvolutionSampler(optuna.samplers.BaseSampler):
             search.tell([(point, self._cost(one)) for point, one in zip(points, generation, strict=True)])
         drawn = cube.drawn(search.ask())
         return {name: encode(value) for name, value in drawn.items()}
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """At random."""
-        seed = int(self._generator.integers(2**32))
-        random = optuna.samplers.RandomSampler(seed=seed)
-        return random.sample_independent(study, trial, param_name, param_distribution)
 
     def _generations(self, held: Sequence[FrozenTrial], size: int) -> list[list[FrozenTrial]]:
         ended = [

@@ -12,9 +12,10 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.search.by_points import PointSampler
 from hpo.search.configurations import sobol
 from hpo.search.cube import Cube
-from hpo.search.distributions import distributions, drawn_of
+from hpo.search.distributions import drawn_of
 from hpo.search.encoding import encode
 from hpo.search.feasible import Key, key_of, may_repeat, taken
 from hpo.search.surrogates import Surrogate
@@ -29,7 +30,7 @@ LEAST_START, MOST_START = 4, 12
 RANDOM, NEAR, BEST = 600, 40, 10
 
 
-class ModelSampler(optuna.samplers.BaseSampler):
+class ModelSampler(PointSampler):
     """Draws the point of the greatest expected improvement (Jones et al. 1998) by a model of all results.
 
     Values are taken by rank, as normal scores: one that diverged says no more than that it was bad. What runs
@@ -38,14 +39,8 @@ class ModelSampler(optuna.samplers.BaseSampler):
     """
 
     def __init__(self, spec: SearchSpec, number: int, model: Callable[[], Surrogate]) -> None:
-        self._spec, self._model, self._number = spec, model, number
-        self._generator = np.random.default_rng([spec.sampler.seed, number])
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """All that is drawn, active or not."""
-        return distributions(self._spec)
+        super().__init__(spec, number)
+        self._model = model
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -64,14 +59,6 @@ class ModelSampler(optuna.samplers.BaseSampler):
             if self._spec.allows(found) and key_of(self._spec, stored) not in tabu:
                 return stored
         return {}
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """At random: what no point was found for."""
-        seed = int(self._generator.integers(2**32))
-        random = optuna.samplers.RandomSampler(seed=seed)
-        return random.sample_independent(study, trial, param_name, param_distribution)
 
     def _results(
         self, held: Sequence[FrozenTrial], own: FrozenTrial

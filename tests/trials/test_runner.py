@@ -33,7 +33,12 @@ from hpo.trials.runner import TrialRunner
 
 FINAL_METRICS = {
     *TASKS["multi-class"].metrics,
-    *(name for name, metric in METRICS.items() if metric.is_of_run and "best_val" not in name),
+    # The number of weights is told of studies alone that ask for it.
+    *(
+        name
+        for name, metric in METRICS.items()
+        if metric.is_of_run and "best_val" not in name and name != "parameters"
+    ),
 }
 
 EPOCHS = 4
