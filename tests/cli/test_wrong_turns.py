@@ -40,8 +40,8 @@ def test_all_that_is_wrong_with_a_study_file_is_told_at_once(tmp_path: Path) -> 
         "name",
         "data.validation",
         "params",
-        "sampler.name",
         "space",
+        "sampler.name",
         "trials",
         "params.optimizer",
     ]

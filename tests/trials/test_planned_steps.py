@@ -12,6 +12,8 @@ from hpo.spec import MlpHyperparameters, StudySpec
 from hpo.trials.planned_steps import planned_steps
 
 SEARCH = {"name": "s", "kind": "search", "data": {"name": "digits", "validation": 0.2}, "trials": 24}
+# Small spaces do for the arithmetic.
+SEARCH |= {"repeats": True}
 RATES = {"low": 1e-3, "high": 0.1, "log": True}
 
 
