@@ -84,13 +84,14 @@ def _without_repeats(size: int, seed: int) -> Iterator[int]:
 
 def _endless(spec: SearchSpec) -> Iterator[dict[str, Any]]:
     """A configuration for each index; where ranges are not always active, drawn until it is a new one."""
-    seen: set[tuple[tuple[str, Any], ...]] = set()
+    # As text: a choice may be a table, which has no hash.
+    seen: set[str] = set()
     may_repeat = any(dimension.when for dimension in spec.drawn.values())
     for index in itertools.count():
         generator = np.random.default_rng([spec.sampler.seed, index])
         for _ in range(MOST_REPEATS):
             found = _draw(spec, generator)
-            if not may_repeat or (key := tuple(found.items())) not in seen:
+            if not may_repeat or (key := repr(found)) not in seen:
                 break
         if may_repeat:
             seen.add(key)

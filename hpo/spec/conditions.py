@@ -226,7 +226,11 @@ def landmarks(dimensions: Drawn, name: str) -> tuple[Any, ...]:
     dimension = dimensions[name]
     of_others = [other.when[name] for other in dimensions.values() if name in other.when]
     found = itertools.chain(ends(dimension), *(_landmarks(dimension, one) for one in of_others))
-    return tuple(dict.fromkeys(found))
+    distinct = list[Any]()
+    for one in found:  # a choice may be a table, which has no hash; and False is not 0 here
+        if not any(one == other and type(one) is type(other) for other in distinct):
+            distinct.append(one)
+    return tuple(distinct)
 
 
 class Enumeration:

@@ -15,7 +15,17 @@ from optuna.trial import Trial, TrialState, create_trial
 
 from hpo import create_study
 from hpo.errors import SpecError
-from hpo.search import ShowingSampler, Views, decode, distributions, make_sampler, plan, shown, suggest
+from hpo.search import (
+    ShowingSampler,
+    Views,
+    decode,
+    distributions,
+    hyperparameters_of,
+    make_sampler,
+    plan,
+    shown,
+    suggest,
+)
 from hpo.spec import SearchSpec, from_json, parse, to_json
 from hpo.spec.strategies import ABILITIES
 
@@ -205,3 +215,34 @@ def test_a_strategy_whose_package_is_missing_is_told_in_one_line(monkeypatch: py
     with pytest.raises(SpecError, match=f"study 's': sampler.name: 'cmaes' {said}"):
         create_study(spec, storage="sqlite:///must-not-be-made.db")
     assert not Path("must-not-be-made.db").exists()
+
+
+@pytest.mark.parametrize("name", [name for name, one in ABILITIES.items() if one.takes_conditions])
+def test_a_choice_may_be_a_table_beside_conditions(name: str):
+    if name == "grid":
+        momentum: dict[str, Any] = {"choices": [0.1, 0.9], "when": {"optimizer": "sgd"}}
+    else:
+        momentum = {"low": 0.1, "high": 0.9, "when": {"optimizer": "sgd"}}
+    weights: list[Any] = ["balanced", "none", {"0": 1.0, "1": 3.0}]
+    table = {
+        "name": "s",
+        "kind": "search",
+        "data": {"name": "digits"},
+        "trials": 6,
+        "sampler": {"name": name},
+        "space": {"class_weight": weights, "optimizer": ["sgd", "adam"], "momentum": momentum},
+    }
+    spec = parse(table)
+    assert isinstance(spec, SearchSpec)
+    study = optuna.create_study(direction="maximize")
+    for planned in plan(spec, []):
+        study.add_trial(planned)
+    for frozen in study.get_trials():
+        study._storage.set_trial_state_values(frozen._trial_id, state=TrialState.RUNNING)
+        study.sampler = make_sampler(spec, frozen.number)
+        trial = optuna.trial.Trial(study, frozen._trial_id)
+        suggest(trial, spec)
+        study.tell(trial, 0.5 + frozen.number / 100)
+    drawn = [hyperparameters_of(spec, trial).class_weight for trial in study.trials]
+    assert len(drawn) == 6
+    assert all(one in weights for one in drawn)
