@@ -71,10 +71,16 @@ class WitnessedClaim(Claim):
         further: Sequence[float] = (),
         attributes: Mapping[str, Any] | None = None,
         attachments: Sequence[Attachment] = (),
+        constraints: Mapping[str, float] | None = None,
     ) -> bool:
         """See Claim."""
         done = super().finish(
-            state, value=value, further=further, attributes=attributes, attachments=attachments
+            state,
+            value=value,
+            further=further,
+            attributes=attributes,
+            attachments=attachments,
+            constraints=constraints,
         )
         if done:
             artifacts = [attachment.artifact_id for attachment in attachments]
