@@ -43,6 +43,7 @@ TENSORFLOW = {
     "hpo.training.loops.programs",
     "hpo.training.loops.replacing",
     "hpo.training.loops.xla",
+    "hpo.training.exchange",
     "hpo.training.runs",
     "hpo.training.fit",
     "hpo.training.kept",

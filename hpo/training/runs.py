@@ -25,6 +25,7 @@ from hpo.training.callbacks import (
     set_state_of,
     state_of,
 )
+from hpo.training.exchange import Exchange, Values
 from hpo.training.loops import LOOPS, BatchWatch, CompilationError, Loop
 from hpo.training.loops.contract import EVALUATION_BATCH
 from hpo.training.samples import Array, Logs, Samples, over_arrays
@@ -55,6 +56,7 @@ class Trainer:
         self.loop: Loop = LOOPS[loop](model)
         self._compile_seconds_before = 0.0
         self._occupant: Run | None = None
+        self._exchange: Exchange | None = None
         self._told = set[str]() if told is None else told
 
     @property
@@ -73,7 +75,7 @@ class Trainer:
         return [np.array(variable.numpy()) for variable in self.variables]
 
     @state.setter
-    def state(self, values: Sequence[Array]) -> None:
+    def state(self, values: Values) -> None:
         for variable, value in zip(self.variables, values, strict=True):
             variable.assign(value)
 
@@ -137,11 +139,19 @@ class Trainer:
         """Make `run` the one whose state the model holds."""
         if self._occupant is run:
             return
-        self.vacate()
-        if run.state is not None:
-            self.state = run.state
-            run.state = None
-        self._occupant = run
+        if self._occupant is not None and run.state is not None:
+            self._occupant.state = self._exchanged(run.state)
+        else:
+            self.vacate()
+            if run.state is not None:
+                self.state = run.state
+        run.state, self._occupant = None, run
+
+    def _exchanged(self, values: Values) -> Values:
+        variables = self.variables
+        if self._exchange is None or not self._exchange.is_of(variables):
+            self._exchange = Exchange(variables)
+        return self._exchange(values)
 
     def _attempt(self, action: Callable[[], Result]) -> Result:
         while True:
@@ -192,7 +202,7 @@ class Run:
         self.epochs, self.seed = epochs, seed
         self.finished = False
         self.train_seconds = 0.0
-        self.state: Sequence[Array] | None = initial_state
+        self.state: Values | None = initial_state
         self.kept: Sequence[Array] | None = None
         self._logs: Logs = {}
         self._shuffle, self._validation_freq = shuffle, validation_freq
@@ -281,9 +291,9 @@ class Run:
 
     def keep(self) -> None:
         """Keep the present weights, which training changes in place, to go back to."""
-        # `variables_of` has the weights first. State that is aside is a copy already, and is not written to.
-        aside = self.state
-        self.kept = self.trainer.weights if aside is None else aside[: len(self.trainer.model.variables)]
+        # `variables_of` has the weights first.
+        aside, count = self.state, len(self.trainer.model.variables)
+        self.kept = self.trainer.weights if aside is None else [np.array(value) for value in aside[:count]]
 
     def go_back(self) -> None:
         """Take up the weights that were kept last, if any were."""

@@ -139,6 +139,7 @@ def test_where_differences_matter_equivalence_is_claimed_at_most_as_often_as_alp
     assert rates.any_equivalent <= ALPHA + tolerance(ALPHA, REPEATS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("noise", NOISES)
 def test_a_difference_of_twice_what_matters_is_found_more_often_with_more_seeds(noise):
     found = [
@@ -151,6 +152,7 @@ def test_a_difference_of_twice_what_matters_is_found_more_often_with_more_seeds(
     assert found[-1] - found[0] > 0.3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("noise", NOISES)
 def test_tiny_differences_are_found_equivalent_with_enough_seeds(noise):
     found = [

@@ -135,6 +135,7 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
         assert succeeded(done).stdout == f"hpo {library.__version__}\n"
 
 
+@pytest.mark.long
 def test_the_help_names_every_command_and_every_environment_variable(tmp_path: Path) -> None:
     text = succeeded(quick("--help", folder=tmp_path)).stdout
     assert set(COMMANDS) <= set(re.findall(r"^│ (\w+)", text, re.MULTILINE))
@@ -496,6 +497,7 @@ def test_compare_of_a_search_has_a_row_for_each_configuration(read: Read) -> Non
     assert sorted(rows["dropout"].map(json.loads).tolist()) == [[0.0], [0.0], [0.2], [0.2]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -980,6 +982,7 @@ def test_a_password_that_is_typed_is_told_once_where_everybody_sees_it(
         assert told not in other.stderr
 
 
+@pytest.mark.slow
 def test_a_database_that_another_program_keeps_locked_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "search.toml").write_text(SEARCH)
     succeeded(quick("create", "search.toml", folder=tmp_path))

@@ -229,8 +229,9 @@ class Proxy(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kept", ["", "/hpo"])
+@pytest.mark.parametrize(
+    "kept", [pytest.param("", marks=pytest.mark.long), pytest.param("/hpo", marks=pytest.mark.slow)]
+)
 def test_all_pages_work_behind_a_reverse_proxy_that_keeps_its_path_or_not(
     page: playwright.Page, trained: Trained, kept: str
 ) -> None:

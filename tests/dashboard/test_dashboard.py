@@ -265,6 +265,7 @@ def test_after_a_summary_that_failed_the_published_one_is_shown_and_told_once(tm
     assert "cannot be summarised" not in rest
 
 
+@pytest.mark.slow
 def test_a_summary_that_failed_is_tried_again_though_the_study_has_not_changed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -497,6 +498,7 @@ for _ in range(int(sys.argv[2])):
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("times", [5, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_dashboard_that_is_ended_from_another_thread_ends_without_a_word(
     times: int, tmp_path: Path

@@ -238,6 +238,7 @@ def test_what_is_not_there_is_told_on_a_page(path: str, status: int, said: str, 
     assert "unsafe" not in reply.headers["Content-Security-Policy"]
 
 
+@pytest.mark.long
 def test_a_study_that_is_deleted_while_its_page_is_open_is_told_so(tmp_path: Path) -> None:
     study = created(comparison(["slow", "fast"], seeds=2), tmp_path)
     record(study, runs)
@@ -373,6 +374,7 @@ def test_trials_of_a_comparison_have_arm_seed_and_what_differs_as_parameters(
     assert all(trial.params == {} for trial in stored.frozen_trials)
 
 
+@pytest.mark.long
 def test_an_arm_that_is_added_is_a_parameter_of_all_trials(tmp_path: Path) -> None:
     study = created(comparison(["slow", "fast"], seeds=2), tmp_path)
     record(study, runs)

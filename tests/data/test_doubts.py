@@ -201,6 +201,7 @@ def test_a_study_tells_them_once(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         assert not caplog.messages
 
 
+@pytest.mark.long
 def test_a_large_table_is_looked_at_in_seconds(tmp_path: Path) -> None:
     count = 100_000
     frame = pd.DataFrame(RNG.normal(size=(count, 40)).astype(np.float32)).add_prefix("n")

@@ -100,6 +100,7 @@ def test_quoted_lines_stay_one_value(tmp_path: Path) -> None:
     assert len(frame) == ROWS
 
 
+@pytest.mark.long
 def test_a_table_of_thousands_of_columns_is_read(tmp_path: Path) -> None:
     wide = pd.DataFrame(RNG.normal(size=(8, 4000)).round(4)).add_prefix("column ")
     text = wide.assign(y=["p", "q"] * 4).to_csv(index=False)

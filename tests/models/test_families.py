@@ -221,8 +221,8 @@ BUILT = {
     ),
 }  # fmt: skip
 # Each kind of family, and the other own models where they cost little or nothing else is about to be proved.
-OFTEN = (*BUILT, "plain")
-SELDOM = [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in (*BUILT, *OWNS)]
+COSTLY = {"recurrent": pytest.mark.long, "convolutional": pytest.mark.long, "mlp": (), "plain": ()}
+SELDOM = [pytest.param(name, marks=COSTLY.get(name, pytest.mark.slow)) for name in (*BUILT, *OWNS)]
 
 
 @pytest.fixture(scope="module")
@@ -421,7 +421,7 @@ print(resident() - start)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_after_twenty_trials_of_an_own_model_180_more_grow_by_less_than_50_mib(
     cases: dict[str, Case],

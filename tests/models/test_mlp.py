@@ -447,6 +447,7 @@ def test_without_training_dropout_changes_nothing() -> None:
     assert layer.counter.numpy().tolist() == [1, 0]
 
 
+@pytest.mark.long
 def test_a_network_with_dropout_trains_the_same_by_the_graph_and_by_plain_fit(
     noisy: MlpNetwork, samples: Samples
 ) -> None:

@@ -99,6 +99,7 @@ def own(folder: Path, test_set: Dataset) -> np.ndarray:
 # -------------------------------------------------------------------------------------------- arrays
 
 
+@pytest.mark.long
 def test_an_archive_is_predicted_by_its_test_part(folder: Path, own: np.ndarray, test_set: Dataset) -> None:
     rows = hpo.predict(folder / "digits.keras", folder / "test.npz")
     assert rows.index.tolist() == list(range(len(test_set.x)))

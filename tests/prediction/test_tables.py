@@ -106,6 +106,7 @@ def test_a_file_that_is_written_as_the_training_file_is_read_as_that_was(folder:
     pd.testing.assert_frame_equal(here[known], there[known])
 
 
+@pytest.mark.long
 def test_rows_count_in_metrics_as_in_training(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     frame = pd.read_csv(folder / "new.csv")
     for name, target in (("classes", "class"), ("price", "price")):

@@ -67,6 +67,7 @@ def test_compiling_is_no_part_of_the_time_that_is_left() -> None:
         assert said[second] == pytest.approx(right, rel=0.02)
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=15)
 @given(
     rate=st.floats(0.5, 500), compiling=st.floats(0, 100), finished=st.integers(0, 17), step=st.floats(0.4, 3)
@@ -151,6 +152,7 @@ LONGER = (
 )
 
 
+@pytest.mark.slow
 def test_a_study_is_watched_while_a_worker_elsewhere_trains_it(tmp_path: Path) -> None:
     """On a terminal with curves; without one, a line for each trial that ends."""
     (tmp_path / "search.toml").write_text(LONGER)

@@ -116,6 +116,7 @@ def work(url: str, folder: Path) -> None:
     Worker(Storage(url, artifact_dir=folder), ["search"], runner=lambda _: train).run()
 
 
+@pytest.mark.slow
 def test_workers_train_on_while_a_study_is_lowered_and_raised(
     new_database: Callable[[], str], tmp_path: Path
 ) -> None:

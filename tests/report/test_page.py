@@ -85,7 +85,7 @@ def test_a_page_fits_its_screen_and_everything_on_it_is_read(
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         page.goto(written.as_uri())
         plots = page.locator(".plot")
-        assert plots.count() == 11
+        assert plots.count() == 12
         for index in range(plots.count()):
             plots.nth(index).scroll_into_view_if_needed()
             plots.nth(index).locator(".main-svg").first.wait_for()

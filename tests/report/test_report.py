@@ -395,6 +395,7 @@ def test_all_hyperparameters_that_differ_are_shown(tmp_path: Path) -> None:
     assert {row["arm"]: row["learning_rate"] for row in rows} == {"plain": "0.01", "other": "0.02"}
 
 
+@pytest.mark.long
 def test_a_search_of_many_trials_is_a_page_that_a_phone_can_load(tmp_path: Path) -> None:
     space = {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}, "dropout": [0.0, 0.2]}
     basic = {"name": "s", "kind": "search", "data": {"name": "digits"}, "sampler": {"name": "random"}}

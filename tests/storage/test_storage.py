@@ -111,6 +111,7 @@ def count_under_lock(url: str, path: str, number: int) -> None:
 # ------------------------------------------------------------------------------------------------ schema
 
 
+@pytest.mark.slow
 def test_processes_at_once_create_one_whole_schema(new_database, crowd, tmp_path):
     for _ in range(3):
         url = new_database()
@@ -213,6 +214,7 @@ def test_an_expired_lease_that_nobody_took_can_be_renewed(storage):
     assert storage.acquire("key", owner="b", seconds=60) is None
 
 
+@pytest.mark.long
 def test_renewing_lengthens_a_lease(storage):
     lease = storage.acquire("key", owner="a", seconds=1.5)
     for _ in range(5):
@@ -302,6 +304,7 @@ def test_a_lock_inside_a_lock_guards_by_both(storage):
     assert lease_rows(storage) == {"outer"}
 
 
+@pytest.mark.long
 def test_optuna_s_verbosity_is_the_caller_s(tmp_path, caplog):
     before = optuna.logging.get_verbosity()
     storage = Storage(f"sqlite:///{tmp_path}/hpo.db", create=True)
@@ -494,6 +497,7 @@ def test_a_claim_whose_reply_was_lost_is_the_same_trial_whatever_is_free_by_then
     assert len(lease_rows(storage)) == 1
 
 
+@pytest.mark.slow
 def test_a_claim_takes_as_long_however_many_trials_wait(storage):
     seconds: dict[int, list[float]] = {}
     for trials in (30, 3000):

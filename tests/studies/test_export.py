@@ -518,6 +518,7 @@ def test_force_replaces_a_file_and_without_it_one_that_came_meanwhile_is_kept(
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"model.keras": "theirs"}
 
 
+@pytest.mark.long
 def test_the_command_refuses_in_one_line(ended: Study, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "hpo", "export", "ended", "--trial", "0", "--out", "m.keras"],

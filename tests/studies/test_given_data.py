@@ -131,6 +131,7 @@ def test_frames_of_polars_are_the_same_tables(folder):
         hpo.create_study(search("lazy", data={"target": "a"}), data=frame.lazy())
 
 
+@pytest.mark.long
 def test_pandas_alone_does_not_import_polars():
     code = (
         "import sys, hpo, pandas; from pathlib import Path; from hpo.studies.given import keep\n"

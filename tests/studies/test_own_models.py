@@ -179,6 +179,7 @@ def storage(url: str, tmp_path: Path) -> Storage:
     return Storage(url, artifact_dir=tmp_path / "artifacts")
 
 
+@pytest.mark.slow
 def test_it_is_trained_here_alone_and_read_everywhere(
     storage: Storage, build: Build, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -223,6 +224,7 @@ def test_the_same_function_is_the_same_study_and_another_is_not(storage: Storage
         created(storage, functools.partial(build, rate=0.3))
 
 
+@pytest.mark.long
 def test_what_makes_another_program_is_known_when_work_is_planned(storage: Storage, build: Build) -> None:
     space = {"units": [4, 8, 16], "rate": {"low": 0.0, "high": 0.5}, "learning_rate": [0.1, 0.2]}
     spec = created(storage, build, space=space, trials=12, confirm=False).spec
@@ -327,8 +329,13 @@ def test_a_script_that_is_not_guarded_is_refused_where_it_would_run_again(tmp_pa
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("guard", ['if __name__ == "__main__":\n    main()', "main()"])
+@pytest.mark.parametrize(
+    "guard",
+    [
+        pytest.param('if __name__ == "__main__":\n    main()', marks=pytest.mark.long),
+        pytest.param("main()", marks=pytest.mark.slow),
+    ],
+)
 def test_a_script_trains_its_own_function_by_workers(guard: str, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(f"{SCRIPT}\n{guard}\n")
     root = str(Path(__file__).parents[2])

@@ -55,8 +55,13 @@ def best_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[st
     return cache(best)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("file", REACHED)
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(file, marks=pytest.mark.slow if file == "breast-cancer" else pytest.mark.long)
+        for file in REACHED
+    ],
+)
 def test_an_example_reaches_what_it_is_for(best_of: Callable[[str], dict[str, Any]], file: str) -> None:
     _, metric, least = REACHED[file]
     assert best_of(file)["metrics"][metric] >= least

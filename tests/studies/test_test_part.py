@@ -210,6 +210,7 @@ def test_a_study_of_version_0_1_is_extended_and_gets_the_digest(tmp_path: Path) 
     assert create(tmp_path).test_digest == digest_of_test(name)
 
 
+@pytest.mark.long
 def test_predictions_of_version_0_1_are_held_against_the_accuracy_that_was_measured(tmp_path: Path) -> None:
     write(tmp_path)
     final = as_version_0_1(evaluated(searched(tmp_path)))

@@ -120,6 +120,7 @@ def test_a_functional_model_with_named_inputs_and_outputs() -> None:
     assert_same_weights(model, expected)
 
 
+@pytest.mark.long
 def test_a_convolutional_network() -> None:
     def make() -> keras.Model:
         keras.utils.set_random_seed(0)
@@ -177,6 +178,7 @@ def test_a_metric_of_several_values() -> None:
     assert history.history["val_f1"][-1].shape == (CLASSES,)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("compiled", [False, True], ids=["plain", "compiled"])
 def test_an_optimizer_that_averages_weights_ends_with_the_average(compiled: bool) -> None:
     def make() -> keras.Model:

@@ -101,6 +101,7 @@ def test_weighted_losses_and_metrics_are_kerass(case: str, loop: str) -> None:
     assert_equal_to_keras(model, loop, **options())
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(
     weighted=st.sampled_from([None, "samples", "classes"]),
@@ -468,6 +469,7 @@ def test_several_outputs_have_no_class_weights() -> None:
         hpo.fit(model, x, y, sample_weight=np.ones((SAMPLES, 2)))
 
 
+@pytest.mark.slow
 def test_a_data_set_of_unknown_end_is_read_as_far_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     class Memory:
         available = 3 * 2**20

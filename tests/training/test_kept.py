@@ -127,6 +127,7 @@ CHANGES: dict[str, Callable[[keras.Model], None]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
 def test_a_changed_model_is_compiled_anew(change: Any, compilations: list[str]) -> None:
     def make() -> keras.Model:
@@ -205,6 +206,7 @@ def test_a_model_that_was_fitted_is_garbage_like_any_other() -> None:
     assert trainer() is None
 
 
+@pytest.mark.long
 def test_a_model_that_was_fitted_is_copied_and_saved_like_any_other(tmp_path: Path) -> None:
     model = noisy()
     fit_once(model)

@@ -208,6 +208,7 @@ class OwnLogs(keras.Sequential):
         return {"mine": super().train_step(data)["loss"] * 2}
 
 
+@pytest.mark.long
 def test_a_model_that_xla_cannot_compile_is_trained_by_a_graph_with_a_warning(
     caplog: pytest.LogCaptureFixture, train: Samples, held: Samples
 ) -> None:
@@ -239,6 +240,7 @@ def test_a_model_that_xla_cannot_compile_is_trained_by_a_graph_with_a_warning(
     assert run.train_seconds > 0
 
 
+@pytest.mark.long
 def test_a_loop_that_was_asked_for_and_cannot_train_the_model_says_so_in_a_line() -> None:
     model = mlp("sgd", Doubled())
     before = model.get_weights()
@@ -249,6 +251,7 @@ def test_a_loop_that_was_asked_for_and_cannot_train_the_model_says_so_in_a_line(
     assert hpo.fit(model, X_TRAIN, Y_TRAIN, loop="graph").history["loss"]
 
 
+@pytest.mark.slow
 def test_a_loop_that_gave_way_once_is_refused_when_it_is_asked_for(train: Samples) -> None:
     model = mlp("sgd", Doubled())
     trainer = trainer_for(model, train, "xla", fixed=False)

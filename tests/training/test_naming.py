@@ -42,6 +42,7 @@ def names(trainer: Trainer) -> set[str]:
     return {str(program.name) for program in trainer.loop._compiled.values()}  # type: ignore[attr-defined]
 
 
+@pytest.mark.long
 def test_the_same_model_built_again_is_named_the_same_and_trains_the_same() -> None:
     first, logs = trained()
     trained(units=7)

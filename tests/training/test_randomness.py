@@ -31,6 +31,7 @@ def test_draws_are_uniform_and_independent_of_their_neighbours_and_of_other_step
         assert abs(np.corrcoef(draws, other)[0, 1]) < 4 / np.sqrt(len(draws))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["philox", "hash"])
 def test_the_place_of_a_draw_says_nothing_of_it(way: str) -> None:
     # Of each element over many steps: a unit that is never dropped would be seen.

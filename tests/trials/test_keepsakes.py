@@ -72,6 +72,7 @@ def records(study: Study) -> set[int]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
 def test_each_trial_that_is_the_best_so_far_has_them_and_no_other(
     metric: str, kept: Study, tmp_path: Path

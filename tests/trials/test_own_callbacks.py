@@ -211,6 +211,7 @@ def test_a_metric_that_the_model_does_not_report_is_one_line(storage: Storage, f
         trained(storage, model={"file": file}, objective=objective, params=params, space=space)
 
 
+@pytest.mark.long
 def test_losses_and_metrics_by_name_are_keras_s_and_registered_ones(storage: Storage, file: str) -> None:
     study = trained(
         storage,
@@ -251,6 +252,7 @@ def test_what_no_network_can_be_compiled_with_creates_no_study(
     assert hpo.list_studies(storage=storage) == []
 
 
+@pytest.mark.slow
 def test_a_named_loss_of_a_regression_is_of_scaled_targets(storage: Storage) -> None:
     params = SMALL | {"epochs": 1}
     data = {"name": "diabetes"}
@@ -294,6 +296,7 @@ def test_a_comparison_judges_an_own_metric_whose_direction_is_known(file: str) -
     assert "val_spread" not in METRICS
 
 
+@pytest.mark.long
 def test_what_is_exported_needs_no_metric_of_the_file_to_predict(
     storage: Storage, file: str, tmp_path: Path
 ) -> None:

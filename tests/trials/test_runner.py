@@ -107,6 +107,7 @@ def column(outcome: Outcome, replicate: int, name: str) -> list[float]:
 # Loops
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", ["xla", "graph", "fit"])
 def test_the_loop_that_a_study_asks_for_trains_and_is_told(digits: Dataset, loop: str) -> None:
     outcome, _ = run(TrialRunner(spec_of(loop=loop), digits), hyperparameters())
@@ -228,6 +229,7 @@ def independent_split(digits: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(train), np.sort(validation)
 
 
+@pytest.mark.long
 def test_the_final_metrics_agree_with_keras_and_scikit_learn(
     runner_of: Callable[..., TrialRunner], digits: Dataset
 ) -> None:

@@ -111,6 +111,7 @@ def test_a_quantity_is_measured_in_its_own_units(path: str) -> None:
     assert root_mean_squared_error(y[:, 0], predicted[:, 0]) < y[:, 0].std()
 
 
+@pytest.mark.long
 def test_another_fold_has_its_own_statistics_and_compiles_nothing_new(path: str) -> None:
     one, three = runner_of(path, "binary"), runner_of(path, "binary", folds=3)
     run(one)
@@ -129,9 +130,9 @@ def test_another_fold_has_its_own_statistics_and_compiles_nothing_new(path: str)
 
 @pytest.mark.parametrize(
     "scaling",
-    ["standard", "quantile", *(pytest.param(name, marks=pytest.mark.slow) for name in ("robust", "none"))],
+    ["standard", *(pytest.param(name, marks=pytest.mark.long) for name in ("quantile", "robust", "none"))],
 )
-@pytest.mark.parametrize("loop", [pytest.param("xla", marks=pytest.mark.slow), "graph", "fit"])
+@pytest.mark.parametrize("loop", [pytest.param("xla", marks=pytest.mark.long), "graph", "fit"])
 def test_every_loop_prepares_alike(path: str, scaling: str, loop: str) -> None:
     runner = runner_of(path, "binary")
     expected = run(runner, scaling=scaling, epochs=2, learning_rate=1e-4).replicates[0].curve
@@ -141,6 +142,7 @@ def test_every_loop_prepares_alike(path: str, scaling: str, loop: str) -> None:
         assert ours == pytest.approx(others, rel=1e-3, abs=1e-4)
 
 
+@pytest.mark.long
 def test_rows_that_count_more_count_more_everywhere(path: str) -> None:
     runner = runner_of(path, "binary", weight="count")
     outcome = run(runner)
@@ -158,6 +160,7 @@ def test_rows_that_count_more_count_more_everywhere(path: str) -> None:
     assert kept.weight.tolist() == weight.tolist()
 
 
+@pytest.mark.slow
 def test_embeddings_and_one_hot_columns_are_hyperparameters(path: str) -> None:
     runner = runner_of(path, "binary")
     for h in (
@@ -172,6 +175,7 @@ def test_embeddings_and_one_hot_columns_are_hyperparameters(path: str) -> None:
     assert first.value == second.value
 
 
+@pytest.mark.long
 def test_rows_of_numbers_are_scaled_where_that_is_asked_for(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=(ROWS, 3)).astype(np.float32) * [1, 1000, 1] + [0, 0, 500]
@@ -202,6 +206,7 @@ def test_a_metric_that_a_fold_does_not_define_fails_in_words(tmp_path: Path) -> 
     assert outcome.reason.startswith("roc_auc is not defined for the validation samples of every fold")
 
 
+@pytest.mark.long
 def test_a_run_of_quantities_is_ranked_by_what_no_epoch_reports(tmp_path: Path) -> None:
     """What stands for the loss of the training rows, or for seconds, is a metric of the task."""
     frame = pd.DataFrame({"x": np.arange(30.0), "y": np.arange(30.0) * 2})

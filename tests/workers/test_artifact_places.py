@@ -40,6 +40,7 @@ def studies(new_postgresql, tmp_path_factory):
     return study, folder
 
 
+@pytest.mark.long
 def test_a_worker_of_another_machine_with_a_folder_of_its_own_is_refused_in_one_line(studies, tmp_path):
     study, folder = studies
     execute(study.storage, "UPDATE hpo_artifact_mark SET host = 'elsewhere'")

@@ -49,7 +49,7 @@ def test_systemd_takes_the_unit(wanted, tmp_path):
     assert (done.returncode, str(unit) in done.stderr) == (0, False), done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not slurm.is_installed(), reason="Slurm is not installed, or this is not root")
 def test_slurm_runs_the_workers_and_what_it_ends_goes_back_to_the_queue(tmp_path: Path):
     (study,) = new_studies(f"sqlite:///{tmp_path}/hpo.db", tmp_path, LONG)

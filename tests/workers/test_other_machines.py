@@ -66,6 +66,7 @@ def refused(*studies: Study, caplog: pytest.LogCaptureFixture) -> str:
     return line
 
 
+@pytest.mark.long
 def test_what_another_machine_has_in_its_data_folder_is_used_if_its_digest_is_the_study_s(
     studies, tmp_path, caplog
 ):
@@ -106,6 +107,7 @@ def test_without_the_extra_ray_is_one_line(arguments, tmp_path):
     assert not (tmp_path / "hpo.db").exists()
 
 
+@pytest.mark.long
 def test_an_sqlite_file_is_not_for_workers_of_several_machines(studies, monkeypatch):
     from hpo.workers.engines import ray_core
 

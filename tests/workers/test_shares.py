@@ -118,6 +118,7 @@ def test_workers_that_take_turns_begin_each_key_once_as_long_as_others_are_left(
     assert len({key for own in begun.keys.values() for key in own}) == keys
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "storage", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
 )

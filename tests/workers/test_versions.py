@@ -35,6 +35,7 @@ def test_other_versions_are_said_once_and_recorded_with_each_trial(made_here, ot
         assert trial.versions["python"] == "3.11.99"
 
 
+@pytest.mark.slow
 def test_a_strict_study_is_left_to_others_which_train_it_and_costs_no_other_study(
     made_here, other_keras, tmp_path, monkeypatch, caplog
 ):
@@ -61,6 +62,7 @@ def test_a_strict_study_is_left_to_others_which_train_it_and_costs_no_other_stud
     assert (trial.state, trial.other_versions, trial.reason) == ("complete", None, None)
 
 
+@pytest.mark.long
 def test_a_study_of_an_earlier_version_is_of_the_versions_of_its_first_trial(tmp_path, monkeypatch):
     (study,) = new_studies(f"sqlite:///{tmp_path}/hpo.db", tmp_path, SEARCH | {"trials": 3})
     execute(study.storage, "DELETE FROM study_user_attributes WHERE key = 'versions'")

@@ -208,15 +208,16 @@ def unreadable(data: Path, study: Study) -> Callable[[], object]:
     return lambda: study.optuna.set_user_attr("spec", spec)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("named", "break_"),
     [
         (True, gone),
         (False, changed),
         (True, unreadable),
-        pytest.param(True, changed, marks=pytest.mark.slow),
-        pytest.param(False, gone, marks=pytest.mark.slow),
-        pytest.param(False, unreadable, marks=pytest.mark.slow),
+        (True, changed),
+        (False, gone),
+        (False, unreadable),
     ],
 )
 def test_a_study_that_cannot_be_trained_costs_the_others_nothing_and_goes_on_by_itself(
@@ -311,6 +312,7 @@ def test_a_trial_that_another_program_runs_is_left_to_it_and_not_waited_for(crea
     assert study.all_trials[0].value == 0.25
 
 
+@pytest.mark.slow
 def test_a_study_that_is_extended_while_a_worker_runs_is_trained_to_its_new_end(create):
     study = create(HALTING, seeds=1)
 
@@ -325,6 +327,7 @@ def test_a_study_that_is_extended_while_a_worker_runs_is_trained_to_its_new_end(
     }
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_puts_its_trial_back_and_another_ends_it_as_if_nothing_had_been(create):
     whole, stopped = create(HALTING, name="whole"), create(HALTING, name="stopped")
     worker_of(whole).run(exit_when_idle=True)
@@ -356,6 +359,7 @@ def test_the_trial_of_another_worker_is_not_overwritten(create, caplog):
     assert execute(study.storage, "SELECT owner FROM hpo_leases") == [("another",)]
 
 
+@pytest.mark.long
 def test_a_trial_that_another_worker_has_finished_stays_as_it_finished(create, caplog):
     study = create(HALTING)
 
@@ -444,6 +448,7 @@ def test_an_idle_worker_ends_once_another_has_finished_the_last_trial(create):
     assert not thread.is_alive()
 
 
+@pytest.mark.long
 def test_a_live_worker_keeps_its_lease(create, monkeypatch):
     monkeypatch.setattr("hpo.workers.worker.LEASE_SECONDS", 0.4)
     study = create(HALTING)
@@ -458,6 +463,7 @@ def test_a_live_worker_keeps_its_lease(create, monkeypatch):
     assert study.all_trials[0].state == "complete"
 
 
+@pytest.mark.long
 def test_a_trial_goes_on_from_its_checkpoint(create):
     whole, halted = create(HALTING, name="whole"), create(HALTING, name="halted")
     worker_of(whole).run(exit_when_idle=True)
@@ -511,6 +517,7 @@ def test_the_limits_of_a_study_that_has_begun_may_change(create):
     assert len(changed.all_trials) == 2
 
 
+@pytest.mark.long
 def test_a_stopped_study_s_worker_ends_and_its_trial_waits(create):
     study = create(HALTING, params=SOFTMAX | {"epochs": 1_000_000})
     with meanwhile(study, lambda storage: open_study("halting", storage=storage).stop()):
@@ -528,6 +535,7 @@ def test_nobody_trains_a_stopped_study_until_it_is_created_run_or_resumed(create
     assert worker_of(study).run(exit_when_idle=True) == 2
 
 
+@pytest.mark.long
 def test_a_worker_of_all_studies_leaves_stopped_and_foreign_ones_alone_and_finds_new_ones(create):
     stopped = create(SHORT, name="stopped")
     stopped.stop()
