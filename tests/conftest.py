@@ -92,8 +92,12 @@ EARLY = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First the files that take long, then those with the most tests."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """First the files that take long, then those with the most tests. What is long is not slow as well."""
+    if config.option.markexpr == "slow":
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
     count = Counter(item.path for item in items)
     early = {item.path for item in items if "/".join(item.path.parts[-2:]) in EARLY}
     items.sort(key=lambda item: (item.path not in early, -count[item.path]))

@@ -99,7 +99,7 @@ def test_a_lease_lasts_by_the_clock_of_the_database_whatever_the_day_is_for_work
         storage.engine.dispose()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_a_lagging_copy_has_not_heard_of_is_named_and_trained_again():
     with new_place(POSTGRESQL, megabytes=48) as place:
         found = play_failover(place, size=12, results=6, workers=2, lease_seconds=1.5)

@@ -221,8 +221,8 @@ BUILT = {
     ),
 }  # fmt: skip
 # Each kind of family, and the other own models where they cost little or nothing else is about to be proved.
-COSTLY = {"recurrent": pytest.mark.long, "convolutional": pytest.mark.long, "mlp": (), "plain": ()}
-SELDOM = [pytest.param(name, marks=COSTLY.get(name, pytest.mark.slow)) for name in (*BUILT, *OWNS)]
+WHEN = {"mlp": (), "plain": (), "cnn": pytest.mark.slow, "subclassed": pytest.mark.slow}
+SELDOM = [pytest.param(name, marks=WHEN.get(name, pytest.mark.long)) for name in (*BUILT, *OWNS)]
 
 
 @pytest.fixture(scope="module")

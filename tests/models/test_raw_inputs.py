@@ -86,7 +86,7 @@ def unseen() -> pd.DataFrame:
     return rows
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_keras_without_hpo_repeats_the_training_network(tmp_path: Path) -> None:
     train, rows = frame(80, seed=0), unseen()
     columns = columns_of(train, place="train")

@@ -73,7 +73,7 @@ def browser() -> Iterator[playwright.Browser]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("width", [400, pytest.param(1400, marks=pytest.mark.long)])
 def test_a_page_fits_its_screen_and_everything_on_it_is_read(
     width: int, scheme: str, written: Path, browser: playwright.Browser
 ) -> None:

@@ -724,7 +724,7 @@ def test_learning_curves_that_are_gone_are_said(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------- how fast
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_seven_arms_of_thirty_seeds_and_fifty_epochs_are_reported_in_seconds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

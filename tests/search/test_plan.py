@@ -303,7 +303,7 @@ def test_a_space_too_large_to_list_is_drawn_from_without_repeats():
     assert highest > 9e8
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_all_of_a_large_finite_space_is_planned_without_repeats():
     space = {"batch_size": {"low": 1, "high": 100_001, "step": 1}}
     spec = search(space, trials=100_001)

@@ -102,8 +102,8 @@ def test_a_model_of_then_that_was_kept_is_exported_and_takes_raw_rows(stored: di
 # Of people's own code the files are where the study file is, and not where they were: it is run again.
 GOING_ON = [
     ("0.1", "interrupted", ("resume", "interrupted")),
-    ("0.1", "tpe", ("resume", "tpe")),
-    ("0.2", "mine", ("run", "mine.toml")),
+    pytest.param("0.1", "tpe", ("resume", "tpe"), marks=pytest.mark.long),
+    pytest.param("0.2", "mine", ("run", "mine.toml"), marks=pytest.mark.long),
 ]
 
 

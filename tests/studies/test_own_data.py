@@ -254,7 +254,7 @@ def test_the_examples_are_valid(tmp_path: Path) -> None:
 REACHED = {"parcels": ("r2", 0.9), "reviews": ("balanced_accuracy", 0.85)}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", REACHED)
 def test_an_example_reaches_what_it_is_for(tmp_path: Path, name: str) -> None:
     metric, least = REACHED[name]

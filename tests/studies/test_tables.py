@@ -83,7 +83,7 @@ def test_ten_lines_are_no_worse_than_a_scaled_logistic_regression_on_the_same_fo
     assert best_of("breast-cancer")["value"] >= np.mean(reached) - 0.001
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_table_with_gaps_dates_and_a_test_part_goes_from_the_file_to_the_final_evaluation(
     tmp_path: Path,
 ) -> None:

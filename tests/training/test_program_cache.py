@@ -134,6 +134,7 @@ def test_a_second_process_loads_the_programs_and_of_damaged_ones_only_these_are_
         assert kept(cache).get(file) is None or file.stat().st_size > 3000
 
 
+@pytest.mark.long
 def test_programs_are_found_in_whatever_order_they_are_needed(filled: Filled, tmp_path: Path) -> None:
     cache = filled.copy(tmp_path)
     programs = kept(cache)
@@ -141,6 +142,7 @@ def test_programs_are_found_in_whatever_order_they_are_needed(filled: Filled, tm
     assert kept(cache) == programs
 
 
+@pytest.mark.long
 def test_programs_that_nobody_noted_are_compiled_again(filled: Filled, tmp_path: Path) -> None:
     cache = filled.copy(tmp_path)
     programs = kept(cache)
@@ -154,6 +156,7 @@ def test_programs_that_nobody_noted_are_compiled_again(filled: Filled, tmp_path:
     assert all(file.stat().st_size > 200 for file in kept(cache))
 
 
+@pytest.mark.long
 def test_a_model_that_xla_cannot_compile_leaves_the_programs_alone(filled: Filled, tmp_path: Path) -> None:
     cache = filled.copy(tmp_path)
     programs = kept(cache)
@@ -161,12 +164,14 @@ def test_a_model_that_xla_cannot_compile_leaves_the_programs_alone(filled: Fille
     assert programs.items() <= kept(cache).items()
 
 
+@pytest.mark.long
 def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     assert train(blocked)["compiled"] == "XlaLoop"
 
 
+@pytest.mark.long
 def test_the_environment_stays_and_threads_are_as_many_as_asked_for(filled: Filled, tmp_path: Path) -> None:
     mine = {"OMP_NUM_THREADS": "7", "TF_NUM_INTRAOP_THREADS": "5", "TF_CPP_MIN_LOG_LEVEL": "2"}
     one, two = filled.first, train(filled.copy(tmp_path), threads=2, **mine)

@@ -167,7 +167,7 @@ def goes_on(runner: TrialRunner, spec: StudySpec, stops_at: int | None) -> str:
     return result_of(train(runner, h, trial, Kept()), trial)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_metric_that_only_the_model_reports_is_an_objective_everywhere(storage: Storage, file: str) -> None:
     study = trained(
         storage,

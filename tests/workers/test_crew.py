@@ -289,7 +289,7 @@ def test_a_worker_that_outgrows_its_memory_is_replaced_and_said(tmp_path):
     assert leases(study.storage) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_that_is_full_of_programs_ends_between_two_trials_and_no_trial_is_begun_twice(tmp_path):
     table = LONG | {"seeds": 1, "loop": "xla", "params": {"epochs": 1}}
     arms = [{"name": str(rate), "learning_rate": rate} for rate in (0.1, 0.2)]

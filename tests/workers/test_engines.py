@@ -36,8 +36,10 @@ def processes_of(study: Study) -> list[psutil.Process]:
     return [p for p in found if names & set(p.info["cmdline"] or ()) and "worker" in p.info["cmdline"]]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "engine",
+    [pytest.param(name, marks=pytest.mark.slow if name == "local" else pytest.mark.long) for name in ENGINES],
+)
 def test_a_budget_is_exact_and_workers_have_the_names_that_they_were_given(engine, tmp_path):
     (study,) = new_studies(f"sqlite:///{tmp_path}/hpo.db", tmp_path, SEARCH)
     run(study, engine, [])

@@ -120,7 +120,7 @@ def test_workers_that_take_turns_begin_each_key_once_as_long_as_others_are_left(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "storage", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+    "storage", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
 )
 def test_two_workers_train_a_grid_of_four_keys_with_four_programs_and_the_same_results(create):
     alone, shared = create(GRID, name="alone"), create(GRID)
@@ -271,7 +271,7 @@ def test_a_claim_costs_a_worker_alone_one_query_more_and_one_among_others_no_mor
     assert queries(storage, lambda: look([adaptive.id], {adaptive.id: adaptive.spec}.__getitem__)) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_worker_processes_compile_a_grid_of_four_keys_at_most_six_times(create):
     study = create(GRID)
     with (
