@@ -31,6 +31,9 @@ class Surrogate(Protocol):
 
     def fit(self, columns: Floats, values: Floats, seed: int) -> None: ...
 
+    def suppose(self, columns: Floats) -> None:
+        """Take for true what it expects of these."""
+
     def predict(self, columns: Floats) -> tuple[Floats, Floats]: ...
 
 
@@ -52,6 +55,13 @@ class GaussianProcess:
             warnings.simplefilter("ignore")  # that a length is at its bound
             self._model.fit(columns, (values - self._mean) / self._scale)
 
+    def suppose(self, columns: Floats) -> None:
+        """Take for true what it expects of these: less is unknown near them, and all else stays."""
+        model = self._model
+        known, values = np.vstack([model.X_train_, columns]), model.predict(columns)
+        model.set_params(kernel=model.kernel_, optimizer=None)
+        model.fit(known, np.concatenate([model.y_train_, values]))
+
     def predict(self, columns: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation, of the value without noise."""
         mean, spread = self._model.predict(columns, return_std=True)
@@ -70,6 +80,7 @@ class Forest:
         from sklearn import config_context
         from sklearn.tree import ExtraTreeRegressor
 
+        self._columns, self._values, self._seed = columns, values, seed
         # One after the other: scikit-learn's forest of them takes twice as long, to look at itself.
         seeds = np.random.default_rng(seed).integers(2**31, size=TREES).tolist()
         self._trees = [ExtraTreeRegressor(min_samples_leaf=LEAF, random_state=one) for one in seeds]
@@ -77,6 +88,12 @@ class Forest:
         with config_context(skip_parameter_validation=True):
             for tree in self._trees:
                 tree.fit(known, values, check_input=False)
+
+    def suppose(self, columns: Floats) -> None:
+        """Take for true what it expects of these."""
+        expected, _ = self.predict(columns)
+        known, values = np.vstack([self._columns, columns]), np.concatenate([self._values, expected])
+        self.fit(known, values, self._seed)
 
     def predict(self, columns: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation over the trees."""
@@ -97,6 +114,11 @@ class Mixed:
         """Learn from columns (trials, columns) and values."""
         for model in self._models:
             model.fit(columns, values, seed)
+
+    def suppose(self, columns: Floats) -> None:
+        """Take for true what each of them expects of these."""
+        for model in self._models:
+            model.suppose(columns)
 
     def predict(self, columns: Floats) -> tuple[Floats, Floats]:
         """Means of their means and standard deviations."""
