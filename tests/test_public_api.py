@@ -141,7 +141,7 @@ print(spec.planned, two.seeds)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_people_write_passes_a_strict_type_checker(tmp_path: Path) -> None:
     root = Path(hpo.__file__).parents[1]
     (tmp_path / "mine.py").write_text(WRITTEN_BY_A_PERSON)

@@ -122,6 +122,9 @@ def _created(
         logger.warning("%s: %s", place, dataset.said)
     spec = settled(spec, dataset)
     spec = tried(spec, dataset, storage=storage)
+    if getattr(spec, "start_from", None) is not None and not isinstance(storage, Storage):
+        # What it starts from must be there: else a wrong name leaves an empty database.
+        Storage(storage, artifact_dir=artifact_dir)
     opened = (
         storage if isinstance(storage, Storage) else Storage(storage, artifact_dir=artifact_dir, create=True)
     )

@@ -63,18 +63,13 @@ def test_a_data_set_that_is_not_there_is_one_line_that_says_how_to_fetch_it(tmp_
     assert len(done.stdout.splitlines()) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("only", "figures"),
     [
-        pytest.param(
-            "steps cifar10 batch 128 plain", {"1 thread", "fit", "products"}, marks=pytest.mark.long
-        ),
-        pytest.param(
-            "models embedding",
-            {"1 thread", "fit, 1 thread", "two at once", "fit, 2 threads"},
-            marks=pytest.mark.long,
-        ),
-        pytest.param("compiling", {"cold"}, marks=pytest.mark.slow),
+        ("steps cifar10 batch 128 plain", {"1 thread", "fit", "products"}),
+        ("models embedding", {"1 thread", "fit, 1 thread", "two at once", "fit, 2 threads"}),
+        ("compiling", {"cold"}),
     ],
 )
 def test_a_row_is_measured_and_is_in_the_table(only: str, figures: set[str]) -> None:

@@ -52,6 +52,14 @@ def test_all_that_is_wrong_with_a_study_file_is_told_at_once(tmp_path: Path) -> 
     assert (run.returncode, run.stderr) == (2, done.stderr)
 
 
+def test_a_study_to_start_from_that_is_not_there_leaves_no_database(tmp_path: Path) -> None:
+    (tmp_path / "search.toml").write_text(f'start_from = "gone"\n{SEARCH}')
+    for command in ("create", "run"):
+        done = quick(command, "search.toml", folder=tmp_path)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert not (tmp_path / "hpo.db").exists()
+
+
 def test_of_many_faults_the_first_ten_are_told(tmp_path: Path) -> None:
     keys = "\n".join(f"wrong_{letter} = 1" for letter in "abcdefghijklmn")
     (tmp_path / "bad.toml").write_text(f"{keys}\n{SEARCH}")

@@ -229,9 +229,8 @@ class Proxy(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize(
-    "kept", [pytest.param("", marks=pytest.mark.long), pytest.param("/hpo", marks=pytest.mark.slow)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("kept", ["", "/hpo"])
 def test_all_pages_work_behind_a_reverse_proxy_that_keeps_its_path_or_not(
     page: playwright.Page, trained: Trained, kept: str
 ) -> None:

@@ -221,7 +221,7 @@ BUILT = {
     ),
 }  # fmt: skip
 # Each kind of family, and the other own models where they cost little or nothing else is about to be proved.
-WHEN = {"mlp": (), "plain": (), "cnn": pytest.mark.slow, "subclassed": pytest.mark.slow}
+WHEN = {"mlp": (), "plain": (), "subclassed": pytest.mark.slow}
 SELDOM = [pytest.param(name, marks=WHEN.get(name, pytest.mark.long)) for name in (*BUILT, *OWNS)]
 
 

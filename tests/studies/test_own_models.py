@@ -329,13 +329,8 @@ def test_a_script_that_is_not_guarded_is_refused_where_it_would_run_again(tmp_pa
     )
 
 
-@pytest.mark.parametrize(
-    "guard",
-    [
-        pytest.param('if __name__ == "__main__":\n    main()', marks=pytest.mark.long),
-        pytest.param("main()", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("guard", ['if __name__ == "__main__":\n    main()', "main()"])
 def test_a_script_trains_its_own_function_by_workers(guard: str, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(f"{SCRIPT}\n{guard}\n")
     root = str(Path(__file__).parents[2])

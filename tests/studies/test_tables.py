@@ -55,19 +55,14 @@ def best_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[st
     return cache(best)
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
-        pytest.param(file, marks=pytest.mark.slow if file == "breast-cancer" else pytest.mark.long)
-        for file in REACHED
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("file", REACHED)
 def test_an_example_reaches_what_it_is_for(best_of: Callable[[str], dict[str, Any]], file: str) -> None:
     _, metric, least = REACHED[file]
     assert best_of(file)["metrics"][metric] >= least
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_lines_are_no_worse_than_a_scaled_logistic_regression_on_the_same_folds(
     best_of: Callable[[str], dict[str, Any]],
 ) -> None:

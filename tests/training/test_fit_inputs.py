@@ -101,7 +101,7 @@ def test_weighted_losses_and_metrics_are_kerass(case: str, loop: str) -> None:
     assert_equal_to_keras(model, loop, **options())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(
     weighted=st.sampled_from([None, "samples", "classes"]),

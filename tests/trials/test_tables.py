@@ -160,7 +160,7 @@ def test_rows_that_count_more_count_more_everywhere(path: str) -> None:
     assert kept.weight.tolist() == weight.tolist()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_embeddings_and_one_hot_columns_are_hyperparameters(path: str) -> None:
     runner = runner_of(path, "binary")
     for h in (

@@ -270,7 +270,7 @@ def test_a_dead_worker_s_trial_goes_on_at_once_in_the_one_that_takes_its_place(t
     assert (trial.finished - trial.started).total_seconds() < 60 or time.monotonic() - started < 60
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_that_outgrows_its_memory_is_replaced_and_said(tmp_path):
     study = registered(tmp_path, LONG)
     # No worker can have so little.
