@@ -38,7 +38,7 @@ ABILITIES: Mapping[str, Ability] = {
     "qmc": Ability("spreads evenly over the space (Sobol)", learns=False, takes_several=True),
     "tpe": Ability("tree-structured Parzen estimator", takes_several=True),
     "gp": Ability("Gaussian process; weighs one seed's noise"),
-    "forest": Ability("random forest; for steps, choices and conditions"),
+    "forest": Ability("random forest; for steps and choices"),
     "mixed": Ability("the mean of gp and forest"),
     "cmaes": Ability(
         "evolution strategy, for ranges", takes_choices=False, takes_conditions=False, needs="cmaes"
