@@ -68,8 +68,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # Files whose tests take long: were they the last ones, a process would wait for the other.
 EARLY = (
-    "cli/test_cli.py",
     "benchmarks/test_training.py",
+    "cli/test_cli.py",
     "dashboard/test_browser.py",
     "faults/test_faults.py",
     "models/test_families.py",
@@ -84,9 +84,9 @@ EARLY = (
     "tests/test_readme.py",
     "training/test_callbacks.py",
     "training/test_loops.py",
+    "training/test_program_cache.py",
     "trials/test_checkpoints.py",
     "trials/test_tables.py",
-    "training/test_program_cache.py",
     "workers/test_crew.py",
     "workers/test_worker.py",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import keras
@@ -45,8 +46,4 @@ class Exchange:
 
     def is_of(self, variables: Sequence[keras.Variable]) -> bool:
         """Whether these are its variables."""
-        return len(variables) == len(self.variables) and all(map(_is, variables, self.variables))
-
-
-def _is(one: keras.Variable, other: keras.Variable) -> bool:
-    return one is other
+        return len(variables) == len(self.variables) and all(map(operator.is_, variables, self.variables))

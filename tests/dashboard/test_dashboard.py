@@ -499,7 +499,7 @@ for _ in range(int(sys.argv[2])):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("times", [5, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [5, 20])
 def test_a_dashboard_that_is_ended_from_another_thread_ends_without_a_word(
     times: int, tmp_path: Path
 ) -> None:
