@@ -93,7 +93,13 @@ EARLY = (
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """First the files that take long, then those with the most tests. What is long is not slow as well."""
+    """First the files that take long, then those with the most tests. What is long is not slow as well.
+
+    Beyond the tests of the storage itself, what runs on both kinds of database is slow on the second.
+    """
+    for item in items:
+        if "[postgresql" in item.name and item.path.name != "test_storage.py":
+            item.add_marker(pytest.mark.slow)
     if config.option.markexpr == "slow":
         long = [item for item in items if item.get_closest_marker("long")]
         items[:] = [item for item in items if item not in long]

@@ -547,6 +547,7 @@ def test_what_prints_rows_prints_them_in_latex(command: str, read: Read) -> None
 # -------------------------------------------------------------------------------- nothing to read yet
 
 
+@pytest.mark.slow
 def test_a_study_that_was_not_run_can_be_read_in_every_way(planned: Path) -> None:
     def done(*arguments: str) -> Done:
         return succeeded(quick(*arguments, folder=planned))
@@ -648,6 +649,7 @@ def test_no_color_is_respected(tmp_path: Path) -> None:
     assert not colour.search(shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["trials search --format json", "trials search", "schema", "--help"])
 def test_a_reader_that_goes_away_is_no_error(arguments: str, trained: Trained) -> None:
     process = subprocess.Popen(
@@ -928,10 +930,10 @@ HEAVY = {"tensorflow", "keras", "optuna", "optuna_dashboard", "pandas", "sklearn
         ("run --help", {*HEAVY, "numpy"}),
         ("schema", {*HEAVY, "numpy"}),
         ("data list", HEAVY),
-        ("validate search.toml comparison.toml", {"tensorflow", "keras"}),
-        ("list", {"tensorflow", "keras", "pandas", "sklearn", "scipy"}),
-        ("trials search", {"tensorflow", "keras", "pandas", "sklearn"}),
-        ("compare comparison", {"tensorflow", "keras"}),
+        pytest.param("validate search.toml comparison.toml", {"tensorflow", "keras"}, marks=pytest.mark.slow),
+        pytest.param("list", {"tensorflow", "keras", "pandas", "sklearn", "scipy"}, marks=pytest.mark.slow),
+        pytest.param("trials search", {"tensorflow", "keras", "pandas", "sklearn"}, marks=pytest.mark.slow),
+        pytest.param("compare comparison", {"tensorflow", "keras"}, marks=pytest.mark.slow),
         ("show search", {"tensorflow", "keras"}),
     ],
 )

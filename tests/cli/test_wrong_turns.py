@@ -198,6 +198,7 @@ def test_what_cannot_be_promoted_is_told(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------------------- lost
 
 
+@pytest.mark.slow
 def test_a_trial_whose_worker_is_gone_is_lost(tmp_path: Path) -> None:
     study = created(loads(SEARCH), tmp_path)
     storage = Storage(study.storage.url, artifact_dir=tmp_path / "hpo-artifacts")

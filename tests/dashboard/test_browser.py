@@ -48,6 +48,7 @@ def page(browser: playwright.Browser, running: Dashboard) -> Iterator[playwright
         assert complaints == []
 
 
+@pytest.mark.slow
 def test_the_link_leads_to_the_studies_and_to_their_graphs(page: playwright.Page, running: Dashboard) -> None:
     page.goto(running.link)
     page.wait_for_url(f"{running.address}/")

@@ -135,6 +135,7 @@ def test_it_listens_on_loopback_alone(running: Dashboard) -> None:
     assert listening == ["0100007F"]  # 127.0.0.1 in the kernel's order of bytes
 
 
+@pytest.mark.slow
 def test_a_study_that_is_created_later_appears_and_ctrl_c_ends_it_with_code_0(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'later.db'}"
     library.create_study(loads(SEARCH), storage=storage)
@@ -223,6 +224,7 @@ def recorded_study(folder: Path) -> library.Study:
     return study
 
 
+@pytest.mark.slow
 def test_a_study_that_nobody_has_published_is_summarised_and_nothing_is_written(tmp_path: Path) -> None:
     study = recorded_study(tmp_path)
     before = study.storage.rdb.get_study_system_attrs(study.id)
@@ -292,6 +294,7 @@ def test_a_summary_that_failed_is_tried_again_though_the_study_has_not_changed(
     summaries.close()
 
 
+@pytest.mark.slow
 def test_a_note_of_a_person_s_is_kept_and_shown(tmp_path: Path) -> None:
     study = recorded_study(tmp_path)
     publish(study)
@@ -363,6 +366,8 @@ def test_a_table_of_trials_runs_nothing(tmp_path: Path) -> None:
 
 def test_answers_are_compressed_for_who_takes_that(running: Dashboard, studies: dict[str, int]) -> None:
     path = f"/api/studies/{studies['comparison']}"
+    # Graphs are added as they are drawn, and the note as the last.
+    eventually(lambda: "## " in running.json(path)["note"]["body"], within=60)
     plain = running.get(path)
     packed = running.get(path, Accept_Encoding="br, gzip")
     assert plain.headers["Content-Encoding"] is None
@@ -406,6 +411,7 @@ def test_each_epoch_of_a_large_study_is_seen_within_two_seconds(tmp_path: Path) 
     assert (found["trials"][0]["state"], found["trials"][0]["values"]) == ("Complete", [0.0])
 
 
+@pytest.mark.slow
 def test_twenty_clients_poll_while_four_workers_train_and_nobody_fails(tmp_path: Path, crowd: Crowd) -> None:
     spec = loads(SEARCH.replace("epochs = 2", "epochs = 8"))
     study = library.create_study(

@@ -153,6 +153,7 @@ def test_nothing_but_its_own_style_and_script_is_used(running: Dashboard) -> Non
     assert b"<article" in gzip.decompress(packed.body)
 
 
+@pytest.mark.slow
 def test_a_worker_s_trial_is_seen_without_a_restart(tmp_path: Path) -> None:
     study = created(library.StudySpec(**SEARCH), tmp_path)
     with dashboard(tmp_path) as running:

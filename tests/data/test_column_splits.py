@@ -50,6 +50,7 @@ def parts(path: str, **keys: Any) -> tuple[Dataset, list[tuple[np.ndarray, np.nd
 SEED = st.integers(0, 2**32 - 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(seed=SEED, how=st.sampled_from([{"validation": 0.25}, {"folds": 4}, {"folds": 3, "repeats": 2}]))
 def test_rows_of_one_group_stand_in_one_part(path: str, seed: int, how: dict[str, Any]) -> None:

@@ -240,6 +240,7 @@ def test_fashion_mnist_is_read_from_its_gzipped_idx_files(offline, tmp_path):
     assert path == tmp_path / "fashion_mnist.npz"
 
 
+@pytest.mark.slow
 def test_two_processes_that_fetch_at_once_both_succeed(mnist, offline, tmp_path):
     (offline / "mnist.npz").symlink_to(mnist)
     folder = tmp_path / "data"

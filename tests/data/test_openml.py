@@ -8,6 +8,8 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from hpo import data
 from hpo.spec import Data
 from tests.data.files import error_of
@@ -66,6 +68,7 @@ def trees(folder: Path) -> None:
     keep(folder, "data/v1/download/7/trees.arff", ARFF.encode())
 
 
+@pytest.mark.slow
 def test_without_a_network_one_line_says_so_within_seconds(tmp_path, monkeypatch):
     monkeypatch.setenv("HPO_DATA_DIR", str(tmp_path))
     # As a machine without a network, also where there is one.

@@ -314,6 +314,7 @@ def train(storage: Storage, claimed: Claim) -> bool:
     return done and claimed.lease.renew() is False
 
 
+@pytest.mark.slow
 def test_workers_that_train_meanwhile_are_not_disturbed(patient, crowd):
     study = patient.study
     study.storage.add_trials(study.id, [optuna.trial.create_trial(state=TrialState.WAITING)] * 20, after=4)

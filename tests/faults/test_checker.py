@@ -314,6 +314,7 @@ def lost_event(evidence: Evidence, kind: str, **fields: object) -> Event:
     return events_of(evidence, kind)[0] | {"at": 5.0, "token": "gone", "process": "other"} | fields
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "fields", "what"),
     [

@@ -21,6 +21,7 @@ from hpo.spec import MlpHyperparameters
 from hpo.spec.networks import Activation
 from hpo.training.runs import Run, Trainer
 from hpo.training.samples import Samples
+from tests.marks import often
 
 SAMPLES, FEATURES, CLASSES, BATCH, SCALE = 46, 6, 3, 23, 0.5
 generator = np.random.default_rng(0)
@@ -139,13 +140,16 @@ def assert_trains_like(
     np.testing.assert_allclose(model(x, training=False), stock(x, training=False), atol=1e-5)
 
 
-@pytest.mark.parametrize("case", STOCK)
+@pytest.mark.parametrize(
+    "case", often({"nadam", "l2 of all layers, batch norm", "cosine over the whole run"}, STOCK)
+)
 def test_training_equals_the_same_model_of_stock_keras(case: str, samples: Samples) -> None:
     values, optimizer = STOCK[case]
     h = hyperparameters(**values)
     assert_trains_like(network_of(h, samples), h, stock_model(h, optimizer(), (FEATURES,)), samples)
 
 
+@pytest.mark.slow
 def test_training_on_wide_inputs_equals_stock_keras() -> None:
     x = np.random.default_rng(1).integers(0, 256, (SAMPLES, 32, 32), dtype=np.uint8)
     samples = Samples.of(x, Y)
@@ -261,6 +265,7 @@ def assert_same(one: Any, other: Any) -> None:
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_whatever_was_trained_between(
     noisy: MlpNetwork, samples: Samples
 ) -> None:
@@ -341,6 +346,7 @@ def test_initial_weights_are_glorot_uniform_and_differ_between_layers(samples: S
 # One compilation a key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "others"),
     [

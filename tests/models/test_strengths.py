@@ -138,17 +138,20 @@ def trained_plain(build: Callable[[float], keras.Model], value: float) -> Any:
     return logs, model.get_weights()
 
 
-# One of each kind; all of them by all loops trace for two minutes.
-OFTEN = {"L1 and L2", "nested and shared", "AdamW", "learning rate", "exponential", "cosine"}
+# Of each kind one; all of them by all loops trace for two minutes.
+OFTEN = {"L1 and L2", "nested and shared", "learning rate"}
+SELDOM = {"AdamW", "exponential", "cosine"}
+
+
+def when(case: str, loop: str) -> Any:
+    if loop != "graph" or case not in OFTEN | SELDOM:
+        return pytest.mark.long
+    return () if case in OFTEN else pytest.mark.slow
 
 
 @pytest.mark.parametrize(
     ("case", "loop"),
-    [
-        pytest.param(case, loop, marks=() if case in OFTEN and loop == "graph" else pytest.mark.long)
-        for case in CASES
-        for loop in ("graph", "xla", "fit")
-    ],
+    [pytest.param(case, loop, marks=when(case, loop)) for case in CASES for loop in ("graph", "xla", "fit")],
 )
 def test_training_is_that_of_plain_keras_with_the_number_itself(case: str, loop: str) -> None:
     build, program, value = CASES[case]

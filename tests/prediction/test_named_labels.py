@@ -13,7 +13,9 @@ from hpo.prediction import predictions
 from tests.tiny_studies import new_studies, worker_of
 
 
-@pytest.mark.parametrize("labels", [np.array([1, 2, 3]), np.array(["low", "middle", "top"])])
+@pytest.mark.parametrize(
+    "labels", [np.array(["low", "middle", "top"]), pytest.param(np.array([1, 2, 3]), marks=pytest.mark.slow)]
+)
 def test_labels_are_known_by_their_names(tmp_path: Path, labels: np.ndarray) -> None:
     random = np.random.default_rng(0)
     classes = np.arange(90) % 3
@@ -40,6 +42,7 @@ def test_labels_are_known_by_their_names(tmp_path: Path, labels: np.ndarray) -> 
         assert predictions(model, file).labels is None
 
 
+@pytest.mark.slow
 def test_a_frame_whose_columns_are_numbers_is_predicted_as_it_was_trained(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     frame = pd.DataFrame(random.normal(size=(60, 3)))

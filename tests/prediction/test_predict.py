@@ -110,6 +110,7 @@ def test_an_archive_is_predicted_by_its_test_part(folder: Path, own: np.ndarray,
     assert rows["label"].astype(int).tolist() == test_set.y.tolist()
 
 
+@pytest.mark.slow
 def test_arrays_are_predicted_as_they_are(folder: Path, own: np.ndarray, test_set: Dataset) -> None:
     found = predictions(folder / "digits.keras", test_set.x[:3])
     np.testing.assert_allclose(found.probabilities, own[:3], atol=1e-6)

@@ -17,6 +17,7 @@ import hpo
 from hpo import HpoError
 from hpo.prediction import predictions
 from tests.command import quick as run_hpo
+from tests.marks import often
 
 STUDY = """
 name = "{name}"
@@ -81,7 +82,7 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", often({"classes"}, TARGETS))
 def test_a_file_of_predictions_has_the_rows_as_they_were(name: str, folder: Path, tmp_path: Path) -> None:
     for data, suffix in (("new.csv", "csv"), ("bare.parquet", "parquet")):
         out = tmp_path / f"out.{suffix}"
@@ -152,7 +153,12 @@ def test_a_spreadsheet_runs_nothing_of_it(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("classes", "accuracy "), ("price", "rmse "), ("labels", "accuracy ")]
+    ("name", "said"),
+    [
+        ("classes", "accuracy "),
+        pytest.param("price", "rmse ", marks=pytest.mark.slow),
+        pytest.param("labels", "accuracy ", marks=pytest.mark.slow),
+    ],
 )
 def test_without_a_file_rows_are_printed_and_drawn(name: str, said: str, folder: Path) -> None:
     for data in ("new.csv", "bare.parquet"):

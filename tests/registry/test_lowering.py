@@ -54,6 +54,7 @@ def planned(study: Study) -> list[Any]:
     return [(trial.number, trial.params, trial.seed, trial.arm) for trial in study.all_trials]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_the_unchanged_file_takes_back_what_trials_of_the_command_line_added(
     sampler: str, tmp_path: Path

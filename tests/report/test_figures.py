@@ -10,6 +10,7 @@ import pytest
 import hpo
 from hpo.report import about
 from hpo.report.document import Picture
+from tests.marks import often
 from tests.recorded import comparison, created, record
 
 SEARCH = hpo.StudySpec(
@@ -46,7 +47,10 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> hpo.Study:
     return study
 
 
-@pytest.mark.parametrize("name", ["history", "curves", "parallel", "slices", "importance", "contours"])
+@pytest.mark.parametrize(
+    "name",
+    often({"history", "importance"}, ["history", "curves", "parallel", "slices", "importance", "contours"]),
+)
 def test_a_search_draws_each_figure_of_its_report(name: str, search: hpo.Study) -> None:
     assert_drawn_as_in_the_report(search, name)
 

@@ -13,6 +13,7 @@ import hpo
 from hpo.report import compose
 from hpo.storage.artifacts import artifacts_of
 from hpo.studies.final import create_final
+from tests.marks import often
 from tests.tiny_studies import worker_of
 
 LABELS = ["rain", "wind", "snow & <b>ice</b>"]
@@ -53,7 +54,7 @@ def data_of(task: str, folder: Path) -> dict[str, Any]:
     return {"name": str(folder / "labels.csv"), "target": LABELS, "test": 0.2, "weight": "count"}
 
 
-@pytest.fixture(scope="module", params=OBJECTIVES)
+@pytest.fixture(scope="module", params=often({"multi-class"}, OBJECTIVES))
 def comparison(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> hpo.Study:
     folder, task = tmp_path_factory.mktemp("tasks"), request.param
     spec = hpo.StudySpec(

@@ -99,6 +99,7 @@ def test_a_copy_has_the_journal_mode_and_the_permissions_of_its_source(source, f
     assert pragma(folder / "copy.db", "journal_mode") == mode
 
 
+@pytest.mark.slow
 def test_copies_are_whole_while_a_process_writes_all_the_time(url, folder):
     optuna.create_study(study_name="study", storage=Storage(url).optuna)
     held = []
@@ -139,6 +140,7 @@ def locked(source: Path) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_backup_that_is_ended_leaves_no_file_of_the_name(source, folder, how):
     arguments = ["backup", str(folder / "copy.db"), "--storage", f"sqlite:///{source}"]

@@ -334,6 +334,7 @@ def test_eight_processes_claim_each_of_sixty_trials_once(storage, crowd):
     assert {trial.state for trial in study.trials} == {TrialState.RUNNING}
 
 
+@pytest.mark.slow
 def test_eight_processes_that_finish_and_release_train_nothing_twice(storage, crowd):
     study = new_study(storage, trials=60)
     claimed = crowd(claim_and_finish, storage.url, study._study_id)
@@ -924,6 +925,7 @@ def test_trials_are_added_whole_or_not_at_all(storage):
     assert study.trials == []
 
 
+@pytest.mark.slow
 def test_a_thousand_trials_are_added_and_the_next_is_found_in_moments(storage):
     started = time.monotonic()
     study = new_study(storage, trials=1000)

@@ -12,6 +12,7 @@ import pytest
 
 import hpo as library
 from tests.command import hpo, quick
+from tests.marks import often
 
 HERE = Path(__file__).parent
 EXPECTED: dict[str, Any] = {
@@ -80,7 +81,7 @@ def test_a_model_of_then_predicts(stored: dict[str, Path]) -> None:
     assert len(read(folder, "predict", "grid.keras", "x.npz")) == 2
 
 
-@pytest.mark.parametrize("version", EXPECTED)
+@pytest.mark.parametrize("version", often({"0.1"}, EXPECTED))
 def test_they_are_reported_and_examined(version: str, stored: dict[str, Path]) -> None:
     folder, names = stored[version], [name for of, name in STUDIES if of == version]
     done = quick("report", *names, "--out", "report", folder=folder)
@@ -91,6 +92,7 @@ def test_they_are_reported_and_examined(version: str, stored: dict[str, Path]) -
     assert quick("doctor", folder=folder).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_model_of_then_that_was_kept_is_exported_and_takes_raw_rows(stored: dict[str, Path]) -> None:
     folder = stored["0.2"]
     for name in ("table", "table-final", "minutes"):

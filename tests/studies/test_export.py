@@ -256,14 +256,17 @@ def test_the_exported_model_has_the_trials_strengths_and_optimizer(read: dict[st
 @pytest.mark.parametrize(
     "changes",
     [
-        {"optimizer": "sgd"},
+        pytest.param({"optimizer": "sgd"}, marks=pytest.mark.slow),
         {"optimizer": "sgd", "momentum": 0.8, "nesterov": True},
-        {"optimizer": "sgd", "nesterov": True},
-        {"optimizer": "sgd", "momentum": 0.8, "schedule": "inverse_time", "decay_rate": 0.5},
-        {"optimizer": "adam", "schedule": "cosine"},
-        {"optimizer": "adamax", "schedule": "cosine", "decay_steps": 2},
+        pytest.param({"optimizer": "sgd", "nesterov": True}, marks=pytest.mark.slow),
+        pytest.param(
+            {"optimizer": "sgd", "momentum": 0.8, "schedule": "inverse_time", "decay_rate": 0.5},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"optimizer": "adam", "schedule": "cosine"}, marks=pytest.mark.slow),
+        pytest.param({"optimizer": "adamax", "schedule": "cosine", "decay_steps": 2}, marks=pytest.mark.slow),
         {"optimizer": "nadam", "schedule": "exponential", "decay_steps": 3, "decay_rate": 0.5},
-        {"optimizer": "adagrad", "schedule": "exponential"},
+        pytest.param({"optimizer": "adagrad", "schedule": "exponential"}, marks=pytest.mark.slow),
         {"optimizer": "rmsprop", "momentum": 0.5, "schedule": "inverse_time", "decay_steps": 3},
     ],
     ids=lambda changes: " ".join(map(str, changes.values())),
@@ -361,6 +364,7 @@ def make_unreadable(kept: Path) -> None:
     kept.mkdir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "fault"),
     [(damage, "is damaged"), (Path.unlink, "is gone"), (make_unreadable, "cannot be read: Is a directory")],

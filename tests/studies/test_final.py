@@ -50,6 +50,7 @@ def failed(done: Done) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_the_best_configurations_are_trained_with_seeds_that_chose_nothing(folder, final):
     best = sorted(opened("search", folder).all_trials, key=lambda trial: -(trial.value or 0))[:2]
     assert isinstance(final.spec, FinalSpec)

@@ -47,6 +47,7 @@ def kept(folder: Path) -> list[Path]:
     return sorted((folder / "hpo-artifacts" / "data").glob("*"))
 
 
+@pytest.mark.slow
 def test_arrays_are_kept_by_their_digest_and_trained_by_workers(folder):
     study = hpo.create_study(search(), data=(X, TEXT))
     (file,) = kept(folder)

@@ -69,6 +69,7 @@ def read(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", ["odd", "odd-arms"])
 def test_a_hyperparameter_named_as_a_metric_takes_no_metric_s_place(study: str, folder: Path) -> None:
     opened = hpo.open_study(study, storage=f"sqlite:///{folder / 'hpo.db'}")
@@ -82,6 +83,7 @@ def test_a_hyperparameter_named_as_a_metric_takes_no_metric_s_place(study: str, 
     assert as_markdown("", about(opened)).count("1.25")
 
 
+@pytest.mark.slow
 def test_tables_show_values_of_any_kind_and_nothing_in_them_acts(folder: Path) -> None:
     arms = read(folder, "compare", "odd-arms")
     assert "7.5" in arms

@@ -24,6 +24,7 @@ def probabilities_of(predicted: np.ndarray, classes: int) -> np.ndarray:
     return (np.eye(classes)[predicted] * 0.02 + noise).astype(np.float32)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_they_equal_scikit_learns_macro_averages_over_the_classes_that_occur(data: st.DataObject) -> None:

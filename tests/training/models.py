@@ -23,7 +23,7 @@ TRAIN, HELD = np.arange(SAMPLES, dtype=np.int32), np.arange(SAMPLES, SAMPLES + H
 X_TRAIN, Y_TRAIN, X_HELD, Y_HELD = X[TRAIN], Y[TRAIN], X[HELD], Y[HELD]
 
 # XLA compiles the programs of the graph loop, which takes a second each; its contract is tested always.
-OFTEN = ["graph", "fit", pytest.param("xla", marks=pytest.mark.long)]
+OFTEN = ["graph", pytest.param("fit", marks=pytest.mark.slow), pytest.param("xla", marks=pytest.mark.long)]
 
 
 def mlp(

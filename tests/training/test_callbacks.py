@@ -23,6 +23,7 @@ import hpo
 from hpo.training.callbacks import TEST_HOOKS, TRAIN_HOOKS, need_batches
 from hpo.training.runs import Run, Trainer
 from hpo.training.samples import Samples
+from tests.marks import often
 from tests.training.models import (
     OFTEN,
     X_HELD,
@@ -220,7 +221,7 @@ def in_keras(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     return cache(lambda case: of_case(case, "keras", tmp_path_factory.mktemp("keras")))
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", often([case for case in CASES if " of " not in case], CASES))
 @pytest.mark.parametrize("loop", OFTEN)
 def test_a_callback_does_what_it_does_in_kerass_fit(
     case: str, loop: str, tmp_path: Path, in_keras: Callable[[str], Any]
@@ -314,6 +315,7 @@ def published() -> Iterator[tuple[str, list[Any]]]:
     server.server_close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", OFTEN)
 def test_the_remote_monitor_posts_each_epoch(
     loop: str, published: tuple[str, list[Any]], tmp_path: Path
@@ -325,6 +327,7 @@ def test_the_remote_monitor_posts_each_epoch(
     assert_alike(posted[:EPOCHS], posted[EPOCHS:])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("tensorboard") is None, reason="needs tensorboard, which hpo does not")
 @pytest.mark.parametrize("update", ["epoch", 2])
 @pytest.mark.parametrize("loop", OFTEN)
@@ -417,6 +420,7 @@ def test_watching_batches_changes_no_result(loop: str) -> None:
     assert_same_logs(*histories)
 
 
+@pytest.mark.slow
 def test_runs_in_lockstep_stop_each_for_itself() -> None:
     model = mlp()
     samples = Samples.of(X_TRAIN, Y_TRAIN)

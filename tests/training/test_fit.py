@@ -103,6 +103,7 @@ def two_inputs() -> keras.Model:
     return model
 
 
+@pytest.mark.slow
 def test_a_functional_model_with_named_inputs_and_outputs() -> None:
     def arrays(rows: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         x, y = X[rows], Y[rows]

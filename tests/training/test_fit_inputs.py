@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hpo
+from tests.marks import often
 from tests.training.models import (
     BATCH,
     CLASSES,
@@ -95,7 +96,9 @@ WEIGHTED: dict[str, tuple[str, Callable[[], Options]]] = {
 
 
 @pytest.mark.parametrize("loop", OFTEN)
-@pytest.mark.parametrize("case", WEIGHTED)
+@pytest.mark.parametrize(
+    "case", often({"samples, split", "classes, split", "validation", "each output"}, WEIGHTED)
+)
 def test_weighted_losses_and_metrics_are_kerass(case: str, loop: str) -> None:
     model, options = WEIGHTED[case]
     assert_equal_to_keras(model, loop, **options())

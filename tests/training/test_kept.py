@@ -182,6 +182,7 @@ def test_an_attribute_of_a_person_s_own_model_counts(compilations: list[str]) ->
     assert len(compilations) == 2
 
 
+@pytest.mark.slow
 def test_a_model_keeps_neither_data_nor_too_many_programs(
     compilations: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +196,7 @@ def test_a_model_keeps_neither_data_nor_too_many_programs(
     assert kept._occupant is None
 
 
+@pytest.mark.slow
 def test_a_model_that_was_fitted_is_garbage_like_any_other() -> None:
     model = noisy()
     fit_once(model)

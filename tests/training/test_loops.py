@@ -16,6 +16,7 @@ from hpo.training.kept import trainer_for
 from hpo.training.loops import LOOPS, GraphLoop, XlaLoop
 from hpo.training.runs import LoopError, Run, Trainer
 from hpo.training.samples import Samples
+from tests.marks import often
 from tests.training.models import (
     BATCH,
     CASES,
@@ -46,7 +47,7 @@ from tests.training.models import (
 class TestContract:
     """What every loop promises; `fit_by_hand` is none of them."""
 
-    @pytest.mark.parametrize("case", CASES)
+    @pytest.mark.parametrize("case", often({"sgd", "adam", "batch norm", "penalties"}, CASES))
     def test_two_epochs_give_the_weights_and_logs_of_keras(
         self, case: str, loop: str, train: Samples, held: Samples
     ) -> None:
@@ -279,6 +280,7 @@ def test_a_model_that_cannot_be_traced_is_trained_by_keras(caplog: pytest.LogCap
     ] == ["loop 'graph' cannot train this model, so 'fit' does"]
 
 
+@pytest.mark.slow
 def test_a_model_that_runs_eagerly_is_trained_by_keras_without_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

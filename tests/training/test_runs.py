@@ -30,6 +30,7 @@ def finish(run: Run) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_runs_in_lockstep_equal_runs_alone_bit_for_bit(train: Samples, held: Samples) -> None:
     trainer = trainer_of(noisy(), train)
     start = trainer.state

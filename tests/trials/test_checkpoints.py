@@ -28,6 +28,7 @@ from hpo.storage import Claim, LeaseLostError, Patience, Storage
 from hpo.trials.checkpoints import TrialCheckpoints, dumps, loads
 from hpo.trials.outcome import Outcome, StoppedError
 from hpo.trials.runner import TrialRunner
+from tests.marks import often
 from tests.storage.test_storage import claim, expire, new_study
 
 # ------------------------------------------------------------------------------------------------- trees
@@ -59,6 +60,7 @@ def test_a_tree_comes_back_bit_for_bit(tree: Any) -> None:
     assert same(loads(dumps(tree)), tree)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_noticed_or_whole() -> None:
     tree = {"epoch": 3, "state": [np.arange(50, dtype=np.float32)], "best": math.inf}
     whole = dumps(tree)
@@ -302,6 +304,7 @@ def result_of(outcome: Outcome | None, trial: optuna.trial.Trial) -> str:
 OFTEN = {"momentum"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", [case if case in OFTEN else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
 )
@@ -323,7 +326,7 @@ def test_a_trial_judged_by_its_best_epoch_goes_on_with_that_epoch_s_weights(
     assert metrics[0]["best_epoch"] < len(reported)
 
 
-@pytest.mark.parametrize("name", ["breast_cancer", "diabetes"])
+@pytest.mark.parametrize("name", often({"diabetes"}, ["breast_cancer", "diabetes"]))
 def test_a_trial_on_a_table_goes_on_with_the_statistics_of_its_folds(name: str) -> None:
     spec = spec_of(data={"name": name, "folds": 2}, seeds=1)
     dataset = load_train(spec.data)

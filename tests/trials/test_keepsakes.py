@@ -125,6 +125,7 @@ def test_deleting_the_study_deletes_them(tmp_path: Path, kept: Study) -> None:
     assert not list(folder.iterdir())
 
 
+@pytest.mark.slow
 def test_a_result_is_recorded_without_what_cannot_be_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -197,6 +198,7 @@ def test_validation_samples_and_outputs_are_kept_and_give_the_recorded_metrics(k
         kept.validated(99)
 
 
+@pytest.mark.slow
 def test_damaged_outputs_are_told(tmp_path: Path) -> None:
     study = run(tmp_path, space={"learning_rate": [0.05], "dropout": [0.1]})
     files(study, 0)["validation.npz"].write_bytes(b"PK damaged")
@@ -212,6 +214,7 @@ def test_of_many_samples_some_of_every_replicate_are_kept_evenly() -> None:
     assert set(np.diff(places)) <= {150, 151}
 
 
+@pytest.mark.slow
 def test_a_regression_keeps_a_picture_of_what_is_predicted_against_what_is_true(tmp_path: Path) -> None:
     space = {"learning_rate": [0.01], "dropout": [0.0]}
     study = run(tmp_path, data={"name": "diabetes", "folds": 3}, seeds=1, space=space)

@@ -131,6 +131,7 @@ def test_what_a_callback_raises_is_its_own_behind_a_link(storage: Storage, file:
     assert f"mine.py: raises: must run without an error, but got 'line {CODE_LINE}: Zero" in str(trial.reason)
 
 
+@pytest.mark.slow
 def test_a_trial_goes_on_with_what_its_callbacks_have_counted(
     file: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 import hpo
 from tests.command import quick
 from tests.recorded import comparison, created, record
@@ -35,6 +37,7 @@ def test_what_the_worker_stored_is_what_every_door_says(tmp_path: Path) -> None:
     assert {arm["arm"]: arm["differs"]["activation"] for arm in arms} == {"a": "tanh", "b": "relu"}
 
 
+@pytest.mark.slow
 def test_what_another_version_stored_is_shown_as_it_is(tmp_path: Path) -> None:
     study = created(comparison(["a", "b"], seeds=1), tmp_path)
     store(study, 0, warmup=3)

@@ -118,6 +118,7 @@ def test_the_loop_that_a_study_asks_for_trains_and_is_told(digits: Dataset, loop
     assert outcome.metrics["val_loss"] == pytest.approx(expected.metrics["val_loss"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_much_planned_work_is_compiled_and_little_is_not(digits: Dataset) -> None:
     few, _ = run(TrialRunner(spec_of(), digits), hyperparameters())
     many = spec_of(trials=10_000, space={"learning_rate": {"low": 0.1, "high": 0.2}})
@@ -125,6 +126,7 @@ def test_much_planned_work_is_compiled_and_little_is_not(digits: Dataset) -> Non
     assert (few.loop, compiled.loop) == ("graph", "xla")
 
 
+@pytest.mark.slow
 def test_a_trial_goes_on_by_the_loop_that_it_was_begun_with_whatever_is_planned_by_now(
     digits: Dataset,
 ) -> None:

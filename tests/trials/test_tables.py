@@ -17,6 +17,7 @@ from hpo.spec import MlpHyperparameters, StudySpec
 from hpo.trials import VALIDATION_FILE, read_validation
 from hpo.trials.outcome import Outcome
 from hpo.trials.runner import TrialRunner
+from tests.marks import often
 
 ROWS = 160
 TARGETS = {
@@ -79,7 +80,7 @@ def run(runner: TrialRunner, **h: Any) -> Outcome:
     return runner(trial, MlpHyperparameters(**{**SMALL, **h}))
 
 
-@pytest.mark.parametrize("task", TARGETS)
+@pytest.mark.parametrize("task", often({"multi-class", "regression"}, TARGETS))
 def test_every_task_is_learned_measured_and_repeated_bit_for_bit(path: str, task: str) -> None:
     runner = runner_of(path, task)
     outcome = run(runner)
@@ -132,7 +133,10 @@ def test_another_fold_has_its_own_statistics_and_compiles_nothing_new(path: str)
     "scaling",
     ["standard", *(pytest.param(name, marks=pytest.mark.long) for name in ("quantile", "robust", "none"))],
 )
-@pytest.mark.parametrize("loop", [pytest.param("xla", marks=pytest.mark.long), "graph", "fit"])
+@pytest.mark.parametrize(
+    "loop",
+    ["graph", pytest.param("fit", marks=pytest.mark.slow), pytest.param("xla", marks=pytest.mark.long)],
+)
 def test_every_loop_prepares_alike(path: str, scaling: str, loop: str) -> None:
     runner = runner_of(path, "binary")
     expected = run(runner, scaling=scaling, epochs=2, learning_rate=1e-4).replicates[0].curve

@@ -77,6 +77,7 @@ def test_a_worker_of_another_machine_with_a_folder_of_its_own_is_refused_in_one_
         execute(study.storage, f"UPDATE hpo_artifact_mark SET host = '{socket.gethostname()}'")
 
 
+@pytest.mark.slow
 def test_a_folder_that_was_moved_on_the_first_machine_is_taken(studies, tmp_path):
     study, _ = studies
     moved = Storage(study.storage.url, artifact_dir=tmp_path / "moved")

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -408,6 +409,7 @@ def test_a_run_from_python_shows_how_far_it_is_unless_told_not_to(tiny, capsys):
     assert (shown.out, shown.err) == ("", "")
 
 
+@pytest.mark.slow
 def test_a_run_whose_study_nobody_can_train_ends_with_the_reason(tiny, tmp_path, own_data):
     own_data.unlink()
     lines: list[str] = []
@@ -438,6 +440,7 @@ def test_a_study_that_is_deleted_ends_its_run_and_its_workers(tmp_path):
     def watch(trials: list[FrozenTrial]) -> None:
         optuna.delete_study(study_name="long", storage=study.storage.url)
 
+    forkserver.ensure_running()  # which the first of the tests' own processes begins, and which stays
     before = set(psutil.Process().children())
     with pytest.raises(StudyError, match="study 'long': has been deleted"):
         study.run(workers=2, watch=watch, log=lambda line: None)

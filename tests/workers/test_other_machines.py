@@ -14,6 +14,7 @@ from hpo.errors import WorkerError
 from hpo.spec import to_toml
 from hpo.storage import Storage
 from tests.command import hpo
+from tests.marks import often
 from tests.tiny_studies import SEARCH, states, worker_of
 
 MODEL = """
@@ -88,7 +89,10 @@ def test_what_another_machine_has_in_its_data_folder_is_used_if_its_digest_is_th
 
 @pytest.mark.parametrize(
     "arguments",
-    [("run", "s.toml", "--engine", "ray"), ("submit", "s.toml", "--address", "http://127.0.0.1:9")],
+    often(
+        [("run", "s.toml", "--engine", "ray")],
+        [("run", "s.toml", "--engine", "ray"), ("submit", "s.toml", "--address", "http://127.0.0.1:9")],
+    ),
 )
 def test_without_the_extra_ray_is_one_line(arguments, tmp_path):
     (tmp_path / "s.toml").write_text(to_toml(StudySpec(**SEARCH)))

@@ -21,6 +21,7 @@ def study(new_postgresql: Callable[[], str], tmp_path_factory: pytest.TempPathFa
     return made
 
 
+@pytest.mark.slow
 def test_more_workers_than_connections_is_one_line_with_the_number_and_the_remedy(study, tmp_path):
     ((most,),) = execute(study.storage, "SELECT current_setting('max_connections')::int")
     done = quick("resume", study.name, "--workers", "250", folder=tmp_path, HPO_STORAGE=study.storage.url)

@@ -18,6 +18,7 @@ from hpo.trials import COMPILED_ATTRIBUTE
 from hpo.trials.outcome import Outcome
 from hpo.workers import shares
 from hpo.workers.worker import Worker
+from tests.marks import often
 from tests.tiny_studies import execute, expire_leases, results, states, worker_process
 
 # Four networks, each with four learning rates; by number the network changes most slowly.
@@ -107,7 +108,7 @@ def queries(storage: Storage, act: Callable[[], object]) -> int:
 @pytest.mark.parametrize(
     ("table", "keys"), [(GRID, 4), (RANDOM, 4), (ARMS, 4)], ids=["grid", "random", "comparison"]
 )
-@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("count", often({3}, [2, 3]))
 def test_workers_that_take_turns_begin_each_key_once_as_long_as_others_are_left(create, table, keys, count):
     study, begun = create(table), Begun()
     workers = [begun.worker(name, study) for name in "abc"[:count]]
@@ -219,6 +220,7 @@ def test_a_study_with_work_is_not_left_for_another_one_to_save_a_program(create)
     assert begun.numbers == [1, 2, 3, 0, 1]
 
 
+@pytest.mark.slow
 def test_several_studies_adaptive_ones_too_are_trained_to_their_ends(create):
     studies = [create(TPE), create(GRID), create(ARMS)]
     begun = Begun()

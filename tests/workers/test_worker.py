@@ -260,6 +260,7 @@ def test_a_worker_of_all_studies_leaves_out_what_it_cannot_read(create, own_data
     assert leases(sound.storage) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_worker_waits_for_another_one_that_can_train_what_it_cannot(create, own_data, caplog):
     study = create(SHORT)
@@ -285,6 +286,7 @@ def test_a_trial_says_with_which_versions_it_was_trained(create):
     assert waiting.versions is None
 
 
+@pytest.mark.slow
 def test_an_idle_worker_plans_what_a_killed_creation_did_not(create):
     study = create(SHORT)
     worker = worker_of(study)
@@ -295,6 +297,7 @@ def test_an_idle_worker_plans_what_a_killed_creation_did_not(create):
         eventually(lambda: states(study) == ["complete"] * 4, within=30)
 
 
+@pytest.mark.slow
 def test_a_changed_limit_reaches_the_worker_that_trains(create):
     study = create(HALTING, params=SOFTMAX | {"epochs": 1_000_000})
     limit = {"trial_timeout": 1.0}
@@ -391,6 +394,7 @@ def test_a_worker_that_lost_its_trial_does_not_put_it_back(create):
     assert states(study) == ["running", "waiting"]
 
 
+@pytest.mark.slow
 def test_a_study_that_is_deleted_in_the_midst_of_a_trial_costs_the_others_nothing(create):
     deleted, other = create(HALTING, name="deleted"), create(SHORT, name="other")
     # As optuna-dashboard does, which knows of no leases.
@@ -417,6 +421,7 @@ def test_a_broken_database_is_an_error_and_no_failed_trial(create):
     assert states(study) == ["waiting", "waiting"]
 
 
+@pytest.mark.slow
 def test_an_idle_worker_waits_for_another_s_trial_and_takes_it_over_when_its_lease_is_over(create):
     study = create(SHORT)
     held = study.storage.claim([study.id], owner="another", seconds=60)
@@ -495,6 +500,7 @@ def test_a_trial_that_loses_too_many_workers_is_given_up_with_its_reason(create)
     assert leases(study.storage) == 0
 
 
+@pytest.mark.slow
 def test_a_trial_that_takes_too_long_fails_and_says_at_which_epoch(create):
     params = SOFTMAX | {"epochs": 1_000_000}
     study = create(HALTING, trial_timeout=1.0, params=params)
