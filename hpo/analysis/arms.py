@@ -88,9 +88,9 @@ class ArmSummary:
     `n` counts the training runs that have final metrics, `failed` the trials that have none, `pending` those
     that wait or run. `mean`, `sd` (with n - 1 in the denominator; None for one run) and `ci`, the confidence
     interval of the mean, are over those runs. `value` is what arms are ranked by, the mean over trials of the
-    objective's value. `differs` are the effective hyperparameters in which the arms
-    are not all alike. `verdicts` are by metric; the baseline, its copies in other studies (`is_copy`)
-    and the configurations of a search have none.
+    objective's value. `differs` are the effective hyperparameters in which the arms are not all alike, but
+    for those that are not active in it. `verdicts` are by metric; the baseline, its copies in other studies
+    (`is_copy`) and the configurations of a search have none.
     """
 
     study: str

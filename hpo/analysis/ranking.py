@@ -146,18 +146,16 @@ def _summarise(
         mean={name: statistics.fmean(v) for name, v in values.items()},
         sd={name: statistics.stdev(v) if len(v) > 1 else None for name, v in values.items()},
         ci={name: mean_interval(v, alpha=alpha, overlap=overlap) for name, v in values.items()},
-        differs={key: _shown(arm, key) for key in varying},
+        differs={key: arm.trials[0].hyperparameters.get(key) for key in varying if _is_active(arm, key)},
         trials=tuple(trial.number for trial in arm.trials),
         is_copy=is_copy,
         verdicts={name: found[key] for name, found in verdicts.items() if key in found},
     )
 
 
-def _shown(arm: ArmRuns, key: str) -> Any:
-    """A hyperparameter of an arm; None of what a search varies and was not active."""
-    trial = arm.trials[0]
-    is_idle = isinstance(arm.spec, SearchSpec) and key in arm.spec.space and key not in trial.params
-    return None if is_idle else trial.hyperparameters.get(key)
+def _is_active(arm: ArmRuns, key: str) -> bool:
+    """Whether an arm has a hyperparameter; of a search's, whether its conditions were met."""
+    return not isinstance(arm.spec, SearchSpec) or key not in arm.spec.space or key in arm.trials[0].params
 
 
 def _notes(arms: Sequence[ArmRuns], judged_by: Mapping[str, Metric]) -> tuple[str, ...]:

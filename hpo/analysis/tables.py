@@ -26,7 +26,7 @@ def arms_table(comparison: Comparison, *, most: int | None = None) -> Table:
     """A row an arm, or the first `most`: its runs, mean and deviation of each metric, and what differs."""
     several, is_judged = _several(comparison), comparison.baseline is not None
     own = [Column(comparison.value_name, NUMBER, ("value",))] if comparison.has_other_values else []
-    differs = comparison.arms[0].differs if comparison.arms else {}
+    differs = dict.fromkeys(name for arm in comparison.arms for name in arm.differs)
     columns = (
         *([Column("study", NAME, drop=1)] if several else []),
         # Each trial of a search is one by itself.

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from hpo.tables.kinds import TEXT, Kind
 
 Row = Mapping[str, Any]
+# In place of the value of a key that is not in a row: None may mean something.
+ABSENT = object()
 
 
 class Cell(NamedTuple):
@@ -24,8 +26,8 @@ class Column:
     """A column that people see.
 
     `of` are the keys of a row whose values its kind puts together, by default its name; a key with dots leads
-    into mappings of the row. `drop` says which columns a narrow terminal does without: the highest first, 0
-    never. One in which there is nothing is shown to nobody.
+    into mappings of the row. A row that lacks the first has an empty cell. `drop` says which columns a narrow
+    terminal does without: the highest first, 0 never. One in which there is nothing is shown to nobody.
     """
 
     name: str
@@ -35,7 +37,10 @@ class Column:
 
     def cell(self, row: Row) -> Cell:
         """The cell of this column in a row."""
-        values = [_value(row, key) for key in self.of or (self.name,)]
+        first, *others = (_value(row, key) for key in self.of or (self.name,))
+        if first is ABSENT:
+            return Cell("", self.kind.holds_number(None))
+        values = [first, *(None if value is ABSENT else value for value in others)]
         return Cell(self.kind.text(*values), self.kind.holds_number(values[0]))
 
 
@@ -100,4 +105,4 @@ def _value(row: Row, key: str) -> Any:
         return row[key]
     first, _, rest = key.partition(".")
     inner = row.get(first)
-    return _value(inner, rest) if rest and isinstance(inner, Mapping) else None
+    return _value(inner, rest) if rest and isinstance(inner, Mapping) else ABSENT

@@ -1,4 +1,4 @@
-"""Who searches: hpo's strategies by its own plan, and Optuna's samplers by themselves."""
+"""Who searches: hpo's strategies by its own plan, Optuna's samplers by themselves, and whoever trains all."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from hpo.errors import SpecError
 from hpo.search import confirms, decode, make_sampler, plan, race_of, suggest
 from hpo.spec import SearchSpec, parse
 from hpo.spec.parts import Sampler
@@ -34,6 +35,8 @@ OPTUNA: Mapping[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "optuna:tpe-group": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True),
     "optuna:nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
 }
+# Trains each configuration once: what the noise of one seed leaves to whoever has trainings without end.
+EVERYTHING = "everything"
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ class Task:
 
 
 def contenders() -> tuple[str, ...]:
-    """The samplers that a study may name, and Optuna's."""
-    return (*get_args(Sampler.model_fields["name"].annotation), *OPTUNA)
+    """The samplers that a study may name, Optuna's, and who trains everything."""
+    return (*get_args(Sampler.model_fields["name"].annotation), *OPTUNA, EVERYTHING)
 
 
 def regret_of(contender: str, task: Task, folder: Path) -> float:
@@ -68,6 +71,8 @@ def regret_of(contender: str, task: Task, folder: Path) -> float:
     Raises:
         SpecError: it cannot do the space.
     """
+    if contender == EVERYTHING:
+        return _of_everything(task)
     return _of_optuna(OPTUNA[contender], task) if contender in OPTUNA else _of_hpo(contender, task, folder)
 
 
@@ -139,7 +144,22 @@ def _of_optuna(make: Callable[[int], optuna.samplers.BaseSampler], task: Task) -
         return trial.number, _drawn(trial, task.problem)
 
     _simulate(task, begin, lambda number, values: study.tell(number, task.value(values, generator)))
-    ranked = _best(study.get_trials(deepcopy=False))
+    return _of_ranked(_best(study.get_trials(deepcopy=False)), task, generator)
+
+
+def _of_everything(task: Task) -> float:
+    space, generator = task.problem.space, task.generator()
+    if any("low" in dimension and "step" not in dimension for dimension in space.values()):
+        raise SpecError("space", "must be finite")
+    choices = [of if isinstance(of, list) else range(of["low"], of["high"] + 1) for of in space.values()]
+    every: list[Values] = [dict(zip(space, values, strict=True)) for values in itertools.product(*choices)]
+    found = np.array([task.value(values, generator) for values in every])
+    best = np.argsort(found, kind="stable")[:TOP]
+    return _of_ranked([every[at] for at in best.tolist()], task, generator)
+
+
+def _of_ranked(ranked: list[Values], task: Task, generator: np.random.Generator) -> float:
+    """Of the best one; where leaders are raced, of the one whose fresh seeds are best."""
     if task.way != "raced":
         return task.problem.regret(ranked[0])
     again = [statistics.fmean(task.value(values, generator) for _ in range(SEEDS)) for values in ranked[:TOP]]
