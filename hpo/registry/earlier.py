@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from optuna.trial import FrozenTrial
+
 from hpo.errors import StudyError
 from hpo.registry.finding import find
 from hpo.registry.stored import DIGEST_ATTRIBUTE, StoredStudy, place_of
-from hpo.search import best_of, earlier_rows, earlier_values
+from hpo.search import best_of, earlier_rows, earlier_values, hyperparameters_of
 from hpo.spec import SearchSpec
 from hpo.spec.base import plain
 from hpo.storage import Storage
-from hpo.tables.numbers import counted
+from hpo.tables.numbers import counted, settings
 
 
 def taken_over(spec: SearchSpec, storage: Storage) -> dict[str, Any]:
@@ -38,6 +40,7 @@ def taken_over(spec: SearchSpec, storage: Storage) -> dict[str, Any]:
         "study": source.name,
         "number": None if best is None or values is None else best.number,
         "best": None if values is None else plain(spec.joined(values)),
+        "otherwise": [] if best is None or values is None else _otherwise(spec, values, best, of=of),
         "known": len(rows),
         "trials": sum(trial.state.is_finished() for trial in trials),
         "rows": rows,
@@ -58,4 +61,18 @@ def told(spec: SearchSpec, found: Mapping[str, Any], *, same_data: bool) -> str:
     if not spec.is_adaptive:
         known = f"sampler {spec.sampler.name!r} learns from no trials"
     other = "" if same_data else f" ({name} is of other data)"
-    return f"{begins}, and {known}{other}"
+    otherwise = f"; else than there: {', '.join(found['otherwise'])}" if found["otherwise"] else ""
+    return f"{begins}, and {known}{other}{otherwise}"
+
+
+def _otherwise(
+    spec: SearchSpec, values: Mapping[str, Any], best: FrozenTrial, *, of: SearchSpec
+) -> list[str]:
+    """What is fixed here, and was something else in the trial that it starts with."""
+    here, there = spec.hyperparameters_for(spec.joined(values)), hyperparameters_of(of, best)
+    before = plain(there.model_dump())
+    return [
+        settings({name: value})
+        for name, value in plain(here.model_dump()).items()
+        if name not in spec.space and name in before and before[name] != value
+    ]

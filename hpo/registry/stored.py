@@ -18,7 +18,16 @@ from hpo.data import Dataset, digest_of_test, is_corrected, load_parts, load_tes
 from hpo.errors import DataError, SpecError, StudyError
 from hpo.registry.code import ACCEPT, CODE_ATTRIBUTE, check_code
 from hpo.registry.summary import StudySummary
-from hpo.search import ShowingSampler, Views, first_withdrawn, known, make_pruner, make_sampler, plan
+from hpo.search import (
+    ShowingSampler,
+    Views,
+    first_withdrawn,
+    known,
+    make_pruner,
+    make_sampler,
+    missing_starts,
+    plan,
+)
 from hpo.spec import Data, FinalSpec, SearchSpec, StudySpec, from_json
 from hpo.storage import Storage, StudyRow, study_id, system_attributes, trial_id
 from hpo.trials import STATES, Trial
@@ -189,6 +198,12 @@ class StoredStudy:
         if not best or not isinstance(self.spec, SearchSpec):
             return self.spec
         return self.spec.model_copy(update={"start_with": (best, *self.spec.start_with)})
+
+    @property
+    def untried_starts(self) -> int:
+        """How many configurations that it is to start with have no trial, as none was left for them."""
+        asked = self._asked
+        return len(missing_starts(asked, self.frozen_trials)) if isinstance(asked, SearchSpec) else 0
 
     @cached_property
     def _earlier(self) -> list[Any]:

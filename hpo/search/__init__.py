@@ -29,6 +29,7 @@ from hpo.search.pruners import make_pruner, may_prune
 from hpo.search.race import Race, is_raced, race_of
 from hpo.search.repeats import AS_ATTRIBUTE, REPEAT_ATTRIBUTE, is_answered, known_result, repeats, seeds_of
 from hpo.search.shown import ShowingSampler, Views, known, shown
+from hpo.search.starts import missing_starts
 from hpo.search.strategies import STRATEGIES, Strategy, make_sampler
 from hpo.search.workload import Workload, workload
 
@@ -67,6 +68,7 @@ __all__ = [
     "make_sampler",
     "may_prune",
     "may_repeat",
+    "missing_starts",
     "on_front",
     "plan",
     "race_of",

@@ -49,6 +49,7 @@ from hpo.studies.lists import StudyList
 from hpo.studies.names import numbered_names
 from hpo.studies.study import Study
 from hpo.studies.tried_models import tried
+from hpo.tables.numbers import counted
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +135,9 @@ def _created(
     study = Study(opened, register(spec, dataset, opened, test_digest=test_digest))
     study.go_on()
     study.plan()
+    if untried := study.untried_starts:
+        what = counted(untried, "configuration")
+        logger.warning("%s: no trial is left for %s of start_with. Raise trials.", spec.name, what)
     if is_new:
         for line in doubts_about(dataset, spec.data, test=test, scaling=scaling_of(spec)):
             logger.warning("%s: %s", place, line)

@@ -85,6 +85,27 @@ def test_a_grown_space_keeps_every_trial(
         create_study(SEARCH | named, storage=storage)
 
 
+def test_what_it_is_to_start_with_is_trained_or_said_to_have_no_trial_left(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = create_study(SEARCH, storage=url)
+    end_all(study)
+    asked = SEARCH | {"start_with": [{"learning_rate": 0.01, "dropout": 0.2}]}
+    line = "growing: no trial is left for 1 configuration of start_with. Raise trials."
+    with caplog.at_level(logging.WARNING):
+        assert create_study(asked, storage=study.storage).plan() == 0
+    assert line in caplog.messages
+    caplog.clear()
+    assert create_study(asked | {"trials": 6}, storage=study.storage).plan() == 1
+    assert line not in caplog.messages
+    end_all(study)
+    assert study.all_trials[5].params == asked["start_with"][0]
+    # What is trained already is no further one.
+    again = [*asked["start_with"], study.all_trials[0].params]
+    create_study(asked | {"trials": 6, "start_with": again}, storage=study.storage)
+    assert line not in caplog.messages
+
+
 def test_a_search_starts_from_another_one(url: str, caplog: pytest.LogCaptureFixture) -> None:
     first = create_study(SEARCH | {"name": "first"}, storage=url)
     end_all(first)
@@ -95,6 +116,11 @@ def test_a_search_starts_from_another_one(url: str, caplog: pytest.LogCaptureFix
         second = create_study(asked, storage=first.storage)
     line = f"second: starts with #{best.number} of first, and its sampler knows 5 of its 5 trials"
     assert line in caplog.messages
+    with caplog.at_level(logging.WARNING):
+        params = SEARCH["params"] | {"epochs": 3, "batch_size": 32}
+        create_study(asked | {"name": "longer", "params": params}, storage=first.storage).delete()
+    said = line.replace("second:", "longer:") + "; else than there: batch_size=32, epochs=3"
+    assert said in caplog.messages
     first.delete()
     end_all(second)
     assert second.all_trials[0].params == best.params
