@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Self, Union
 
 Condition = Union[tuple[Any, ...], "Range"]
@@ -101,6 +102,7 @@ def quantile(dimension: Dimension, share: float) -> Any:
     return min(max(math.floor(drawn) if whole else drawn, low), high)
 
 
+@lru_cache(1024)  # ends and steps of a space, asked for as often as a point is drawn
 def exact(number: float) -> Fraction:
     """The decimal number that the file shows: 0.3 is three steps of 0.1."""
     return Fraction(str(number))
