@@ -9,7 +9,8 @@ from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.search.marks import SEARCHED_ATTRIBUTE, confirms
+from hpo.search.marks import OF_TRIALS_ATTRIBUTE, SEARCHED_ATTRIBUTE, confirms, is_listed
+from hpo.search.race import is_raced
 from hpo.search.repeats import is_answered
 from hpo.spec import SearchSpec
 from hpo.storage import INFEASIBLE_ATTRIBUTE
@@ -53,22 +54,32 @@ def room(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Room:
 def _searched(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> int:
     """How many trials are to search, whatever its limits.
 
-    After a race, of what `trials` was raised by, as many as leave the leaders among them their race; and all
-    of what is too little for that.
+    Once a race has begun, no more until it is over. Then, if `trials` has been raised, those search on that
+    leave the leaders among them their race; if nothing has come of that, what is left is parted anew, so that
+    all of it is used. Of the `trials` that a search began with, a race may spare some.
     """
-    before: list[int] = [
-        trial.user_attrs.get(SEARCHED_ATTRIBUTE, 0) for trial in trials if confirms(trial) is not None
-    ]
     race = spec.race
-    if not before or race is None:
-        return spec.trials - len(before) if race is None else spec.searched
-    searched = max(before)
-    more = spec.trials - max(searched + race.runs, len(before) + searched)
-    if more <= 0:
-        return searched
-    if more >= race.top + race.runs:
-        return searched + more - race.runs
-    return searched + (more // (1 + race.seeds) or more)
+    runs = [trial for trial in trials if confirms(trial) is not None]
+    if race is None or not runs:
+        return spec.trials - len(runs) if race is None else spec.searched
+    wanted = max(int(run.user_attrs.get(SEARCHED_ATTRIBUTE, 0)) for run in runs)
+    held = sum(confirms(trial) is None and (spec.is_adaptive or is_listed(trial)) for trial in trials)
+    left = spec.trials - len(runs) - wanted
+    # Versions before 0.4 did not say of how many trials a race was.
+    first, last = (run.user_attrs.get(OF_TRIALS_ATTRIBUTE, wanted + race.runs) for run in (runs[0], runs[-1]))
+    if last == spec.trials:
+        if held <= wanted and not is_raced(spec, trials):
+            return wanted
+        if first == spec.trials:
+            left -= max(0, race.runs - len(runs))
+        if left <= race.seeds:
+            return wanted
+    while left > 0:
+        more = left - race.runs if left >= race.top + race.runs else left // (1 + race.seeds) or left
+        wanted, left = wanted + more, left - more
+        if held < wanted or (held == wanted and not is_raced(spec, trials)):
+            break
+    return wanted
 
 
 def _has_begun(trial: FrozenTrial) -> bool:

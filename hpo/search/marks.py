@@ -10,8 +10,9 @@ from hpo.storage import CONFIRMS_ATTRIBUTE
 # Of one that is listed: its place in `start_with`, or its number among the strategy's configurations.
 START_ATTRIBUTE = "start"
 INDEX_ATTRIBUTE = "index"
-# Of one that confirms: how many trials had searched when the race began.
+# Of one that confirms: how many trials had searched when the race began, and of how many in all.
 SEARCHED_ATTRIBUTE = "searched"
+OF_TRIALS_ATTRIBUTE = "of_trials"
 
 
 def confirms(trial: FrozenTrial | optuna.trial.Trial) -> int | None:

@@ -4,20 +4,22 @@ The value that made a trial a leader is the best of many, so it is a lucky one: 
 that are still in train on the same seeds, two first and then one more in each round. After each round those
 drop out that are too far behind the one with the best mean: by Fisher's least significant difference in a
 randomized block design (leaders by seeds), whose residuals are pooled over the leaders since each has few
-runs of its own. Each run is a trial of the study, which names its leader.
+runs of its own. Each run is a trial of the study, which names its leader. Where a search has gone on after a
+race, the winner of that is a leader of the next one, whatever has been found since.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.search.marks import SEARCHED_ATTRIBUTE, confirms, is_listed
+from hpo.search.marks import OF_TRIALS_ATTRIBUTE, SEARCHED_ATTRIBUTE, confirms, is_listed
 from hpo.spec import SearchSpec
 from hpo.storage import CONFIRMS_ATTRIBUTE, INFEASIBLE_ATTRIBUTE
 
@@ -36,8 +38,9 @@ class Race:
     `leaders` are numbers of trials, the best first by what the search has found. `runs` has the values that
     each has reached by seed, None of a run that failed. `still_in` are the leaders that have not dropped out,
     the best first by their mean over the seeds that all of them have. It `is_over` once one is left, or all
-    seeds are trained. Nobody drops out for less than `least`, the smallest difference that matters; if it
-    `is_ratio`, as a share.
+    seeds are trained, or it `is_cut`: no trial is left for its next round. Those that no trial was left for
+    are `late`, and no leaders. Nobody drops out for less than `least`, the smallest difference that matters;
+    if it `is_ratio`, as a share.
     """
 
     leaders: tuple[int, ...]
@@ -46,6 +49,8 @@ class Race:
     maximize: bool
     least: float = 0.0
     is_ratio: bool = False
+    is_cut: bool = False
+    late: tuple[int, ...] = ()
 
     @property
     def rounds(self) -> int:
@@ -61,7 +66,7 @@ class Race:
     def is_over(self) -> bool:
         """Whether nothing is left to be trained."""
         rounds, still_in = self._stand
-        return rounds == len(self.seeds) or (len(still_in) <= 1 and rounds >= FIRST_SEEDS)
+        return self.is_cut or rounds == len(self.seeds) or (len(still_in) <= 1 and rounds >= FIRST_SEEDS)
 
     def values(self, leader: int) -> list[float]:
         """What a leader has reached on the seeds of the race, as far as it has been trained on them."""
@@ -128,9 +133,6 @@ def race_of(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Race | None:
     """Where the race of a search stands with these trials; None if it has none, or no leaders yet."""
     if spec.race is None:
         return None
-    leaders = _leaders(spec, trials)
-    if not leaders:
-        return None
     runs: dict[int, dict[int, float | None]] = {}
     for trial in trials:
         leader, seed = confirms(trial), trial.user_attrs.get("seed")
@@ -140,7 +142,26 @@ def race_of(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Race | None:
     seeds = range(spec.seeds, spec.seeds + spec.race.seeds)
     metric = spec.metric(spec.objective.metric)
     maximize = spec.objective.direction == "maximize"
-    return Race(leaders, runs, seeds, maximize, metric.min_effect, metric.is_ratio)
+    leaders = _leaders(spec, trials)
+    winner = _winner(runs, seeds, maximize=maximize)
+    if winner is not None and winner not in leaders:
+        leaders = (*leaders, winner)
+    if not leaders:
+        return None
+    race = Race(leaders, runs, seeds, maximize, metric.min_effect, metric.is_ratio)
+    return _within(race, spec.trials - len(trials)) if all(t.state.is_finished() for t in trials) else race
+
+
+def _within(race: Race, left: int) -> Race:
+    """The race as far as the trials that are left go: the worst of those that no run has go without."""
+    while not race.is_over and len(_next_runs(race)) > left:
+        new = [n for n in race.leaders if not race.runs.get(n)]
+        if not new:
+            return replace(race, is_cut=True)
+        race = replace(
+            race, leaders=tuple(n for n in race.leaders if n != new[-1]), late=(new[-1], *race.late)
+        )
+    return race
 
 
 def race_runs(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> list[tuple[FrozenTrial, dict[str, Any]]]:
@@ -156,20 +177,34 @@ def race_runs(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> list[tuple[Fro
     # What somebody has enqueued is none of a list's.
     searched = sum(confirms(trial) is None and (spec.is_adaptive or is_listed(trial)) for trial in trials)
     by_number = {trial.number: trial for trial in trials}
-    found: list[tuple[FrozenTrial, dict[str, Any]]] = []
-    for seed in race.next_seeds:
-        runs = [n for n in race.still_in if seed not in race.runs.get(n, {})]
-        if len(found) + len(runs) > left:
-            break
-        found += [
-            (by_number[n], {CONFIRMS_ATTRIBUTE: n, "seed": seed, SEARCHED_ATTRIBUTE: searched}) for n in runs
-        ]
-    return found
+    runs = _next_runs(race)
+    begun = {SEARCHED_ATTRIBUTE: searched, OF_TRIALS_ATTRIBUTE: spec.trials}
+    return [
+        (by_number[n], {CONFIRMS_ATTRIBUTE: n, "seed": seed, **begun})
+        for n, seed in (runs if len(runs) <= left else ())
+    ]
+
+
+def _next_runs(race: Race) -> list[tuple[int, int]]:
+    """Leaders and seeds of the next round that have not been trained."""
+    return [(n, seed) for seed in race.next_seeds for n in race.still_in if seed not in race.runs.get(n, {})]
 
 
 def is_raced(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> bool:
     """Whether a race has ended: by its result, or since no trial is left for a further round."""
     return all(trial.state.is_finished() for trial in trials) and not race_runs(spec, trials)
+
+
+def _winner(runs: Runs, seeds: range, *, maximize: bool) -> int | None:
+    """The leader that has lasted the longest so far, with the best mean of those; None before that."""
+    sign = 1.0 if maximize else -1.0
+    lasted = dict[int, tuple[int, float]]()
+    for n, found in runs.items():
+        own = [found[seed] for seed in seeds if seed in found]
+        values = [value for value in own if value is not None]
+        if FIRST_SEEDS <= len(own) == len(values):
+            lasted[n] = len(own), sign * statistics.fmean(values)
+    return max(lasted, key=lambda n: lasted[n], default=None)
 
 
 def _leaders(spec: SearchSpec, trials: Iterable[FrozenTrial]) -> tuple[int, ...]:

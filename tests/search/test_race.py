@@ -137,6 +137,88 @@ def test_raised_trials_search_on_and_race_again_within_them():
     assert len(there.trials) <= there.spec.trials
 
 
+def noisy_by_number(trial: FrozenTrial) -> float:
+    leader = trial.number if (of := confirms(trial)) is None else of
+    noise = random.Random(f"{leader} {trial.number}").gauss(0, 0.02)
+    return 0.8 + 0.1 * random.Random(leader).random() + noise
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.integers(10, 120), min_size=2, max_size=4).map(sorted),
+    st.integers(0, 10**6),
+    st.integers(1, 5),
+    st.sampled_from(["random", "tpe"]),
+)
+def test_raised_trials_are_used_and_the_race_reaches_its_end(
+    totals: list[int], seed: int, workers: int, sampler: str
+):
+    there = Database(search(trials=10, sampler={"name": sampler}), noisy_by_number, seed=seed)
+    for at, total in enumerate(totals):
+        there.spec = search(trials=total, sampler={"name": sampler})
+        before = len(there.trials)
+        there.run(workers=workers)
+        race = race_of(there.spec, there.trials)
+        assert race is not None
+        assert race.is_over
+        assert race.still_in
+        assert is_raced(there.spec, there.trials)
+        asked, spared = there.spec.race, total - len(there.trials)
+        assert asked is not None
+        # A race may spare some trials; where it comes again, no more than it takes to search and race one.
+        assert spared <= (asked.runs if at == 0 or total == totals[0] else asked.seeds)
+        # Only who comes with the last trials goes without.
+        if total - before >= asked.top + asked.runs:
+            assert len(race.late) < asked.seeds or not race.late
+
+
+def test_who_was_confirmed_stays_in_the_race_whatever_is_found_later():
+    """#0 reaches 0.9 whenever it is trained; all that comes later is luckier, and reaches 0.8."""
+
+    def value(trial: FrozenTrial) -> float:
+        leader = confirms(trial)
+        lucky = 0.95 + 0.001 * trial.number if trial.number >= 20 else 0.5
+        wobble = 0.002 * random.Random(f"{trial.user_attrs}").random()
+        return (0.9 if trial.number == 0 else lucky) if leader is None else (0.8, 0.9)[leader == 0] + wobble
+
+    there = Database(search(trials=20), value)
+    there.run()
+    race = race_of(there.spec, there.trials)
+    assert race is not None
+    assert race.still_in[0] == 0
+    for trials in (40, 60):
+        there.spec = search(trials=trials)
+        there.run()
+        race = race_of(there.spec, there.trials)
+        assert race is not None
+        assert race.is_over
+        assert race.still_in == (0,)
+        assert len(race.leaders) == 4
+
+
+def test_a_leader_that_no_trial_is_left_for_is_late_and_changes_nothing():
+    def value(trial: FrozenTrial) -> float:
+        return 0.8 if confirms(trial) is not None else 0.5 + 0.01 * trial.number
+
+    there = Database(search(trials=10), value)
+    there.run()
+    assert len(there.trials) == 10
+    there.spec = search(trials=11)
+    there.run()
+    race = race_of(there.spec, there.trials)
+    assert len(there.trials) == 11
+    assert race is not None
+    assert race.late == (10,)
+    assert race.is_over
+    assert 10 not in race.still_in
+    # More trials let it race.
+    there.spec = search(trials=16)
+    there.run()
+    race = race_of(there.spec, there.trials)
+    assert race is not None
+    assert not race.late
+
+
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_what_somebody_has_enqueued_does_not_let_a_race_search_on(sampler: str):
     spec = search(trials=20, sampler={"name": sampler})
