@@ -22,8 +22,8 @@ class Leader:
     """A leader of a search on the fresh seeds of its race.
 
     `number` is its trial's, `value` what made it a leader; `low` and `high` are the 95 % interval of its
-    `mean` over `n` runs. `seconds` are those of training, on average. One that is not `still_in` has dropped
-    out.
+    `mean` over `n` runs, one for all leaders at once. `seconds` are those of training, on average. One that
+    is not `still_in` has dropped out, or `failed`.
     """
 
     number: int
@@ -34,14 +34,19 @@ class Leader:
     high: float | None
     seconds: float | None
     still_in: bool
+    failed: bool = False
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The race of a search's leaders, those still in first, by their means. It `is_over`, or goes on."""
+    """The race of a search's leaders, those still in first, by their means. It `is_over`, or goes on.
+
+    `late` are trials that would be leaders, were any trials left to train them again.
+    """
 
     leaders: tuple[Leader, ...]
     is_over: bool
+    late: tuple[int, ...] = ()
 
     @property
     def winner(self) -> Leader | None:
@@ -59,15 +64,20 @@ class Confirmation:
         if not self.is_over:
             of = f"{len(self.tied)} of {counted(len(self.leaders), 'leader')}"
             return [f"Confirming on fresh seeds: {of} still in."]
+        return [self._result(metric), *self._missing()]
+
+    def _result(self, metric: str) -> str:
         winner = self.winner
         if winner is None or winner.mean is None:
-            return ["Nothing is confirmed: every leader failed on fresh seeds."]
+            return "Nothing is confirmed: every leader failed on fresh seeds."
         seeds = counted(winner.n, "fresh seed")
         reached = f"{metric} {number(winner.mean)} on {seeds}{_interval(winner)}"
+        if len(self.leaders) == 1:
+            return f"#{winner.number}, which no other leader stood against, reaches {reached}."
         if len(self.tied) == 1:
-            others = len(self.leaders) - 1
-            against = f", ahead of {counted(others, 'other leader')}" if others else ""
-            return [f"#{winner.number} is confirmed: {reached}{against}."]
+            dropped = sum(not leader.failed for leader in self.leaders) - 1
+            against = f"; {counted(dropped, 'other leader')} dropped out" if dropped else ""
+            return f"#{winner.number} is confirmed: {reached}{against}."
         names = [f"#{leader.number}" for leader in self.tied]
         said = f"{', '.join(names[:-1])} and {names[-1]} cannot be told apart on {seeds}"
         timed = [leader for leader in self.tied if leader.seconds is not None]
@@ -75,7 +85,16 @@ class Confirmation:
         which = "the best mean"
         if cheapest is not winner:
             which += f", #{cheapest.number} is the cheapest"
-        return [f"{said}: #{winner.number} has {which}. #{winner.number} reaches {reached}."]
+        return f"{said}: #{winner.number} has {which}. #{winner.number} reaches {reached}."
+
+    def _missing(self) -> list[str]:
+        """Whom the result says nothing of."""
+        said = [
+            f"#{one.number} failed on a fresh seed." for one in self.leaders if one.failed and self.winner
+        ]
+        for late in self.late:
+            said.append(f"#{late} came later, and no trial is left to confirm it: raise trials.")
+        return said
 
 
 def confirmation(race: Race | None, trials: Sequence[Trial], *, is_over: bool) -> Confirmation | None:
@@ -91,7 +110,7 @@ def confirmation(race: Race | None, trials: Sequence[Trial], *, is_over: bool) -
     }
     by_number = {trial.number: trial for trial in trials}
     floor = 0.0 if race.is_ratio else race.least / math.sqrt(6)
-    half = _half_width([race.values(n) for n in race.leaders], floor)
+    half = _half_width([race.values(n) for n in race.leaders], floor, of=len(race.leaders))
 
     def leader(n: int, *, still_in: bool) -> Leader:
         values = race.values(n)
@@ -106,20 +125,22 @@ def confirmation(race: Race | None, trials: Sequence[Trial], *, is_over: bool) -
             high=None if mean is None or apart is None else mean + apart,
             seconds=statistics.fmean(seconds[n]) if seconds[n] else None,
             still_in=still_in,
+            failed=None in race.runs.get(n, {}).values(),
         )
 
     kept = race.still_in
     gone = [n for n in race.leaders if n not in kept]
-    return Confirmation(
-        (*(leader(n, still_in=True) for n in kept), *(leader(n, still_in=False) for n in gone)), is_over
-    )
+    leaders = (*(leader(n, still_in=True) for n in kept), *(leader(n, still_in=False) for n in gone))
+    return Confirmation(leaders, is_over, race.late)
 
 
-def _half_width(runs: Sequence[Sequence[float]], floor: float) -> float | None:
+def _half_width(runs: Sequence[Sequence[float]], floor: float, *, of: int) -> float | None:
     """Half of the interval of the mean of one run, by the spread of all leaders' runs together.
 
     Each alone has too few: with two runs an accuracy may be said to lie above 1. The spread is at least that
-    of two values which are rounded to the smallest difference that matters.
+    of two values which are rounded to the smallest difference that matters. The same runs choose the winner,
+    so the interval is one for all `of` leaders at once (Bonferroni): of 5 equal ones on 5 seeds the winner's
+    holds its true mean in 96 % of races, and in 86 % were it the interval of one.
     """
     from scipy.stats import t
 
@@ -128,7 +149,7 @@ def _half_width(runs: Sequence[Sequence[float]], floor: float) -> float | None:
     if not freedom:
         return None
     squares = sum(statistics.variance(values) * (len(values) - 1) for values in several)
-    return float(t.ppf(1 - ALPHA / 2, freedom)) * max(math.sqrt(squares / freedom), floor)
+    return float(t.ppf(1 - ALPHA / (2 * of), freedom)) * max(math.sqrt(squares / freedom), floor)
 
 
 def leaders_table(found: Confirmation, spec: StudySpec) -> Table:
