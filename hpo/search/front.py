@@ -87,9 +87,15 @@ def volumes(losses: Sequence[Losses]) -> list[float]:
     reference, front, found = reference_of(losses), list[Losses](), list[float]()
     for own in losses:
         known = np.asarray(front, np.float64).reshape(len(front), len(own))
-        if all(map(math.isfinite, own)) and not (known <= own).all(axis=1).any():
-            front = [*known[~(own <= known).all(axis=1)].tolist(), list(own)]
-            found.append(hypervolume(front, reference))
-        else:
-            found.append(found[-1] if found else 0.0)
+        before = found[-1] if found else 0.0
+        if not all(map(math.isfinite, own)) or (known <= own).all(axis=1).any():
+            found.append(before)
+            continue
+        # It adds what it dominates alone: of the front, cut at this point, little is left to be measured (2,000
+        # trials with four objectives: 0.5 s, and 10 s where the whole front is measured for each).
+        shared = np.maximum(known, own)
+        shared = np.unique(shared[on_front(shared.tolist())], axis=0)
+        alone = float(np.prod(np.subtract(reference, own))) - hypervolume(shared.tolist(), reference)
+        front = [*known[~(own <= known).all(axis=1)].tolist(), list(own)]
+        found.append(before + max(0.0, alone))
     return found
