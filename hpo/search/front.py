@@ -91,8 +91,8 @@ def volumes(losses: Sequence[Losses]) -> list[float]:
         if not all(map(math.isfinite, own)) or (known <= own).all(axis=1).any():
             found.append(before)
             continue
-        # It adds what it dominates alone: of the front, cut at this point, little is left to be measured (2,000
-        # trials with four objectives: 0.5 s, and 10 s where the whole front is measured for each).
+        # It adds what it dominates alone: of the front, cut at this point, little is left to be measured.
+        # 2,000 trials with four objectives: 0.5 s, and 10 s where the whole front is measured for each.
         shared = np.maximum(known, own)
         shared = np.unique(shared[on_front(shared.tolist())], axis=0)
         alone = float(np.prod(np.subtract(reference, own))) - hypervolume(shared.tolist(), reference)
