@@ -215,6 +215,8 @@ def _extend(
     study.check_data(dataset)
     study.check_test(test_digest)
     study.record_test(test_digest)
+    if isinstance(spec, SearchSpec) and isinstance(study.spec, SearchSpec):
+        _tell_sampler(spec, study.spec)
     if texts != study.kept_code:
         study.storage.set_study_attribute(study.id, CODE_ATTRIBUTE, texts)
     # A file that has moved is no change, and where it is now is where workers look.
@@ -231,6 +233,13 @@ def _extend(
         return
     if found or _files(spec) != _files(study.spec):
         study.storage.set_study_attribute(study.id, SPEC_ATTRIBUTE, to_json(spec))
+
+
+def _tell_sampler(spec: SearchSpec, before: SearchSpec) -> None:
+    """Say that another strategy goes on, if one does."""
+    if spec.strategy != before.strategy:
+        rule = "%s: sampler was %s and is %s, which learns from all earlier trials"
+        logger.warning(rule, spec.name, before.strategy, spec.strategy)
 
 
 def _told(spec: SearchSpec, words: Sequence[str], study: StoredStudy) -> str:

@@ -58,7 +58,7 @@ def changes(old: StudySpec, new: StudySpec) -> list[Change]:
         found += _differences(key, before.get(key), after.get(key), extends=extends)
     if not isinstance(old, SearchSpec) or not isinstance(new, SearchSpec):
         return found
-    may = grown(old, new)
+    may = {**grown(old, new), "sampler.name": old.is_adaptive and new.is_adaptive}
     return [replace(one, extends=one.extends or may.get(one.key, False)) for one in found]
 
 

@@ -23,8 +23,9 @@ from hpo.spec.study import StudySpec
 _ITEM = r'(?:"(?:[^"\\\n]|\\.)*"|[^\[\]{}"\n]+|\[[^\[\]{}\n]*\])'
 _LIST = re.compile(rf"\[\n((?: +{_ITEM},\n)+) *\]")
 # Of stored specifications. A version that gives one another meaning counts on; those of versions that stored
-# none are of format 0, and mean the same as 1. Since 2 a search that says nothing of it confirms its leaders.
-FORMAT = 2
+# none are of format 0, and mean the same as 1. Since 2 a search that says nothing of it confirms its leaders,
+# since 3 its sampler is auto; it was tpe.
+FORMAT = 3
 FORMAT_KEY = "format"
 # Of a search of format 1. Then TPE could be given more trials than there are configurations.
 _MEANT_BEFORE = {"confirm": False, "repeats": True}
@@ -182,6 +183,12 @@ def from_json(values: object, *, source: str = "study") -> StudySpec:
         sampler = table.get("sampler")
         if isinstance(sampler, Mapping) and sampler.get("name") in ("random", "grid"):
             del table["repeats"]
+    if (
+        stored < 3
+        and table.get("kind") == "search"
+        and isinstance(sampler := table.get("sampler", {}), Mapping)
+    ):
+        table["sampler"] = {"name": "tpe", **sampler}
     return parse(table, source=f"{source}: its specification")
 
 

@@ -290,7 +290,7 @@ class Sampler(Model):
     """How a search chooses hyperparameters."""
 
     name: Annotated[Literal[NAMES], OneOf()] = Field(  # type: ignore[valid-type]
-        default="tpe",
+        default="auto",
         description=f"auto: what suits the space. {_said(ABILITIES)}.",
     )
     seed: Seed = Field(default=0, description="Seed of the sampler.")

@@ -17,12 +17,12 @@ from tests.command import Done, quick
 from tests.recorded import comparison, created, record
 
 STORED: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "a later format": lambda spec: spec | {"format": 3, "tournament": {"rounds": 3}},
+    "a later format": lambda spec: spec | {"format": 4, "tournament": {"rounds": 3}},
     "an unknown kind": lambda spec: spec | {"kind": "tournament"},
     "an unknown key": lambda spec: spec | {"rounds": 3},
     "no table": lambda spec: "a drawing of a bridge",
 }
-LINE = "study 'new': its specification is of format 3, and this version of hpo reads up to 2. Update hpo."
+LINE = "study 'new': its specification is of format 4, and this version of hpo reads up to 3. Update hpo."
 
 
 def outcome(_: str | None, seed: int) -> dict[str, float]:

@@ -84,7 +84,7 @@ def test_a_search_has_the_documented_defaults() -> None:
     assert isinstance(spec, specs.SearchSpec)
     assert spec.data == specs.Data(name="digits", validation=0.2, folds=None, seed=0)
     assert spec.objective == specs.Objective(metric="val_accuracy", direction="maximize", at="last")
-    assert spec.sampler == specs.Sampler(name="tpe", seed=0)
+    assert spec.sampler == specs.Sampler(name="auto", seed=0)
     assert spec.pruner.name == "none"
     assert (spec.seeds, spec.replicates, spec.planned, spec.size) == (1, 1, 2, 2)
     assert spec.metrics == ("val_accuracy", "val_loss", "train_seconds")
@@ -555,7 +555,7 @@ def test_round_trips(study: dict[str, Any]) -> None:
 
 def test_a_stored_specification_says_its_format_and_a_file_does_not() -> None:
     spec = specs.loads(search())
-    assert specs.to_json(spec)["format"] == 2
+    assert specs.to_json(spec)["format"] == 3
     assert "format" not in specs.to_toml(spec)
     assert "unknown key 'format'" in refused(search(top="format = 1"))
 
@@ -588,10 +588,13 @@ def test_what_the_version_without_formats_stored_is_read(study: dict[str, Any]) 
     spec = specs.parse(study)
     stored = {key: value for key, value in specs.to_json(spec).items() if key != "format"}
     # Then no search confirmed its leaders.
-    before = {"confirm": False, "repeats": True} if study["kind"] == "search" else {}
-    meant = specs.parse(study | before)
+    is_search = study["kind"] == "search"
+    tpe = {"sampler": {"name": "tpe"}} if is_search else {}
+    meant = specs.parse(study | tpe | ({"confirm": False, "repeats": True} if is_search else {}))
     assert specs.from_json(stored) == specs.from_json(stored | {"format": 0}) == meant
     assert specs.from_json(stored | {"format": 1}) == meant
+    # What names no sampler was by TPE.
+    assert specs.from_json(stored | {"format": 2}) == specs.parse(study | tpe)
 
 
 READABLE: dict[str, Any] = {
@@ -600,8 +603,8 @@ READABLE: dict[str, Any] = {
 }  # fmt: skip
 UNREADABLE: list[tuple[Any, str]] = [
     (
-        READABLE | {"format": 3},
-        "its specification is of format 3, and this version of hpo reads up to 2. Update",
+        READABLE | {"format": 4},
+        "its specification is of format 4, and this version of hpo reads up to 3. Update",
     ),
     (READABLE | {"format": -1}, "its specification is of format -1, and this version"),
     (READABLE | {"format": True}, "its specification is of format True, and this version"),

@@ -296,9 +296,9 @@ def test_the_defaults_are_those_of_the_library(tmp_path):
 def test_a_final_that_this_version_cannot_read_harms_no_report_and_is_not_looked_past(tmp_path):
     study = two_of("comparison", tmp_path)
     first, second = create_final([study], seeds=1), create_final([study], seeds=1, again=True)
-    first.optuna.set_user_attr("spec", to_json(first.spec) | {"format": 3})
+    first.optuna.set_user_attr("spec", to_json(first.spec) | {"format": 4})
     assert [final.name for final in finals_of(study)] == [second.name]
-    with pytest.raises(SpecError, match="study 'comparison-final': its specification is of format 3"):
+    with pytest.raises(SpecError, match="study 'comparison-final': its specification is of format 4"):
         create_final([study], seeds=1, again=True)
-    study.optuna.set_user_attr("spec", to_json(study.spec) | {"format": 3})
+    study.optuna.set_user_attr("spec", to_json(study.spec) | {"format": 4})
     assert summarise_final(second).study == second.name
