@@ -34,6 +34,8 @@ def on_the_test_set(study: Study) -> list[Block]:
     """What the final evaluations of a study have shown, or that there is none."""
     finals = [study] if isinstance(study.spec, FinalSpec) else finals_of(study)
     blocks: list[Block] = [Heading("On the test set")]
+    if not finals and study.unmet is not None:
+        return [*blocks, Paragraph("There is nothing to evaluate: no trial meets the constraints.")]
     if not finals and not any(trial.state == "complete" for trial in study.all_trials):
         return [*blocks, Paragraph("There is nothing to evaluate yet: no trial is complete.")]
     if not finals and study.test_digest is None:
