@@ -94,7 +94,7 @@ class OneOf:
 
 def either(names: Iterable[str]) -> str:
     """`'a', 'b' or 'c'`."""
-    *most, last = [repr(name) for name in names]
+    *most, last = [as_toml(name) for name in names]
     return f"{', '.join(most)} or {last}" if most else last
 
 
@@ -132,9 +132,14 @@ def as_toml(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(as_toml, value))}]"
     if isinstance(value, Mapping):
-        entries = ", ".join(f"{key} = {as_toml(item)}" for key, item in value.items())
+        entries = ", ".join(f"{_key(key)} = {as_toml(item)}" for key, item in value.items())
         return f"{{ {entries} }}" if entries else "{}"
     return repr(value)
+
+
+def _key(key: object) -> str:
+    """The key of a table; what is no bare one in quotes."""
+    return key if isinstance(key, str) and key.isidentifier() and key.isascii() else repr(key)
 
 
 class Shown:
