@@ -11,6 +11,7 @@ from hpo.analysis.front import front_of
 from hpo.analysis.headline import headline
 from hpo.analysis.judgement import doubts
 from hpo.analysis.ranking import DEFAULT_ALPHA, compare, rank, ranked_trials
+from hpo.analysis.unmet import unmet
 from hpo.analysis.verdicts import Verdict
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "headline",
     "rank",
     "ranked_trials",
+    "unmet",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 
 from hpo.analysis.verdicts import Verdict
 from hpo.spec import StudySpec
+from hpo.spec.constraints import PARAMETERS
 from hpo.trials.record import Trial
 
 Run = Mapping[str, Any]
@@ -29,7 +30,7 @@ class ArmRuns:
     @cached_property
     def runs(self) -> dict[Key, Run]:
         return {
-            (run.get("seed"), run.get("fold")): run
+            (run.get("seed"), run.get("fold")): {**_of_network(trial), **run}
             for trial in self.trials
             if trial.state == "complete"
             for run in trial.replicates
@@ -79,6 +80,11 @@ class ArmRuns:
             and bool(self.configuration)
             and self.configuration == other.configuration
         )
+
+
+def _of_network(trial: Trial) -> dict[str, float]:
+    """What is known of a trial's network, and so is the same of each of its runs."""
+    return {PARAMETERS: trial.metrics[PARAMETERS]} if PARAMETERS in trial.metrics else {}
 
 
 @dataclass(frozen=True)

@@ -30,14 +30,18 @@ def headline(
     has_test: bool = True,
     confirmed: Confirmation | None = None,
     why: str | None = None,
+    unmet: str | None = None,
 ) -> str:
     """The result: of a search its winner, of a comparison its verdicts, of a final what it reached.
 
     It ends with what is not known yet. `comparison` is that of the study's `trials`, `finals` names its final
     evaluations that have results, `has_test` says whether there may be any. `confirmed` is what the race of a
-    search's leaders has shown, `why` says what has ended it before all its trials had begun.
+    search's leaders has shown, `why` says what has ended it before all its trials had begun, `unmet` that
+    none meets its constraints.
     """
-    if not any(trial.value is not None for trial in trials):
+    if unmet is not None:
+        said = [unmet, _missing(trials)]
+    elif not any(trial.value is not None for trial in trials):
         said = [_nothing(trials)]
     elif isinstance(spec, FinalSpec):
         said = [*_tested(comparison, spec), _missing(trials)]

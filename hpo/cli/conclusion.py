@@ -28,7 +28,9 @@ def conclude(study: Study, summary: StudySummary) -> None:
     from hpo.spec import SearchSpec
 
     counts = summary.counts
-    steps = [_next(study, summary)] if counts["complete"] and not left_of(study) else []
+    steps = [_next(study, summary)] if study.has_values and not left_of(study) else []
+    if study.unmet is not None and not left_of(study):
+        steps = [f"loosen the constraints in a study of a new name · look: hpo trials {study.name}"]
     # The last line of a run in which something failed says what.
     for line in (
         (*steps, states_of(study, summary)) if counts["failed"] else (states_of(study, summary), *steps)

@@ -52,7 +52,7 @@ def study(
         return
     summary = opened.summary
     has_front = len(opened.spec.judged_by) > 1
-    best = opened.best if summary.counts["complete"] and not has_front else None
+    best = opened.best if opened.has_values and not has_front else None
     front = opened.front if has_front else []
     confirmed = opened.confirmation
     whole = summary_row(summary) | {
@@ -170,7 +170,7 @@ def show_comparison(studies: Sequence[Study], output: Format, *, most: int | Non
         *verdicts,
         output=output,
         whole=comparison.to_json(),
-        empty=f"No trial of {', '.join(names)} has finished yet. Train it with: hpo resume {names[0]}",
+        empty=nothing_of(studies, "has finished yet"),
         every=f"hpo compare {' '.join(names)} --format csv",
     )
     if output == Format.table:
@@ -178,6 +178,13 @@ def show_comparison(studies: Sequence[Study], output: Format, *, most: int | Non
             say("Nothing is decided by one seed. Train more: seeds = 5 in the study file.")
         for note in comparison.notes:
             say(note)
+
+
+def nothing_of(studies: Sequence[Study], done: str) -> str:
+    """Why there is nothing to show of studies: none of their trials `done`, or meets the constraints."""
+    said = [f"{study.name}: {none}" for study in studies if (none := study.unmet) is not None]
+    names = [study.name for study in studies]
+    return " ".join(said) or f"No trial of {', '.join(names)} {done}. Train it with: hpo resume {names[0]}"
 
 
 def show_final(study: Study, output: Format) -> None:
@@ -205,9 +212,7 @@ def show_front(studies: Sequence[Study], output: Format = Format.table) -> None:
     if not output.is_for_people:
         show(replace(tables[0], rows=rows), output=output, whole=rows)
         return
-    show(
-        *tables, output=output, empty=f"No trial is complete yet. Train it with: hpo resume {studies[0].name}"
-    )
+    show(*tables, output=output, empty=nothing_of(studies, "is complete yet"))
     for study in studies:
         if study.front:
             say(f"{study.name}: {front_sentence(study.spec, study.all_trials)}")

@@ -251,7 +251,9 @@ def _train(study: Study, training: Training, *, output: Format = Format.table) -
     except KeyboardInterrupt:
         print(f"Stopped. Go on with: hpo resume {study.name}", file=sys.stderr)
         raise typer.Exit(130) from None
-    if summary.counts["complete"] and isinstance(study.spec, FinalSpec):
+    if study.unmet is not None:
+        say(study.headline)
+    elif summary.counts["complete"] and isinstance(study.spec, FinalSpec):
         show_final(study, output)
     elif summary.counts["complete"] and len(study.spec.judged_by) > 1:
         show_front([study])

@@ -32,6 +32,9 @@ def ended(spec: StudySpec, trial: FrozenTrial) -> str:
         said += f": {attributes.get('reason', 'no reason is known')}"
     elif trial.intermediate_values:
         said += f" at {spec.reported} {number(latest(trial))}"
+    elif attributes.get("reason"):
+        # It breaks a constraint that was known before it trained.
+        said += f": {attributes['reason']}"
     seconds, compiling = attributes.get("train_seconds"), attributes.get("compile_seconds", 0.0)
     if seconds is None:
         return said

@@ -12,9 +12,10 @@ import optuna
 from optuna.trial import TrialState
 
 from hpo.data import Dataset, check_class_weight, check_splits, flat, splits_of
-from hpo.errors import DataError, StudyError
+from hpo.errors import DataError
 from hpo.registry.code import CODE_ATTRIBUTE, check_same, texts_of
 from hpo.registry.earlier import taken_over, told
+from hpo.registry.refusal import refusal
 from hpo.registry.stored import (
     ATTRIBUTES,
     CREATED_ATTRIBUTE,
@@ -209,9 +210,7 @@ def _extend(
     moved |= {"model.file"} if spec.model == study.spec.model else set()
     refused = [change for change in found if not change.extends and change.key not in moved]
     if refused:
-        lines = "; ".join(f"{change.key} was {change.old!r} and is {change.new!r}" for change in refused)
-        remedy = f"Give it a new name, or delete the old study: hpo delete {study.name} --yes."
-        raise StudyError(place_of(study.name), f"is taken by another specification: {lines}", remedy=remedy)
+        raise refusal(study.spec, spec, refused)
     study.check_data(dataset)
     study.check_test(test_digest)
     study.record_test(test_digest)

@@ -14,7 +14,8 @@ class StudySummary:
     """One line about a study. `counts` has an entry for every state of a trial.
 
     `lost` counts those of the running trials whose worker is gone; the next one takes them up. `problem` says
-    why this version of hpo cannot read the study; what only its specification tells is then None.
+    why this version of hpo cannot read the study; what only its specification tells is then None. `metric`
+    names all of several objectives, which have no direction and no best value.
     """
 
     name: str

@@ -19,6 +19,7 @@ from hpo.report.document import Bar, Block, Command, Example, Examples, Heading,
 from hpo.spec import FinalSpec
 from hpo.studies import Study
 from hpo.studies.final import FinalArm, FinalSummary, finals_of, summarise_final
+from hpo.studies.promotion import TOP
 from hpo.studies.tables import gaps_table
 from hpo.tables.numbers import counted
 
@@ -34,13 +35,17 @@ def on_the_test_set(study: Study) -> list[Block]:
     """What the final evaluations of a study have shown, or that there is none."""
     finals = [study] if isinstance(study.spec, FinalSpec) else finals_of(study)
     blocks: list[Block] = [Heading("On the test set")]
+    if not finals and study.unmet is not None:
+        return [*blocks, Paragraph("There is nothing to evaluate: no trial meets the constraints.")]
     if not finals and not any(trial.state == "complete" for trial in study.all_trials):
         return [*blocks, Paragraph("There is nothing to evaluate yet: no trial is complete.")]
     if not finals and study.test_digest is None:
         return [*blocks, Paragraph("The data have no test part, so there is nothing to evaluate on one.")]
     if not finals:
         said = "Nothing of this study was evaluated on the test set. This trains it on fresh seeds and does:"
-        return [*blocks, Paragraph(said), Command(f"hpo final {study.name}")]
+        # How many of a front, a person says.
+        top = f" --top {min(TOP, len(study.front))}" if len(study.spec.judged_by) > 1 else ""
+        return [*blocks, Paragraph(said), Command(f"hpo final {study.name}{top}")]
     for final in finals:
         blocks += _evaluation(final, latest=final is finals[-1])
     return blocks

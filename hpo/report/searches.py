@@ -87,7 +87,8 @@ def search_pictures(subject: Subject) -> list[Block]:
     spec, ranked = subject.spec, ranked_trials(trials, subject.spec.objective.direction)
     assert isinstance(spec, SearchSpec)
     if not ranked:
-        return [Paragraph("There are no pictures: they are of complete trials, and there is none yet.")]
+        none = "there is none yet" if subject.study.unmet is None else "none meets the constraints"
+        return [Paragraph(f"There are no pictures: they are of complete trials, and {none}.")]
     objective, complete = spec.objective, counted(len(ranked), "complete trial")
     pruned = sum(trial.state == "pruned" for trial in trials)
     shown = f"{complete}, and of {pruned} pruned when they stopped" if pruned else complete

@@ -64,7 +64,7 @@ def asked(spec: StudySpec) -> list[Block]:
         ("data", f"{data_name(spec)}; {_split(spec)}, split seed {spec.data.seed}"),
         ("model", "" if isinstance(spec.model, str) else str(spec.model)),
         ("learned", f"{spec.learned.name}{_targets(spec)}"),
-        ("ranked by", f"{spec.objective.metric}, {_extreme(spec)} first, {_moment(spec)}"),
+        _judged(spec),
         *((key, str(code)) for key, code in spec.own_code.items() if key not in ("model", "data")),
         *_what(spec),
         ("the same in all", ", ".join(f"{key} {number(value)}" for key, value in spec.params.items())),
@@ -73,6 +73,16 @@ def asked(spec: StudySpec) -> list[Block]:
         Heading("What was asked"),
         Table("What was asked", ASKED, [{"what": key, "value": value} for key, value in rows if value]),
     ]
+
+
+def _judged(spec: StudySpec) -> tuple[str, str]:
+    """What trials are ranked by, or the objectives that none is given up for."""
+    if len(spec.judged_by) == 1:
+        return "ranked by", f"{spec.objective.metric}, {_extreme(spec)} first, {_moment(spec)}"
+    named = [
+        f"{one.metric}, {'highest' if one.direction == 'maximize' else 'lowest'}" for one in spec.judged_by
+    ]
+    return "objectives", f"{'; '.join(named)}; none is given up for another"
 
 
 def _split(spec: StudySpec) -> str:

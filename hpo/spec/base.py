@@ -94,7 +94,7 @@ class OneOf:
 
 def either(names: Iterable[str]) -> str:
     """`'a', 'b' or 'c'`."""
-    *most, last = [repr(name) for name in names]
+    *most, last = [as_toml(name) for name in names]
     return f"{', '.join(most)} or {last}" if most else last
 
 
@@ -119,15 +119,38 @@ def plain(value: Any) -> Any:
     return value
 
 
+def as_toml(value: Any) -> str:
+    """A value as a study file has it, on one line; TOML takes Python's text and numbers, and has no None.
+
+    >>> as_toml({"low": 0.1, "log": True}), as_toml(("a", 1)), as_toml(None)
+    ('{ low = 0.1, log = true }', "['a', 1]", 'nothing')
+    """
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", exclude_unset=True)
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(as_toml, value))}]"
+    if isinstance(value, Mapping):
+        entries = ", ".join(f"{_key(key)} = {as_toml(item)}" for key, item in value.items())
+        return f"{{ {entries} }}" if entries else "{}"
+    return repr(value)
+
+
+def _key(key: object) -> str:
+    """The key of a table; what is no bare one in quotes."""
+    return key if isinstance(key, str) and key.isidentifier() and key.isascii() else repr(key)
+
+
 class Shown:
-    """A value whose repr fits in a message."""
+    """A value whose repr, that of a study file, fits in a message."""
 
     def __init__(self, value: object) -> None:
         self.value = value
 
     def __repr__(self) -> str:
         try:
-            text = repr(plain(self.value))
+            text = as_toml(self.value)
         except (ValueError, RecursionError):  # an integer of thousands of digits; lists hundreds deep
             return "a value too long to show"
         return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

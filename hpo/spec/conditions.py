@@ -15,7 +15,7 @@ from functools import cached_property
 from math import ceil, floor
 from typing import Any
 
-from hpo.spec.base import RuleError, either, plain, suggest
+from hpo.spec.base import RuleError, as_toml, either, plain, suggest
 from hpo.spec.dimensions import Choices, Condition, Dimension, Layers, Range, When, ends, exact, size, value
 
 Space = Mapping[str, Dimension | Layers]
@@ -147,7 +147,7 @@ def _check_condition(
     if of is None:
         if parent in params:
             remedy = "Vary it in [space], or remove the condition."
-            raise RuleError(f"must vary, and [params] sets it to {params[parent]!r}", remedy=remedy)
+            raise RuleError(f"must vary, and [params] sets it to {as_toml(params[parent])}", remedy=remedy)
         if parent in names:
             raise RuleError("must vary, and it has its default", remedy=f"Add {parent} to [space].")
         raise RuleError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hpo.spec.base import plain
+from hpo.spec.base import as_toml, plain
 from hpo.spec.dimensions import Choices, Dimension, Layers, Range, exact
 from hpo.spec.starts import lies_in
 
@@ -106,7 +106,7 @@ def _words(name: str, old: Dimension | Layers, new: Dimension | Layers) -> str:
             said.append("without steps" if new.step is None else f"in steps of {new.step}")
         return f"{name} {' and '.join(said)}"
     if isinstance(old, Choices) and isinstance(new, Choices):
-        added = [str(plain(choice)) for choice in new if not lies_in(old, choice)]
+        added = [_plain(choice) for choice in new if not lies_in(old, choice)]
         return f"{name} may be {' or '.join(added)}" if added else ""
     assert isinstance(old, Layers)
     assert isinstance(new, Layers)
@@ -116,6 +116,11 @@ def _words(name: str, old: Dimension | Layers, new: Dimension | Layers) -> str:
     if old.units != new.units:
         said.append(_words(f"a layer of {name}", old.units, new.units))
     return " and ".join(said)
+
+
+def _plain(choice: Any) -> str:
+    """A choice in a sentence."""
+    return choice if isinstance(choice, str) else as_toml(choice)
 
 
 def extends(old: SearchSpec, new: SearchSpec) -> Mapping[str, bool]:

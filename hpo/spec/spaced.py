@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from hpo.spec import combinations, conditions, dimensions
-from hpo.spec.base import RuleError, within
+from hpo.spec.base import RuleError, as_toml, within
 from hpo.spec.constraints import Constraint, Constraints, Stage, stage
 from hpo.spec.dimensions import Dimension, Layers
 from hpo.spec.hyperparameters import TrainingTable
@@ -53,7 +53,7 @@ class SpaceSpec(StudySpec):
             known = (*known, getattr(self.hyperparameter_table(), name))
         for value in known:
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-                raise RuleError(f"takes numbers, and {name} may be {value!r}", got=text)
+                raise RuleError(f"takes numbers, and {name} may be {as_toml(value)}", got=text)
 
     def _check_feasible(self) -> None:
         whole = self._every.size

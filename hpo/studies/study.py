@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from hpo.analysis import Comparison, Confirmation, compare, confirmation, front_of, headline, rank
+from hpo.analysis import Comparison, Confirmation, compare, confirmation, front_of, headline, rank, unmet
 from hpo.data.archive import DAMAGE
 from hpo.errors import StorageError, StudyError
 from hpo.files import check_new_file, new_file
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SEE = "See: hpo trials {}."
+LOOSEN = "Loosen them, or widen the space, in a study of a new name."
+
 
 class Study(StoredStudy):
     """A study in its storage. Get one from `create_study` or `open_study`."""
@@ -54,7 +57,7 @@ class Study(StoredStudy):
         try:
             summary = self.summary
             front = self.front if len(self.spec.judged_by) > 1 else None
-            best = self.best if summary.counts["complete"] and front is None else None
+            best = self.best if self.has_values and front is None else None
         except Exception as error:  # it is told, but what is only shown does not fail
             return f"Study {self.name!r}: {error}"
         lines = [f"Study {self.name!r} in {self.storage.place}", f"  {summary.progress}"]
@@ -62,6 +65,8 @@ class Study(StoredStudy):
             lines.append(f"  best: {best!r}")
         if front:
             lines.append(f"  front: {', '.join(f'#{trial.number}' for trial in front)}")
+        if (none := self.unmet) is not None:
+            lines.append(f"  {none}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -70,7 +75,7 @@ class Study(StoredStudy):
             tables = [study_table(summary)]
             if len(self.spec.judged_by) > 1:
                 tables.append(front_table(self.spec, self.front))
-            elif summary.counts["complete"]:
+            elif self.has_values:
                 tables.append(best_table(self.spec, self.best, self.confirmation))
         except Exception:
             return f"<p>{escape(repr(self))}</p>"
@@ -101,7 +106,8 @@ class Study(StoredStudy):
         """The complete trial with the best value; once leaders are raced, the winner on fresh seeds.
 
         Raises:
-            StudyError: no trial is complete, or there are several objectives, and no one best trial.
+            StudyError: no trial is complete, none meets the constraints, or there are several objectives, and
+                no one best trial.
         """
         if len(self.spec.judged_by) > 1:
             rule, remedy = (
@@ -116,10 +122,30 @@ class Study(StoredStudy):
             return next(trial for trial in trials if trial.number == winner)
         complete = [trial for trial in trials if trial.value is not None and trial.confirms is None]
         if not complete:
-            raise StudyError(
-                place_of(self.name), "has no complete trial yet", remedy=f"Run: hpo resume {self.name}."
-            )
+            raise self._nothing_yet()
         return min(complete, key=lambda trial: rank(trial.value, self.spec.objective.direction))
+
+    def _nothing_yet(self) -> StudyError:
+        """Why it has no best trial, and what can be done for one."""
+        more = f"Run: hpo resume {self.name}." if self.storage.unfinished(self.id) else ""
+        if (none := self.unmet) is None:
+            return StudyError(
+                place_of(self.name), "has no complete trial yet", remedy=more or SEE.format(self.name)
+            )
+        rule = "has no trial that meets the constraints"
+        return StudyError(place_of(self.name), rule, remedy=f"{none} {more or LOOSEN}")
+
+    @property
+    def has_values(self) -> bool:
+        """Whether a trial has a value: it is complete, and meets the constraints."""
+        return any(trial.value is not None for trial in self.all_trials)
+
+    @property
+    def unmet(self) -> str | None:
+        """That none of the trials meets the constraints, and the nearest; None while that cannot be said."""
+        if not isinstance(self.spec, SearchSpec) or not self.spec.constraints:
+            return None
+        return unmet(self.all_trials, {trial.number: trial.constraints for trial in self.frozen_trials})
 
     @property
     def front(self) -> list[Trial]:
@@ -197,6 +223,7 @@ class Study(StoredStudy):
             has_test=self.test_digest is not None,
             confirmed=self.confirmation,
             why=self.ended_by,
+            unmet=self.unmet,
         )
 
     @property

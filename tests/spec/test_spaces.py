@@ -168,7 +168,7 @@ def test_where_it_is_not_active_params_say_what_it_is() -> None:
             },
             {},
             "space.dropout.when.batch_size: must be what batch_size can be, 8 to 64, "
-            "but got {'low': 100, 'high': 200}.",
+            "but got { low = 100, high = 200 }.",
         ),
         (
             {
@@ -199,13 +199,13 @@ def test_where_it_is_not_active_params_say_what_it_is() -> None:
             {"dropout": {"layers": [1, 3], "units": [0.1]}},
             {},
             "space.dropout: must be a list of choices or a range { low, high }, but got "
-            "{'layers': [1, 3], 'units': [0.1]}. Such a list can be of 'hidden_units' alone.",
+            "{ layers = [1, 3], units = [0.1] }. Such a list can be of 'hidden_units' alone.",
         ),
         (
             {"hidden_units": {"layers": [1, 3], "units": [32]}},
             {"dropout": [0.1, 0.2]},
             "space: dropout must have one value per hidden layer (1), but got "
-            "{'dropout': [0.1, 0.2], 'hidden_units': [32]}. Every combination must be valid.",
+            "{ dropout = [0.1, 0.2], hidden_units = [32] }. Every combination must be valid.",
         ),
     ],
 )

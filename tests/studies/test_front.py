@@ -62,3 +62,23 @@ def test_a_search_with_two_objectives(tmp_path: Path) -> None:
 
     shown = quick("best", "two", "--format", "json", "--storage", storage, folder=tmp_path)
     assert [row["number"] for row in json.loads(shown.stdout)] == front
+
+    summary = study.summary
+    assert (summary.metric, summary.direction, summary.best_value) == ("val_accuracy, parameters", None, None)
+    page = quick("show", "two", "--storage", storage, folder=tmp_path).stdout
+    assert "metric   val_accuracy, parameters" in page
+    assert "\nbest " not in page
+    compared = quick("compare", "two", "--storage", storage, folder=tmp_path).stdout
+    assert "parameters" in compared
+    arms = {row["arm"]: row for row in study.compare().rows}
+    assert {number: arms[f"#{number}"]["parameters"] for number in complete} == {
+        number: own["parameters"] for number, own in complete.items()
+    }
+
+    top = min(3, len(front))
+    report = quick("report", "two", "--out", "report", "--storage", storage, folder=tmp_path)
+    assert report.returncode == 0, report.stderr
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "| ranked by" not in text
+    assert "val_accuracy, highest; parameters, lowest; none is given up for another" in text
+    assert f"hpo final two --top {top}\n" in text

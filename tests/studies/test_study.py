@@ -269,7 +269,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     "folds": (
         SEARCH,
         {"data": {"name": "digits", "folds": 3}},
-        ["data.folds was None", "validation"],
+        ["data.folds was not set and is 3", "validation"],
     ),
     "another objective": (SEARCH, {"objective": {"metric": "f1"}}, ["objective.metric was 'val_accuracy'"]),
     "another kind": (SEARCH, COMPARISON | {"name": "search"}, ["kind was 'search' and is 'comparison'"]),
@@ -297,11 +297,43 @@ def test_else_each_difference_is_told_and_nothing_changes(create, table, changes
         create(table | changes if "kind" not in changes else changes)
     line = str(caught.value)
     assert line.startswith(f"study '{study.name}': is taken by another specification: ")
-    assert line.endswith(f"Give it a new name, or delete the old study: hpo delete {study.name} --yes.")
+    from_it = f' with start_from = "{study.name}"' * ("space" in changes)
+    end = f"ive it a new name{from_it}, or delete the old study: hpo delete {study.name} --yes."
+    assert line.endswith(end)
     assert "\n" not in line
     for difference in differences:
         assert difference in line
     assert snapshot(study) == before
+
+
+L2 = "space.l2 was fixed to 0.0, which it must have among its choices, and is [0.001, 0.01]. Add 0.0, or g"
+VARIED: dict[str, tuple[dict[str, Any], str]] = {
+    "choices without what was fixed": ({"l2": [1e-3, 1e-2]}, L2),
+    "a range without what was fixed": (
+        {"l2": {"low": 1e-3, "high": 1e-2}},
+        "space.l2 was fixed to 0.0, which it must have from low to high,"
+        " and is { low = 0.001, high = 0.01 }. Add 0.0, or g",
+    ),
+    "on a condition": (
+        {"l2": {"choices": [0.0, 1e-2], "when": {"learning_rate": 0.1}}},
+        "space.l2 was fixed to 0.0 in every trial, and cannot have a condition, and is"
+        " { choices = [0.0, 0.01], when = { learning_rate = 0.1 } }. G",
+    ),
+    "fewer choices": (
+        {"learning_rate": [0.1, 0.2]},
+        "space.learning_rate was [0.01, 0.1] and is [0.1, 0.2], and may only grow. G",
+    ),
+}
+
+
+@pytest.mark.parametrize(("space", "said"), VARIED.values(), ids=list(VARIED))
+def test_a_space_that_does_not_grow_is_told_by_what_rule_and_what_to_do(create, space, said):
+    grid = SEARCH | {"trials": 2, "space": {"learning_rate": [0.01, 0.1]}, "name": "grown"}
+    create(grid)
+    with pytest.raises(StudyError) as caught:
+        create(grid | {"space": grid["space"] | space})
+    remedy = 'ive it a new name with start_from = "grown", or delete the old study: hpo delete grown --yes.'
+    assert str(caught.value) == f"study 'grown': is taken by another specification: {said}{remedy}"
 
 
 # -------------------------------------------------------------------------------------------------- data
