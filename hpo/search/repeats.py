@@ -25,12 +25,19 @@ def is_answered(trial: FrozenTrial) -> bool:
 
 
 def repeats(trials: Sequence[FrozenTrial], trial: FrozenTrial | optuna.trial.Trial) -> int:
-    """How many trials before this one have its parameters, of those that search."""
-    return sum(
-        confirms(other) is None and other.params == trial.params
+    """How many times others that search have been given its parameters before, whatever their numbers.
+
+    To be asked in turn. What has ended and does not say how many repeated none: its seeds were the first.
+    """
+    given = (
+        other.user_attrs.get(REPEAT_ATTRIBUTE, 0)
         for other in trials
-        if other.number < trial.number
+        if other.number != trial.number
+        and confirms(other) is None
+        and (REPEAT_ATTRIBUTE in other.user_attrs or other.state.is_finished())
+        and other.params == trial.params
     )
+    return max(given, default=-1) + 1
 
 
 def seeds_of(spec_seeds: int, repeat: int) -> range:
