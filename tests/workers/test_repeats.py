@@ -159,7 +159,11 @@ def test_repeats_that_are_asked_for_have_seeds_of_their_own_far_from_those_of_a_
     for number, trial in enumerate((same[2], same[0], same[1])):
         assert repeats([*same, racing], trial) == number
         trial.user_attrs = {"repeat": number}
-    # Those of versions that did not say so have all been trained on the first seeds.
+    # Those of versions that did not say so are all trained on the first seeds.
+    same[0].user_attrs, same[0].state = {}, TrialState.RUNNING
+    assert repeats([same[0], same[1]], same[1]) == 0
+    same[0].user_attrs = {"hyperparameters": {}}
+    assert repeats([same[0], same[1]], same[1]) == 1
     same[0].user_attrs, same[0].state = {}, TrialState.COMPLETE
     assert repeats([same[0], same[1]], same[1]) == 1
     seeds = [seed for repeat in range(3) for seed in seeds_of(2, repeat)]
