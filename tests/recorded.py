@@ -109,7 +109,7 @@ def ended_trial(
     """A trial that has ended, after `ended` seconds; `runs` are the epochs and seconds of each."""
     basic: dict[str, Any] = {field.name: None for field in dataclasses.fields(Trial)}
     basic |= {"params": dict(params or {}), "hyperparameters": {"epochs": 9}, "metrics": {}, "retries": 0}
-    basic |= {"number": number, "value": value, "reported": list(reported), "lost": False}
+    basic |= {"number": number, "value": value, "reported": list(reported), "lost": False, "runs": 1}
     basic["state"] = state or ("pruned" if value is None else "complete")
     basic["finished"] = BEGUN + timedelta(seconds=number if ended is None else ended)
     basic["replicates"] = [{"epochs_run": float(epochs), "train_seconds": own} for epochs, own in runs]

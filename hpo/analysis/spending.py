@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from hpo.search import epochs_spent
 from hpo.trials.record import Trial
 
 ENDED = ("complete", "pruned", "failed")
@@ -16,7 +17,7 @@ class Spent:
     """What all trials that had ended by the end of trial `number`, itself included, had cost.
 
     `epochs` are those of every training run, `seconds` those of training, over all workers; neither counts
-    compiling, evaluating, or a trial that is not over.
+    compiling, evaluating, or a trial that is not over. One with the result of another one costs nothing.
     """
 
     number: int
@@ -29,15 +30,13 @@ def spent(trials: Iterable[Trial]) -> list[Spent]:
     found, epochs, seconds = list[Spent](), 0, 0.0
     ended = [trial for trial in trials if trial.state in ENDED]
     for trial in sorted(ended, key=lambda trial: (trial.finished or datetime.min, trial.number)):
-        epochs += epochs_of(trial)
-        seconds += sum(run.get("train_seconds", 0.0) for run in trial.replicates)
+        if trial.same_as is None:
+            epochs += epochs_of(trial)
+            seconds += sum(run.get("train_seconds", 0.0) for run in trial.replicates)
         found.append(Spent(trial.number, epochs, seconds))
     return found
 
 
 def epochs_of(trial: Trial) -> int:
     """The epochs of all training runs of a trial, as far as it has trained."""
-    runs: Sequence[dict[str, float]] = trial.replicates
-    if runs and all("epochs_run" in run for run in runs):
-        return sum(int(run["epochs_run"]) for run in runs)
-    return len(trial.reported) * max(1, len(runs))
+    return epochs_spent(trial.replicates, len(trial.reported), runs=trial.runs)

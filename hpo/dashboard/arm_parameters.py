@@ -7,7 +7,6 @@ coordinates and importances of it are empty.
 from __future__ import annotations
 
 import copy
-import math
 import statistics
 import threading
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import SpecError
 from hpo.registry import SPEC_ATTRIBUTE, is_ours, place_of
-from hpo.search import encode
+from hpo.search import encode, is_valued
 from hpo.spec import ComparisonSpec, Hyperparameters, from_json
 from hpo.storage import TrialCache, trial_id
 
@@ -121,11 +120,7 @@ def importances(trials: Sequence[FrozenTrial], space: ArmSpace) -> list[dict[str
     seed add up to 1 at the most, and a hyperparameter that goes with the arm has what the arm has. Optuna's
     estimator takes parameters for drawn independently.
     """
-    complete = [
-        (trial.params, trial.value)
-        for trial in trials
-        if trial.state == TrialState.COMPLETE and trial.value is not None and math.isfinite(trial.value)
-    ]
+    complete = [(trial.params, trial.values[0]) for trial in trials if is_valued(trial)]
     if len(complete) < 2:
         return []
     mean = statistics.fmean(value for _, value in complete)

@@ -15,9 +15,8 @@ from rich.text import Text
 from hpo.progress.estimate import Estimate, epochs_of
 from hpo.progress.lines import ended, running
 from hpo.progress.notebook import NotebookBar
-from hpo.search import confirms, losses_of, on_front, race_of
+from hpo.search import confirms, is_valued, losses_of, on_front, race_of
 from hpo.spec import SearchSpec, StudySpec
-from hpo.storage import INFEASIBLE_ATTRIBUTE
 from hpo.tables.console import stderr
 from hpo.tables.numbers import duration, number
 
@@ -129,18 +128,17 @@ class State:
         return min(1.0, len(trial.intermediate_values) / most) if most else 0.0
 
     def _best(self) -> str:
-        ended = [t for t in self._trials if t.state.name == "COMPLETE" and t.values is not None]
-        complete = [t for t in ended if confirms(t) is None and not t.user_attrs.get(INFEASIBLE_ATTRIBUTE)]
+        valued = [trial for trial in self._trials if confirms(trial) is None and is_valued(trial)]
         race = race_of(self._spec, self._trials) if isinstance(self._spec, SearchSpec) else None
         if race is not None and race.runs and not race.is_over:
             return f"{len(race.still_in)} of {len(race.leaders)} leaders still in"
-        if not complete:
+        if not valued:
             return ""
         if len(self._spec.judged_by) > 1:
-            losses = [losses_of(self._spec.judged_by, trial.values) for trial in complete]
+            losses = [losses_of(self._spec.judged_by, trial.values) for trial in valued]
             return f"{sum(on_front(losses))} on the front"
         choose = max if self._spec.objective.direction == "maximize" else min
-        best = choose(complete, key=lambda trial: trial.value or 0.0)
+        best = choose(valued, key=lambda trial: trial.value or 0.0)
         return f"best #{best.number} {number(best.value)}"
 
     def _time(self) -> str:

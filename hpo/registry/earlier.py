@@ -26,7 +26,7 @@ def taken_over(spec: SearchSpec, storage: Storage) -> dict[str, Any]:
     assert spec.start_from is not None
     source = StoredStudy(storage, find(spec.start_from, storage, asked=f"{place_of(spec.name)}: start_from"))
     of, place, rule = source.spec, place_of(spec.name), "must be a search of the same objective"
-    if not isinstance(of, SearchSpec) or len(getattr(of, "objectives", ())) > 1:
+    if not isinstance(of, SearchSpec) or len(of.objectives) > 1:
         raise StudyError(f"{place}: start_from", rule, got=source.name)
     asked, there = spec.objective, of.objective
     if (asked.metric, asked.direction) != (there.metric, there.direction):

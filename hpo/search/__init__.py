@@ -23,12 +23,13 @@ from hpo.search.encoding import decode, encode
 from hpo.search.feasible import may_repeat
 from hpo.search.front import dominates, hypervolume, losses_of, on_front, reference_of, volumes
 from hpo.search.limits import Room, room
-from hpo.search.marks import START_ATTRIBUTE, confirms
+from hpo.search.marks import START_ATTRIBUTE, confirms, is_valued
 from hpo.search.plan import first_withdrawn, plan
 from hpo.search.pruners import make_pruner, may_prune
 from hpo.search.race import Race, is_raced, race_of
 from hpo.search.repeats import AS_ATTRIBUTE, REPEAT_ATTRIBUTE, is_answered, known_result, repeats, seeds_of
-from hpo.search.shown import ShowingSampler, Views, known, shown
+from hpo.search.shown import ShowingSampler, Views, known
+from hpo.search.spent import epochs_spent, runs_of
 from hpo.search.starts import missing_starts
 from hpo.search.strategies import STRATEGIES, Strategy, make_sampler
 from hpo.search.workload import Workload, workload
@@ -55,12 +56,14 @@ __all__ = [
     "earlier_rows",
     "earlier_values",
     "encode",
+    "epochs_spent",
     "first_withdrawn",
     "hyperparameters_of",
     "hypervolume",
     "is_answered",
     "is_drawn",
     "is_raced",
+    "is_valued",
     "known",
     "known_result",
     "losses_of",
@@ -75,8 +78,8 @@ __all__ = [
     "reference_of",
     "repeats",
     "room",
+    "runs_of",
     "seeds_of",
-    "shown",
     "suggest",
     "volumes",
     "workload",

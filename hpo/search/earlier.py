@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import SpecError
 from hpo.search.distributions import hyperparameters_of
-from hpo.search.marks import confirms
+from hpo.search.marks import confirms, is_feasible, is_valued
 from hpo.search.race import race_of
 from hpo.spec import SearchSpec
 from hpo.spec.base import RuleError, plain
@@ -25,8 +25,8 @@ def best_of(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> FrozenTrial | No
     if race is not None and race.is_over and race.still_in:
         return next(trial for trial in trials if trial.number == race.still_in[0])
     sign = 1.0 if spec.objective.direction == "maximize" else -1.0
-    complete = [trial for trial in _ended(trials) if trial.state == TrialState.COMPLETE]
-    return max(complete, key=lambda trial: sign * (trial.value or 0.0), default=None)
+    valued = [trial for trial in _ended(trials) if is_valued(trial)]
+    return max(valued, key=lambda trial: sign * (trial.value or 0.0), default=None)
 
 
 def told(spec: SearchSpec, trial: FrozenTrial, *, of: SearchSpec) -> dict[str, Any] | None:
@@ -57,12 +57,16 @@ def rows(spec: SearchSpec, trials: Sequence[FrozenTrial], *, of: SearchSpec) -> 
 
 
 def _ended(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that searched and have a value."""
+    """The trials that searched and have a value that says something: of those that broke no constraint.
+
+    What broke one there may break none here, and its value is none that it was chosen by.
+    """
     return [
         trial
         for trial in trials
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
         and confirms(trial) is None
+        and is_feasible(trial)
         and trial.value is not None
         and math.isfinite(trial.value)
     ]

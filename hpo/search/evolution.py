@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,11 @@ from hpo.search.by_points import PointSampler
 from hpo.search.cube import Cube
 from hpo.search.distributions import drawn_of
 from hpo.search.encoding import encode
+from hpo.search.marks import is_feasible
 
 SIGMA = 1 / 6
+# Of what breaks a constraint or is not finite: it ranks, and infinity is no number to reckon with.
+WORST = 1e300
 
 
 class EvolutionSampler(PointSampler):
@@ -46,16 +50,18 @@ class EvolutionSampler(PointSampler):
         return {name: encode(value) for name, value in drawn.items()}
 
     def _generations(self, held: Sequence[FrozenTrial], size: int) -> list[list[FrozenTrial]]:
+        """Those that have ended, also before they had a value if they break a constraint."""
         ended = [
             trial
             for trial in held
-            if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.value is not None
+            if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+            and (trial.value is not None or not is_feasible(trial))
         ]
-        ended.sort(key=lambda trial: (trial.datetime_complete or trial.datetime_start or 0, trial.number))
+        ended.sort(key=lambda trial: (trial.datetime_complete or datetime.max, trial.number))
         whole = len(ended) - len(ended) % size
         return [ended[at : at + size] for at in range(0, whole, size)]
 
     def _cost(self, trial: FrozenTrial) -> float:
         sign = -1.0 if self._spec.objective.direction == "maximize" else 1.0
-        value = sign * trial.value if trial.value is not None else math.inf
-        return value if math.isfinite(value) else 1e300
+        value = math.inf if trial.value is None or not is_feasible(trial) else sign * trial.value
+        return value if math.isfinite(value) else WORST

@@ -9,11 +9,11 @@ from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.search.marks import OF_TRIALS_ATTRIBUTE, SEARCHED_ATTRIBUTE, confirms, is_listed
+from hpo.search.marks import OF_TRIALS_ATTRIBUTE, SEARCHED_ATTRIBUTE, confirms, is_listed, is_valued
 from hpo.search.race import is_raced
 from hpo.search.repeats import is_answered
+from hpo.search.spent import epochs_spent, runs_of
 from hpo.spec import SearchSpec
-from hpo.storage import INFEASIBLE_ATTRIBUTE
 from hpo.tables.numbers import counted, number
 
 
@@ -90,19 +90,18 @@ def _epochs(spec: SearchSpec, trial: FrozenTrial) -> int:
     """Epochs over its training runs: those of a trial that has ended, else the most that it may train."""
     if is_answered(trial):
         return 0
+    runs = runs_of(spec, trial)
     if trial.state.is_finished():
-        runs = trial.user_attrs.get("replicates") or ()
-        if runs and all("epochs_run" in run for run in runs):
-            return sum(int(run["epochs_run"]) for run in runs)
-    runs_of = (spec.data.splits or 1) if confirms(trial) is not None else spec.replicates
-    return runs_of * spec.hyperparameter_table().epochs
+        replicates = trial.user_attrs.get("replicates") or ()
+        return epochs_spent(replicates, len(trial.intermediate_values), runs=runs)
+    return runs * spec.hyperparameter_table().epochs
 
 
 def _reached(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str | None:
     if spec.stop_at is None:
         return None
     for trial in trials:
-        if _is_valued(trial) and _sign(spec) * trial.value >= _sign(spec) * spec.stop_at:  # type: ignore[operator]
+        if is_valued(trial) and _sign(spec) * trial.value >= _sign(spec) * spec.stop_at:  # type: ignore[operator]
             return f"stop_at: #{trial.number} has reached {number(trial.value)}"
     return None
 
@@ -113,17 +112,11 @@ def _stagnates(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str | None:
     best, since = -math.inf, 0
     ended = (trial for trial in trials if trial.state.is_finished())
     for trial in sorted(ended, key=lambda trial: (trial.datetime_complete or datetime.min, trial.number)):
-        value = _sign(spec) * trial.value if _is_valued(trial) else -math.inf  # type: ignore[operator]
+        value = _sign(spec) * trial.value if is_valued(trial) else -math.inf  # type: ignore[operator]
         best, since = (value, 0) if value > best else (best, since + 1)
     if since < spec.patience_trials:
         return None
     return f"patience_trials: {counted(since, 'trial')} without a better value"
-
-
-def _is_valued(trial: FrozenTrial) -> bool:
-    is_infeasible = trial.user_attrs.get(INFEASIBLE_ATTRIBUTE, False)
-    is_complete = trial.state == TrialState.COMPLETE and not is_infeasible
-    return is_complete and trial.value is not None and math.isfinite(trial.value)
 
 
 def _sign(spec: SearchSpec) -> float:

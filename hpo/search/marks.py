@@ -1,11 +1,13 @@
-"""What a trial's user attributes say of why it is there."""
+"""What a trial's user attributes say of why it is there, and whether its result counts."""
 
 from __future__ import annotations
 
-import optuna
-from optuna.trial import FrozenTrial
+import math
 
-from hpo.storage import CONFIRMS_ATTRIBUTE
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.storage import CONFIRMS_ATTRIBUTE, INFEASIBLE_ATTRIBUTE
 
 # Of one that is listed: its place in `start_with`, or its number among the strategy's configurations.
 START_ATTRIBUTE = "start"
@@ -24,3 +26,15 @@ def confirms(trial: FrozenTrial | optuna.trial.Trial) -> int | None:
 def is_listed(trial: FrozenTrial) -> bool:
     """Whether it has been planned with its configuration, and not enqueued by somebody."""
     return START_ATTRIBUTE in trial.user_attrs or INDEX_ATTRIBUTE in trial.user_attrs
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether it breaks no constraint, as far as it has got."""
+    return not trial.user_attrs.get(INFEASIBLE_ATTRIBUTE, False)
+
+
+def is_valued(trial: FrozenTrial) -> bool:
+    """Whether it has values that it could be chosen by: complete, of a feasible one, and finite."""
+    if trial.state != TrialState.COMPLETE or not is_feasible(trial):
+        return False
+    return bool(trial.values) and all(map(math.isfinite, trial.values))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,15 +20,18 @@ from hpo.search.configurations import sobol
 from hpo.search.cube import Cube
 from hpo.search.distributions import drawn_of
 from hpo.search.encoding import encode
-from hpo.search.feasible import Key, key_of, may_repeat, taken
+from hpo.search.feasible import Key, key_of, taken
+from hpo.search.marks import is_valued
 from hpo.search.surrogates import Surrogate
 from hpo.spec import SearchSpec
-from hpo.storage import INFEASIBLE_ATTRIBUTE
 
 Floats = npt.NDArray[np.float64]
 
 # Before a model says anything: a quarter of the trials, within these bounds.
 LEAST_START, MOST_START = 4, 12
+# Configurations that a trial may begin with, should others have some of them; points that are looked at for
+# those that meet the constraints.
+FIRST_POINTS, MOST_POINTS = 32, 4096
 # Points that the model is asked about: at random, and near to each of the best.
 RANDOM, NEAR, BEST = 600, 40, 10
 
@@ -51,18 +56,31 @@ class ModelSampler(PointSampler):
         cube, held = Cube(self._spec), study.get_trials(deepcopy=False)
         known, values, running = self._results(held, trial)
         if len(known) < min(MOST_START, max(LEAST_START, self._spec.searched // 4)):
-            ranked = sobol(cube.width, self._spec.sampler.seed, self._number, 32)
+            ranked: Iterable[dict[str, Any]] = self._first
         else:
             # Of matrices this small two threads take three times as long as one, beside another worker's two.
             with threadpool_limits(1, user_api="blas"):
-                ranked = self._ranked(cube, known, values, running)
-        tabu = taken(self._spec, study, trial) if may_repeat(self._spec) else frozenset[Key]()
-        for point in ranked:
-            found = cube.drawn(point)
+                ranked = map(cube.drawn, self._ranked(cube, known, values, running))
+        # Of an endless space too: what is moved to the ends of its ranges may be there already.
+        tabu = frozenset[Key]() if self._spec.repeats else taken(self._spec, study, trial)
+        for found in filter(self._spec.allows, ranked):
             stored = {name: encode(value) for name, value in found.items()}
-            if self._spec.allows(found) and key_of(self._spec, stored) not in tabu:
+            if key_of(self._spec, stored) not in tabu:
                 return stored
         return {}
+
+    @cached_property
+    def _first(self) -> list[dict[str, Any]]:
+        """Configurations before a model says anything, for each number others: of a Sobol sequence.
+
+        Of those that meet the constraints, the one of the trial's number and some after it. Were it the first
+        from its number on that does, trials of neighbouring numbers would draw the same.
+        """
+        cube, seed, number = Cube(self._spec), self._spec.sampler.seed, self._number
+        if not self._spec.constraints_of("drawn"):
+            return [cube.drawn(point) for point in sobol(cube.width, seed, number, FIRST_POINTS)]
+        allowed = filter(self._spec.allows, map(cube.drawn, sobol(cube.width, seed, 0, MOST_POINTS)))
+        return list(itertools.islice(allowed, number, number + FIRST_POINTS))
 
     def _results(
         self, held: Sequence[FrozenTrial], own: FrozenTrial
@@ -82,7 +100,7 @@ class ModelSampler(PointSampler):
                 running.append(trial)
                 continue
             value = -math.inf
-            if state == TrialState.COMPLETE and not trial.user_attrs.get(INFEASIBLE_ATTRIBUTE):
+            if is_valued(trial):
                 value = sign * trial.values[0]
             elif state == TrialState.PRUNED:
                 pruned.append(len(known))

@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo.search.dominance import DominancePruner, rungs_of
+from hpo.search.marks import confirms
 from hpo.spec import SearchSpec, StudySpec
+
+
+class MedianPruner(optuna.pruners.MedianPruner):
+    """Optuna's, by the trials that search: a race is of leaders, whose median says nothing of a search.
+
+    The other pruners judge by what trials have passed of their rungs, and a race passes none.
+    """
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """See Optuna."""
+        return super().prune(_Searching(study), trial)
+
+
+class _Searching(optuna.Study):
+    """An Optuna study of which `get_trials` gives those that search."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        # A new one would ask the database for its key by its name.
+        self.__dict__.update(study.__dict__)
+        self._of = study
+
+    def get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """See Optuna."""
+        return [trial for trial in self._of.get_trials(deepcopy, states) if confirms(trial) is None]
 
 
 def make_pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
@@ -16,9 +46,7 @@ def make_pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
         return DominancePruner(spec)
     pruner = spec.pruner
     if pruner.name == "median":
-        return optuna.pruners.MedianPruner(
-            n_startup_trials=pruner.startup_trials, n_warmup_steps=pruner.min_epochs
-        )
+        return MedianPruner(n_startup_trials=pruner.startup_trials, n_warmup_steps=pruner.min_epochs)
     if pruner.name == "successive_halving":
         return optuna.pruners.SuccessiveHalvingPruner(
             min_resource=pruner.min_epochs, reduction_factor=pruner.reduction_factor

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.search.marks import OF_TRIALS_ATTRIBUTE, SEARCHED_ATTRIBUTE, confirms, is_listed
+from hpo.search.marks import OF_TRIALS_ATTRIBUTE, SEARCHED_ATTRIBUTE, confirms, is_listed, is_valued
 from hpo.spec import SearchSpec
-from hpo.storage import CONFIRMS_ATTRIBUTE, INFEASIBLE_ATTRIBUTE
+from hpo.storage import CONFIRMS_ATTRIBUTE
 
 # Of one side, for each look: what is at stake is a run, and not a claim.
 ALPHA = 0.05
@@ -214,11 +214,7 @@ def _leaders(spec: SearchSpec, trials: Iterable[FrozenTrial]) -> tuple[int, ...]
     ranked = sorted(
         (sign * trial.value, trial.number, trial)
         for trial in trials
-        if trial.state == TrialState.COMPLETE
-        and confirms(trial) is None
-        and not trial.user_attrs.get(INFEASIBLE_ATTRIBUTE)
-        and trial.value is not None
-        and math.isfinite(trial.value)
+        if confirms(trial) is None and is_valued(trial) and trial.value is not None
     )
     found: dict[tuple[tuple[str, Any], ...], int] = {}
     for _, number, trial in ranked:

@@ -25,12 +25,24 @@ def is_answered(trial: FrozenTrial) -> bool:
 
 
 def repeats(trials: Sequence[FrozenTrial], trial: FrozenTrial | optuna.trial.Trial) -> int:
-    """How many trials before this one have its parameters, of those that search."""
-    return sum(
-        confirms(other) is None and other.params == trial.params
+    """How many times others that search have been given its parameters before, whatever their numbers.
+
+    To be asked in turn. What has begun to train and does not say how many has the first seeds: nobody asked
+    for repeats then.
+    """
+    given = (
+        other.user_attrs.get(REPEAT_ATTRIBUTE, 0)
         for other in trials
-        if other.number < trial.number
+        if other.number != trial.number
+        and confirms(other) is None
+        and (REPEAT_ATTRIBUTE in other.user_attrs or _has_begun(other))
+        and other.params == trial.params
     )
+    return max(given, default=-1) + 1
+
+
+def _has_begun(trial: FrozenTrial) -> bool:
+    return trial.state.is_finished() or "hyperparameters" in trial.user_attrs
 
 
 def seeds_of(spec_seeds: int, repeat: int) -> range:

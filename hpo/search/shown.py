@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Container, Sequence
+from datetime import datetime
 from typing import Any
 
 import optuna
@@ -18,6 +19,9 @@ from hpo.search.distributions import active, distributions, drawn_of
 from hpo.search.encoding import encode
 from hpo.search.marks import confirms
 from hpo.spec import SearchSpec
+
+# When trials of an earlier study ended, for a sampler: Optuna would date them now.
+LONG_AGO = datetime(1970, 1, 1)
 
 
 class Views:
@@ -98,7 +102,7 @@ class ShownStudy(optuna.Study):
 
 
 class ShowingSampler(optuna.samplers.BaseSampler):
-    """A sampler, for the draw of one trial, that sees a study as `shown` gives it."""
+    """A sampler, for the draw of one trial, that sees a study as its views show it."""
 
     def __init__(self, sampler: optuna.samplers.BaseSampler, views: Views) -> None:
         self._sampler, self._views = sampler, views
@@ -126,11 +130,6 @@ class ShowingSampler(optuna.samplers.BaseSampler):
         if self._study is None:
             self._study = ShownStudy(study, self._views)
         return self._study
-
-
-def shown(study: optuna.Study, spec: SearchSpec, earlier: Sequence[FrozenTrial] = ()) -> optuna.Study:
-    """A study as its sampler is to see it, beside trials of an `earlier` one."""
-    return ShownStudy(study, Views(spec, earlier))
 
 
 def _has(distribution: BaseDistribution, value: Any) -> bool:
@@ -163,7 +162,8 @@ def create_again(
 def known(spec: SearchSpec, rows: Sequence[Sequence[Any]]) -> list[FrozenTrial]:
     """Trials of an earlier study of its `rows`: drawn values, whether it was complete, value and last epoch.
 
-    Those that lie in the space as it is now.
+    Those that lie in the space as it is now. All of them are older than any of the study, whichever worker
+    asks and whenever.
     """
     found = []
     for number, (values, is_complete, value, epoch) in enumerate(rows):
@@ -178,6 +178,7 @@ def known(spec: SearchSpec, rows: Sequence[Sequence[Any]]) -> list[FrozenTrial]:
             distributions=space,
             intermediate_values={epoch: value} if epoch else {},
         )
-        trial.number = -1 - number  # of no trial of the study
+        trial.number = number - len(rows)  # of no trial of the study
+        trial.datetime_start = trial.datetime_complete = LONG_AGO
         found.append(trial)
     return found

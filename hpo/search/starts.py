@@ -6,6 +6,7 @@ whose space has grown, has trials of other indices or of none: so configurations
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -35,12 +36,11 @@ def missing_starts(spec: SearchSpec, trials: Iterable[FrozenTrial]) -> list[Froz
     held = list(trials)
     done = {trial.user_attrs.get(START_ATTRIBUTE) for trial in held}
     seen = {key(trial.params) for trial in held}
-    found = []
-    for place, values in enumerate(starts):
-        made = configured(spec, values, {START_ATTRIBUTE: place})
-        if place not in done and key(made.params) not in seen:
-            found.append(made)
-    return found
+    return [
+        configured(spec, values, {START_ATTRIBUTE: place})
+        for place, values in enumerate(starts)
+        if place not in done and key(_encoded(values)) not in seen
+    ]
 
 
 def missing_configurations(spec: SearchSpec, trials: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:
@@ -48,41 +48,32 @@ def missing_configurations(spec: SearchSpec, trials: Sequence[FrozenTrial], coun
     found: list[FrozenTrial] = []
     if count <= 0:
         return found
-    indices = {trial.user_attrs.get(INDEX_ATTRIBUTE) for trial in trials}
+    listed = list(filter(is_listed, trials))
+    by_index = {index: one for one in listed if (index := one.user_attrs.get(INDEX_ATTRIBUTE)) is not None}
+    following = iter(configurations_of(spec) or ())
+    before: list[dict[str, Any]] = []
     # Where all is as planned, what is held follows from the indices: an endless space may repeat itself.
-    compared = _compared(spec, trials)
-    seen = {key(trial.params) for trial in trials if is_listed(trial)} if compared else set()
+    compared = len(by_index) < len(listed)
+    if by_index and not compared:
+        before = list(itertools.islice(following, max(by_index) + 1))
+        compared = len(before) <= max(by_index) or any(
+            key(trial.params) != key(_encoded(before[index])) for index, trial in by_index.items()
+        )
+    seen = {key(trial.params) for trial in listed} if compared else set()
     repeats = 0
-    for index, values in enumerate(configurations_of(spec) or ()):
+    # A trial is made of what is missing alone: that takes far longer than to compare.
+    for index, values in enumerate(itertools.chain(before, following)):
         if len(found) == count:
             break
-        made = configured(spec, values, {INDEX_ATTRIBUTE: index})
-        is_held = key(made.params) in seen if compared else index in indices
+        is_held = (own := key(_encoded(values))) in seen if compared else index in by_index
         if is_held and repeats < MOST_REPEATS + len(trials):
             repeats += 1
             continue
         if compared:
-            seen.add(key(made.params))
-        found.append(made)
+            seen.add(own)
+        found.append(configured(spec, values, {INDEX_ATTRIBUTE: index}))
         repeats = 0
     return found
-
-
-def _compared(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> bool:
-    """Whether trials have other configurations than those of the first indices."""
-    listed = [trial for trial in trials if is_listed(trial)]
-    if any(START_ATTRIBUTE in trial.user_attrs for trial in listed):
-        return True
-    by_index = {trial.user_attrs[INDEX_ATTRIBUTE]: trial for trial in listed}
-    if not by_index:
-        return False
-    for index, values in enumerate(configurations_of(spec) or ()):
-        if index > max(by_index):
-            return False
-        trial = by_index.get(index)
-        if trial is not None and key(trial.params) != key(_encoded(values)):
-            return True
-    return True
 
 
 def configured(spec: SearchSpec, values: Mapping[str, Any], attributes: Mapping[str, Any]) -> FrozenTrial:

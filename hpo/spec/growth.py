@@ -77,7 +77,8 @@ def may_move(old: SearchSpec, new: SearchSpec, name: str) -> bool:
 
 def may_start(old: SearchSpec, new: SearchSpec) -> bool:
     """Whether what `new` starts with is what `old` does, or more."""
-    fixed = constants(old, new)
+    # A start says lists whole, and no number of their layers.
+    fixed = {name: value for name, value in constants(old, new).items() if name in new.space}
     before = [plain({**fixed, **start}) for start in old.start_with]
     after = [plain(dict(start)) for start in new.start_with[: len(before)]]
     return before == after

@@ -155,7 +155,8 @@ class SearchSpec(SpaceSpec):
             remedy = "Leave objective out beside objectives."
             raise RuleError("must be the first of objectives", "objective", remedy=remedy)
         for key in ("confirm", "stop_at", "patience_trials", "start_from"):
-            if (got := getattr(self, key)) not in (None, False):
+            got = getattr(self, key)
+            if got is not None and got is not False:  # 0.0 == False
                 rule, remedy = "needs one objective", f"Leave it out, or choose one of {self._every_metric}."
                 raise RuleError(rule, key, got=plain(got), remedy=remedy)
 

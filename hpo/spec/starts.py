@@ -106,8 +106,6 @@ def check_starts(spec: SearchSpec) -> None:
         raise RuleError(rule, "start_with", got=len(seen), remedy="Raise trials.")
     if spec.start_from == spec.name:
         raise RuleError("must be another study", "start_from", got=spec.start_from)
-    if spec.start_from is not None and len(getattr(spec, "objectives", ())) > 1:
-        raise RuleError("is for a study of one objective", "start_from", got=spec.start_from)
 
 
 def _own(dimension: Dimension, value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import SpecError
-from hpo.search import confirms, drawn_of, hyperparameters_of, is_drawn
+from hpo.search import AS_ATTRIBUTE, confirms, drawn_of, hyperparameters_of, is_drawn, runs_of
 from hpo.spec import Objective, SearchSpec, StudySpec, metrics_in
 from hpo.spec.base import plain
 from hpo.storage import INFEASIBLE_ATTRIBUTE
@@ -45,9 +45,10 @@ class Trial:
     its study was made with and that were others there, `retries` counts the workers that were lost while they
     trained it. `reason` says why it failed or was pruned, or, of one that waits, why a worker could not train
     it; of a complete one that breaks a constraint, which, and it has no value. `confirms` is the number of
-    the leader of a search that it trains again. `objective` is its study's first, whose value is `value`;
-    `values` has those of all, `reported_metric` is what stands for it while it trains. One is `lost` that
-    runs, and whose worker is gone.
+    the leader of a search that it trains again, `same_as` that of the trial whose result it has and which has
+    its configuration: it has cost nothing. `runs` is how many training runs it has. `objective` is its
+    study's first, whose value is `value`; `values` has those of all, `reported_metric` is what stands for it
+    while it trains. One is `lost` that runs, and whose worker is gone.
     """
 
     number: int
@@ -74,6 +75,8 @@ class Trial:
     objective: Objective
     reported_metric: str
     lost: bool = False
+    same_as: int | None = None
+    runs: int = 1
     values: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -107,6 +110,8 @@ class Trial:
             reported=[frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)],
             objective=spec.objective,
             reported_metric=spec.reported,
+            same_as=attributes.get(AS_ATTRIBUTE),
+            runs=runs_of(spec, frozen),
             values=dict(zip((o.metric for o in spec.judged_by), reached or (), strict=False)),
         )
 
@@ -163,7 +168,7 @@ class Trial:
             values[name] = values[name] and values[name].isoformat(timespec="seconds")
         # As readers of JSON know it.
         values["curve"] = values.pop("reported")
-        del values["objective"], values["reported_metric"]
+        del values["objective"], values["reported_metric"], values["runs"]
         return values
 
     @property

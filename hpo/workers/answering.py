@@ -21,10 +21,12 @@ def answered(trial: LeasedTrial, by: FrozenTrial) -> Outcome:
         by.state,
         value=value,
         further=further,
-        reason=f"as #{by.number}",
+        reason=f"as #{by.number}" + (f": {attributes['reason']}" if "reason" in attributes else ""),
         metrics={name: attributes[name] for name in metrics_in(attributes)},
         replicates=[_replicate(run) for run in attributes["replicates"]],
         loop=attributes.get("loop"),
+        # What it breaks, the other breaks too.
+        constraints=by.constraints,
     )
 
 

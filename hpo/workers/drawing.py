@@ -1,4 +1,4 @@
-"""The draw of a claimed trial, where workers at the same time could draw the same, in turn."""
+"""The draw of a claimed trial, in turn where workers at the same time could draw the same."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 import sqlalchemy as sa
 
-from hpo.search import is_drawn, may_repeat, suggest
+from hpo.search import REPEAT_ATTRIBUTE, confirms, is_drawn, may_repeat, repeats, suggest
 from hpo.spec import SearchSpec
 from hpo.storage import LeasedTrial, Patience, Storage, study_id
 from hpo.trials.outcome import StoppedError
@@ -23,16 +23,21 @@ POLL_SECONDS = 0.05
 def draw(
     trial: LeasedTrial, spec: SearchSpec, *, storage: Storage, retry: Patience, stopping: threading.Event
 ) -> None:
-    """Give a claimed trial its hyperparameters; see `hpo.search.suggest`.
+    """Give a claimed trial its hyperparameters, see `hpo.search.suggest`; if it repeats others, how many.
 
     Raises:
         StoppedError: the worker is to stop, and it was not its turn yet.
     """
-    if not may_repeat(spec) or is_drawn(spec, trial.params):
+    # Once: a worker that takes it over goes on with its seeds.
+    is_counted = spec.repeats and confirms(trial) is None and REPEAT_ATTRIBUTE not in trial.user_attrs
+    if not is_counted and (not may_repeat(spec) or is_drawn(spec, trial.params)):
         suggest(trial, spec)
         return
     with _turn(f"draw:{study_id(trial.study)}", storage, retry, stopping):
         suggest(trial, spec)
+        if is_counted:
+            trials = retry(lambda: trial.study.get_trials(deepcopy=False))
+            trial.set_user_attr(REPEAT_ATTRIBUTE, repeats(trials, trial))
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from functools import partial
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.registry import StoredStudy
-from hpo.search import confirms, dominates, losses_of
+from hpo.search import confirms, dominates, is_valued, losses_of
 from hpo.spec import StudySpec
-from hpo.storage import INFEASIBLE_ATTRIBUTE, Attachment, Claim, LeasedTrial, Patience, Storage
+from hpo.storage import Attachment, Claim, LeasedTrial, Patience, Storage
 from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, curves_file, predictions_file
 from hpo.trials.outcome import Outcome
 
@@ -80,7 +80,5 @@ def _is_dominated(spec: StudySpec, outcome: Outcome, trials: Iterable[FrozenTria
     assert outcome.value is not None
     own = losses_of(spec.judged_by, [outcome.value, *outcome.further])
     return any(
-        dominates(losses_of(spec.judged_by, trial.values), own)
-        for trial in trials
-        if trial.state == TrialState.COMPLETE and not trial.user_attrs.get(INFEASIBLE_ATTRIBUTE)
+        dominates(losses_of(spec.judged_by, trial.values), own) for trial in trials if is_valued(trial)
     )

@@ -25,12 +25,10 @@ from hpo.errors import HpoError, StorageError, WorkerError
 from hpo.registry import StoredStudy
 from hpo.search import (
     AS_ATTRIBUTE,
-    REPEAT_ATTRIBUTE,
     confirms,
     hyperparameters_of,
     known_result,
     may_prune,
-    repeats,
 )
 from hpo.search.marks import INDEX_ATTRIBUTE
 from hpo.spec import Hyperparameters, SearchSpec
@@ -357,17 +355,12 @@ class Worker:
     def _known_result(
         self, study: StoredStudy, trial: LeasedTrial, hyperparameters: Hyperparameters
     ) -> FrozenTrial | None:
-        """The trial that has been trained with these hyperparameters before; where it repeats, it says so."""
+        """The trial that has been trained with these hyperparameters before; none where trials repeat."""
         spec = study.spec
         # What is listed is listed once: to look costs as many statements as all else of a trial.
-        if not isinstance(spec, SearchSpec) or INDEX_ATTRIBUTE in trial.user_attrs:
+        if not isinstance(spec, SearchSpec) or spec.repeats or INDEX_ATTRIBUTE in trial.user_attrs:
             return None
         trials = self._retry(lambda: trial.study.get_trials(deepcopy=False))
-        if spec.repeats:
-            # Once: a worker that takes it over goes on with its seeds.
-            if confirms(trial) is None and REPEAT_ATTRIBUTE not in trial.user_attrs:
-                trial.set_user_attr(REPEAT_ATTRIBUTE, repeats(trials, trial))
-            return None
         return known_result(spec, trials, trial, hyperparameters)
 
     def _runner_of(self, study: StoredStudy) -> Runner:

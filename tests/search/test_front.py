@@ -22,10 +22,10 @@ from hpo.search import (
     may_prune,
     on_front,
     reference_of,
-    shown,
     volumes,
 )
 from hpo.search.front import dominates
+from hpo.search.shown import ShownStudy, Views
 from hpo.spec import SearchSpec, from_json, to_json
 from hpo.studies.frame import trials_frame
 from hpo.trials import Trial
@@ -93,6 +93,7 @@ def test_a_study_of_one_objective_is_what_it_was():
         ({"objectives": [TWO[0], {"metric": "paramters"}]}, "paramters"),
         ({"confirm": {"top": 2, "seeds": 2}}, "confirm: needs one objective"),
         ({"stop_at": 0.9}, "stop_at: needs one objective"),
+        ({"stop_at": 0.0}, "stop_at: needs one objective"),
         ({"patience_trials": 5}, "patience_trials: needs one objective"),
     ],
 )
@@ -242,7 +243,7 @@ def test_samplers_do_not_see_what_was_pruned():
         optuna_study.add_trial(
             create_trial(state=state, values=values, params=space, distributions=distributions(spec))
         )
-    assert [trial.number for trial in shown(optuna_study, spec).get_trials()] == [1]
+    assert [trial.number for trial in ShownStudy(optuna_study, Views(spec)).get_trials()] == [1]
 
 
 def test_the_figure_of_a_front_has_it_as_a_line():

@@ -92,6 +92,24 @@ def test_given_configurations_come_before_what_waits(name: str) -> None:
     assert {json.dumps(start, sort_keys=True) for start in starts} <= made
 
 
+def test_starts_stay_what_they_are_when_lists_of_a_fixed_length_grow() -> None:
+    table = TABLE | {"sampler": {"name": "tpe"}, "trials": 9}
+    first, second = ({"hidden_units": units, "dropout": 0.1} for units in ([32, 64], [32]))
+    before, after = (
+        parse(
+            table
+            | {
+                "space": {"hidden_units": {"layers": layers, "units": [32, 64]}, "dropout": CHOICES},
+                "start_with": starts,
+            },
+            source="s",
+        )
+        for layers, starts in (([2, 2], [first]), ([1, 3], [first, second]))
+    )
+    found = {change.key: change.extends for change in changes(before, after)}
+    assert found == {"space.hidden_units": True, "start_with": True}
+
+
 @pytest.mark.parametrize(
     ("start", "rule"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime
 from itertools import product
 from typing import Any
@@ -26,6 +27,8 @@ from hpo.search import (
     suggest,
     workload,
 )
+from hpo.search import starts as of_starts
+from hpo.search.pruners import MedianPruner
 from hpo.spec import ComparisonSpec, Range, SearchSpec, StudySpec, parse
 
 # On a busy machine a slow example says nothing.
@@ -292,6 +295,28 @@ HUGE = {
 }
 
 
+@pytest.mark.parametrize("starts", [[], [{"dropout": 0.1, "batch_size": 32}]], ids=["listed", "starts"])
+@pytest.mark.parametrize("sampler", ["random", "qmc"])
+def test_one_more_trial_of_many_is_one_that_is_made(
+    sampler: str, starts: Any, monkeypatch: pytest.MonkeyPatch
+):
+    space = {"dropout": {"low": 0.0, "high": 0.5}, "batch_size": [32, 64, 128]}
+    held = plan(search(space, sampler=sampler, trials=5000, start_with=starts), [])
+    for number, trial in enumerate(held):
+        trial.number = number
+    made, listed = list[Any](), list[Any]()
+
+    def counting(of: Callable[..., Any], to: list[Any]) -> Callable[..., Any]:
+        return lambda *given, **named: to.append(given) or of(*given, **named)
+
+    monkeypatch.setattr(of_starts, "create_trial", counting(of_starts.create_trial, made))
+    monkeypatch.setattr(of_starts, "configurations_of", counting(of_starts.configurations_of, listed))
+    (more,) = plan(search(space, sampler=sampler, trials=5001, start_with=starts), held)
+    assert more.user_attrs == {"index": 5000 - len(starts)}
+    assert len(made) <= 1 + len(starts)
+    assert len(listed) == 1
+
+
 def test_a_space_too_large_to_list_is_drawn_from_without_repeats():
     params = {"schedule": "inverse_time"}
     spec = search(HUGE, trials=300, params=params)
@@ -471,7 +496,7 @@ def test_a_trial_s_sampler_follows_from_the_seed_and_its_number_alone():
 
 PRUNERS = {
     "none": ({"name": "none"}, optuna.pruners.NopPruner),
-    "median": ({"name": "median", "min_epochs": 3, "startup_trials": 2}, optuna.pruners.MedianPruner),
+    "median": ({"name": "median", "min_epochs": 3, "startup_trials": 2}, MedianPruner),
     "halving": ({"name": "successive_halving"}, optuna.pruners.SuccessiveHalvingPruner),
     "hyperband": ({"name": "hyperband", "reduction_factor": 2}, optuna.pruners.HyperbandPruner),
 }

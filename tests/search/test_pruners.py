@@ -65,3 +65,22 @@ def test_between_the_rungs_nobody_is_asked():
     spec = search({"name": "hyperband", "min_epochs": 1, "reduction_factor": 3})
     assert [epoch for epoch in range(1, 31) if may_prune(spec, epoch)] == [1, 3, 9, 27]
     assert not any(may_prune(search({"name": "none"}), epoch) for epoch in range(31))
+
+
+@pytest.mark.parametrize("raced", [False, True])
+def test_medians_are_of_those_that_search(raced: bool):
+    """The leader's runs reach more by then than half of the search: that says nothing of what may lead."""
+    study = optuna.create_study(direction="maximize", pruner=make_pruner(search(PRUNERS[2])))
+    for value in (0.5, 0.6, 0.7):
+        study.add_trial(optuna.trial.create_trial(value=value, intermediate_values={1: value}))
+    for seed in range(6 if raced else 0):
+        of_race = {"confirms": 2, "seed": seed}
+        study.add_trial(
+            optuna.trial.create_trial(value=0.72, intermediate_values={1: 0.72}, user_attrs=of_race)
+        )
+    trial = study.ask()
+    trial.report(0.65, 1)
+    assert not trial.should_prune()
+    below = study.ask()
+    below.report(0.55, 1)
+    assert below.should_prune()

@@ -275,6 +275,33 @@ def test_no_trial_begins_that_might_go_beyond_the_epochs(
     assert is_raced(spec, there.trials)
 
 
+def test_only_what_has_been_trained_counts_of_the_epochs():
+    spec = search(
+        trials=60, confirm=False, max_epochs_total=100, seeds=2, repeats=True, sampler={"name": "tpe"}
+    )
+
+    def stopped(
+        number: int, state: TrialState = TrialState.PRUNED, epochs: int = 0, **has: Any
+    ) -> FrozenTrial:
+        curve = dict.fromkeys(range(1, epochs + 1), 0.5)
+        trial = create_trial(state=state, intermediate_values=curve, user_attrs=has)
+        trial.number = number
+        return trial
+
+    # Of 100 epochs there is room for 12 trials of 2 seeds with 4 epochs each.
+    assert room(spec, []).trials == 12
+    runs = [{"epochs_run": 3}, {"epochs_run": 3}]
+    for held, spent in (
+        ([stopped(n) for n in range(9)], 0),
+        ([stopped(n, TrialState.FAIL) for n in range(9)], 0),
+        ([stopped(0, TrialState.FAIL, 3), stopped(1, TrialState.PRUNED, 1)], 8),
+        ([stopped(0, TrialState.PRUNED, 3, replicates=runs)], 6),
+        ([stopped(0, TrialState.FAIL, 3, confirms=7)], 3),
+    ):
+        searching = sum(confirms(trial) is None for trial in held)
+        assert room(spec, held).trials == searching + (100 - spent) // 8
+
+
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_a_search_ends_at_its_aim_and_goes_on_when_that_is_raised(sampler: str):
     spec = search(trials=30, stop_at=0.9, confirm=False, sampler={"name": sampler})

@@ -11,7 +11,7 @@ from unittest.mock import MagicMock
 import numpy as np
 import optuna
 import pytest
-from optuna.trial import Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from hpo import create_study
 from hpo.errors import SpecError
@@ -23,9 +23,11 @@ from hpo.search import (
     hyperparameters_of,
     make_sampler,
     plan,
-    shown,
     suggest,
 )
+from hpo.search.configurations import sobol
+from hpo.search.cube import Cube
+from hpo.search.shown import ShownStudy
 from hpo.spec import SearchSpec, from_json, parse, to_json
 from hpo.spec.strategies import ABILITIES
 
@@ -167,6 +169,53 @@ def test_conditions_and_constraints_are_kept(name: str) -> None:
         assert params["learning_rate"] <= 0.1 * (1 - params["dropout"])
 
 
+@pytest.mark.parametrize("repeats", [False, True])
+@pytest.mark.parametrize("name", ["gp", "forest", "mixed"])
+def test_models_start_with_other_points_each_under_a_constraint(name: str, repeats: bool) -> None:
+    keys: dict[str, Any] = {"constraints": ["dropout >= 0.35"], "repeats": repeats}
+    database = Database(search(name, 48, RANGES, **keys))
+    database.train(workers=3, at_most=14)
+    drawn = [repr(params) for params in database.params if params]
+    assert len(set(drawn)) == len(drawn) >= 14
+
+
+@pytest.mark.parametrize("space", [RANGES, CONDITIONAL], ids=["ranges", "conditional"])
+def test_models_start_with_the_points_of_their_trials_numbers(space: dict[str, Any]) -> None:
+    spec = search("gp", 48, space)
+    database = Database(spec)
+    database.train(workers=2, at_most=12)
+    cube = Cube(spec)
+    asked = [cube.drawn(point) for point in sobol(cube.width, 0, 0, 12)]
+    assert [{name: decode(value) for name, value in one.items()} for one in database.params[:12]] == asked
+
+
+def test_a_model_draws_nothing_twice_of_ranges_at_whose_ends_it_looks() -> None:
+    """Candidates are moved to the ends of ranges, and of two at both ends are the same."""
+    spec = search("gp", 20, RANGES)
+    study = optuna.create_study(direction="maximize")
+    for number in range(5):
+        study.add_trial(
+            create_trial(
+                value=float(number),
+                params={"learning_rate": 0.01 * number + 0.01, "dropout": 0.1 * number},
+                distributions=distributions(spec),
+            )
+        )
+    sampler = make_sampler(spec, 5)
+    taken = study.trials[4].params
+    cube = Cube(spec)
+    ranked = np.vstack([cube.points([taken]), np.full((1, cube.width), 0.5)])
+    sampler._ranked = lambda *_: ranked  # type: ignore[attr-defined]
+    drawn = sampler.sample_relative(study, _asked(5), {})
+    assert drawn == cube.drawn(ranked[1])
+
+
+def _asked(number: int) -> FrozenTrial:
+    trial = create_trial(state=TrialState.RUNNING)
+    trial.number = number
+    return trial
+
+
 def test_samplers_see_trials_that_search_by_the_space_as_it_is() -> None:
     spec = search("tpe", 4, RANGES)
     database = trained(spec)
@@ -174,7 +223,7 @@ def test_samplers_see_trials_that_search_by_the_space_as_it_is() -> None:
     race: dict[str, Any] = {"user_attrs": {"confirms": 0, "seed": 1}, "value": 9.0}
     database.study.add_trial(create_trial(params=leader.params, distributions=leader.distributions, **race))
     grown = search("tpe", 4, RANGES | {"dropout": {"low": 0.0, "high": 0.9}})
-    seen = shown(database.study, grown).get_trials()
+    seen = ShownStudy(database.study, Views(grown)).get_trials()
     assert [trial.params for trial in seen] == [trial.params for trial in database.study.trials[:4]]
     assert all(trial.distributions == distributions(grown) for trial in seen)
     views = Views(spec)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,11 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo import Study, StudySpec, create_study
+from hpo.analysis.spending import spent
 from hpo.search import repeats, room, seeds_of
+from hpo.storage import Storage
 from hpo.trials.outcome import Outcome, Replicate
+from hpo.workers.worker import Worker
 from tests.tiny_studies import SEARCH, worker_of
 
 TABLE = SEARCH | {"name": "again", "trials": 3, "space": {"learning_rate": {"low": 0.01, "high": 0.5}}}
@@ -65,6 +71,72 @@ def test_what_has_been_trained_is_answered_from_the_database_and_costs_nothing(s
     assert room(limited, study.frozen_trials).trials == 7
 
 
+def test_what_breaks_a_constraint_breaks_it_as_another_one_too(tmp_path: Path) -> None:
+    rule = "val_loss <= 0.5"
+    table = TABLE | {"constraints": [rule]}
+    study = create_study(
+        StudySpec(**table), storage=f"sqlite:///{tmp_path}/hpo.db", artifact_dir=tmp_path / "artifacts"
+    )
+    for _ in range(2):
+        study.optuna.enqueue_trial({"learning_rate": RATE})
+    counting = Counting()
+
+    def runner(trial: Any, hyperparameters: Any, **keys: Any) -> Outcome:
+        if hyperparameters.learning_rate != RATE:
+            return counting(trial, hyperparameters, **keys)
+        found = counting(trial, hyperparameters, **keys)
+        broken = {"constraints": {rule: 0.4}, "reason": "val_loss 0.9"}
+        return dataclasses.replace(found, value=0.99, **broken)
+
+    worker_of(study, runner=lambda _: runner).run(exit_when_idle=True)
+    of_rate = [trial for trial in study.frozen_trials if trial.params["learning_rate"] == RATE]
+    assert [trial.user_attrs["infeasible"] for trial in of_rate] == [True, True]
+    assert [trial.constraints for trial in of_rate] == [{rule: 0.4}] * 2
+    first = of_rate[0].number
+    assert [trial.user_attrs["reason"] for trial in of_rate] == [
+        "val_loss 0.9",
+        f"as #{first}: val_loss 0.9",
+    ]
+    assert study.best.params["learning_rate"] != RATE
+    assert study.summary.best_value == 0.75
+    # Of the epochs that were spent the copy has none.
+    assert spent(study.all_trials)[-1].epochs == 2 * counting.calls == 2 * 4
+
+
+def test_workers_at_once_repeat_nothing_on_the_same_seeds(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/hpo.db"
+    table = TABLE | {
+        "name": "repeating",
+        "space": {"dropout": [0.1, 0.2]},
+        "start_with": [{"dropout": 0.2}],
+        "sampler": {"name": "tpe"},
+        "repeats": True,
+        "trials": 40,
+    }
+    study = create_study(StudySpec(**table), storage=url, artifact_dir=tmp_path / "artifacts")
+
+    def runner(trial: Any, hyperparameters: Any, **keys: Any) -> Outcome:
+        time.sleep(0.01)
+        return Counting()(trial, hyperparameters, **keys)
+
+    def work() -> None:
+        storage = Storage(url, artifact_dir=tmp_path / "artifacts")
+        Worker(storage, ["repeating"], runner=lambda _: runner).run(exit_when_idle=True)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    trials = study.frozen_trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 40
+    done = [(trial.params["dropout"], trial.user_attrs["repeat"]) for trial in trials]
+    assert len(set(done)) == 40
+    for dropout in (0.1, 0.2):
+        found = sorted(repeat for of, repeat in done if of == dropout)
+        assert found == list(range(len(found)))
+
+
 def test_what_failed_is_trained_again(study):
     study.optuna.enqueue_trial({"learning_rate": 0.25})
     study.optuna.enqueue_trial({"learning_rate": 0.25})
@@ -83,7 +155,17 @@ def test_repeats_that_are_asked_for_have_seeds_of_their_own_far_from_those_of_a_
         trial.params = {"learning_rate": RATE}
     racing = copy.copy(same[0])
     racing.user_attrs = {"confirms": 0, "seed": 1}
-    assert [repeats([*same, racing], trial) for trial in same] == [0, 1, 2]
+    # Whichever of them draws first.
+    for number, trial in enumerate((same[2], same[0], same[1])):
+        assert repeats([*same, racing], trial) == number
+        trial.user_attrs = {"repeat": number}
+    # Those of versions that did not say so are all trained on the first seeds.
+    same[0].user_attrs, same[0].state = {}, TrialState.RUNNING
+    assert repeats([same[0], same[1]], same[1]) == 0
+    same[0].user_attrs = {"hyperparameters": {}}
+    assert repeats([same[0], same[1]], same[1]) == 1
+    same[0].user_attrs, same[0].state = {}, TrialState.COMPLETE
+    assert repeats([same[0], same[1]], same[1]) == 1
     seeds = [seed for repeat in range(3) for seed in seeds_of(2, repeat)]
     assert len(set(seeds)) == 6
     assert seeds[:2] == [0, 1]
