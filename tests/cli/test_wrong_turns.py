@@ -151,6 +151,39 @@ def test_the_best_of_a_search_become_a_comparison_on_fresh_seeds(tmp_path: Path)
     assert (again.returncode, "is there already, and is kept" in again.stderr) == (2, True)
 
 
+STEPS = """
+name = "steps"
+kind = "search"
+data = { name = "digits", validation = 0.2 }
+trials = 5
+sampler = { name = "grid" }
+[params]
+hidden_units = [8]
+epochs = 2
+[space]
+dropout = { low = 0.0, high = 0.4, step = 0.1 }
+"""
+
+
+def test_a_promoted_file_has_numbers_as_people_write_them_and_no_empty_table(tmp_path: Path) -> None:
+    study = created(loads(STEPS), tmp_path)
+    for trial in study.all_trials:
+        # What Optuna makes of steps.
+        study.storage.optuna.set_trial_user_attr(
+            study.frozen_trials[trial.number]._trial_id,
+            "hyperparameters",
+            trial.hyperparameters | {"dropout": trial.number * 0.1},
+        )
+    assert 0.30000000000000004 in [trial.hyperparameters["dropout"] for trial in study.all_trials]
+    record(study, outcome)
+    done = quick("promote", "steps", "--top", "5", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "steps-top-5.toml").read_text()
+    assert "[objective]" not in text
+    assert "0.30000000000000004" not in text
+    assert sorted(arm.params["dropout"] for arm in loads(text).arms) == [0.0, 0.1, 0.2, 0.3, 0.4]
+
+
 IDLE = """
 name = "{name}"
 kind = "search"

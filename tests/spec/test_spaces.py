@@ -291,7 +291,8 @@ GRID = {"sampler": {"name": "grid"}}
         (
             {"dropout": [0.1]},
             {"trials": 9, "confirm": {"top": 2, "seeds": 2}},
-            "trials: must be at most 5: the space has 1 configuration, and 4 trials confirm the best, but got 9.",
+            "trials: must be at most 5: the space has 1 configuration, and 4 trials confirm the best,"
+            " but got 9.",
         ),
         (
             {"dropout": {"low": 0.0, "high": 0.5}},
