@@ -297,7 +297,8 @@ GRID = {"sampler": {"name": "grid"}}
         (
             {"dropout": {"low": 0.0, "high": 0.5}},
             {"trials": 1, "start_with": [{"dropout": 0.1}, {"dropout": 0.2}]},
-            "start_with: must have at most 1 configuration, as so many trials search, but got 2. Raise trials.",
+            "start_with: must have at most 1 configuration, as so many trials search, but got 2."
+            " Raise trials.",
         ),
         (
             {"batch_size": {"low": 0.5, "high": 2}},
@@ -313,7 +314,8 @@ GRID = {"sampler": {"name": "grid"}}
         (
             {"nesterov": [True, False], "momentum": {"low": 0.1, "high": 0.9, "when": {"nesterov": "yes"}}},
             {},
-            "space.momentum.when.nesterov: must be a value that nesterov can have, true or false, but got 'yes'.",
+            "space.momentum.when.nesterov: must be a value that nesterov can have, true or false,"
+            " but got 'yes'.",
         ),
     ],
 )
@@ -356,3 +358,14 @@ def test_an_unknown_metric_to_rank_by_is_told_where_it_is(metric: str, remedy: s
     rule = "must be one that hpo knows, or have its direction stated beside it"
     said = f"objective.metric: {rule}, but got '{metric}'. "
     assert line == f"{said}{f'{remedy} ' * bool(remedy)}Of the model's own, set direction."
+
+
+@pytest.mark.parametrize("condition", [0.01, [0.01, 0.02]])
+def test_a_condition_that_no_draw_would_meet_is_refused(condition: Any) -> None:
+    space = {"learning_rate": LOG, "momentum": MOMENTUM | {"when": {"learning_rate": condition}}}
+    assert refused(space) == (
+        "space.momentum.when.learning_rate: must be { low, high } on a range without steps,"
+        " of which no draw is just one value, but got 0.01. Write { low = 0.01, high = 0.1 }."
+    )
+    whole = {"batch_size": {"low": 8, "high": 64}, "momentum": MOMENTUM | {"when": {"batch_size": 16}}}
+    assert search(whole).drawn["momentum"].when == {"batch_size": (16,)}
