@@ -116,13 +116,30 @@ def validate(
 
 def _about_search(spec: SearchSpec) -> list[str]:
     """What a search does that its file does not say."""
+    from hpo.search import room
+    from hpo.spec.strategies import ABILITIES
+
     said = [f"sampler auto is {spec.strategy!r}: {spec.why}."] if spec.why else []
     if (race := spec.race) is not None:
         how = f"the best {race.top} on {counted(race.seeds, 'fresh seed')} each at most"
         said.append(
             f"{spec.searched} trials search, {race.runs} confirm: {how}; confirm = false turns that off."
         )
+    if (left := room(spec, []).trials) < spec.searched:
+        which = f"{left} of the {spec.searched} trials that search, and for more if some end early"
+        said.append(f"max_epochs_total leaves epochs for {which}.")
+    if ABILITIES[spec.strategy].is_whole and spec.size is not None and spec.searched < spec.size:
+        first = f"the first {spec.searched} of {spec.size} configurations in order, {_last_of(spec)} changing"
+        said.append(f'the grid is {first} fastest; sampler = {{ name = "random" }} draws from all.')
     return [*said, ADAPTIVE] if spec.is_adaptive else said
+
+
+def _last_of(spec: SearchSpec) -> str:
+    """The hyperparameter whose values a grid goes through first."""
+    from hpo.spec.conditions import drawn_for
+
+    *_, last = spec.drawn
+    return next(name for name in spec.space if last in drawn_for(spec.space, name))
 
 
 def _workload(path: Path, spec: StudySpec) -> dict[str, Any]:

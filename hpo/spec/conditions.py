@@ -162,9 +162,17 @@ def _check_condition(
             raise RuleError(f"must be what {parent} can be, {_said(of)}", got=got)
         return
     for one in condition:
-        if not _takes(of, one):
-            remedy = "" if isinstance(of, Range) else suggest(one, [str(choice) for choice in of])
-            raise RuleError(f"must be a value that {parent} can have, {_said(of)}", got=one, remedy=remedy)
+        _check_value(parent, of, one)
+
+
+def _check_value(parent: str, of: Dimension, one: Any) -> None:
+    if not _takes(of, one):
+        remedy = "" if isinstance(of, Range) else suggest(one, [str(choice) for choice in of])
+        raise RuleError(f"must be a value that {parent} can have, {_said(of)}", got=one, remedy=remedy)
+    if isinstance(of, Range) and of.step is None and isinstance(of.low, float):
+        rule = "must be { low, high } on a range without steps, of which no draw is just one value"
+        between = {"low": one, "high": of.high} if one < of.high else {"low": of.low, "high": one}
+        raise RuleError(rule, got=one, remedy=f"Write {as_toml(between)}.")
 
 
 def _said(dimension: Dimension) -> str:

@@ -36,7 +36,10 @@ def parse(study: object, *, source: str = "study", kinds: TypeAdapter[StudySpec]
             if first["type"] in ("union_tag_not_found", "union_tag_invalid"):
                 raise _no_such_kind(study, source=source) from None
             told = {str(other) for other in found}
-            found += [fault for fault in faults(error, study, source=source) if str(fault) not in told]
+            further = [fault for fault in faults(error, study, source=source) if str(fault) not in told]
+            # A space of which nothing is left, as all in it was unknown, is not the empty one that it seems.
+            is_emptied = bool(study.get("space")) and not table.get("space")
+            found += [one for one in further if not (is_emptied and one.place == f"{source}: space")]
             if not (unknown := unknown_keys(error)):
                 break
             # Each hides what else is wrong with its table.

@@ -259,9 +259,9 @@ class Objective(Model):
     def _consistent(self) -> Self:
         if self.metric not in METRICS:
             if self.direction is None:
-                rule = f"must be stated for {self.metric}, which is no metric that hpo knows"
-                stated = 'Set direction = "maximize" or "minimize".'
-                raise RuleError(rule, "direction", remedy=suggest(self.metric, OBJECTIVES, otherwise=stated))
+                rule = "must be one that hpo knows, or have its direction stated beside it"
+                remedy = f"{suggest(self.metric, OBJECTIVES)} Of the model's own, set direction.".lstrip()
+                raise RuleError(rule, "metric", got=self.metric, remedy=remedy)
         elif self.direction != (direction := METRICS[self.metric].direction):
             raise RuleError(f"must be {direction!r} for {self.metric}", "direction", got=self.direction)
         if self.at == "best":

@@ -23,6 +23,7 @@ from hpo.spec.space import as_json
 from hpo.spec.spaced import SpaceSpec
 from hpo.spec.starts import StartWith, check_starts, drawn_start
 from hpo.spec.strategies import ABILITIES, AUTO, Ability
+from hpo.tables.numbers import counted
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False), Must("a finite number")]
 
@@ -202,8 +203,7 @@ class SearchSpec(SpaceSpec):
             for key, dimension in self.space.items():
                 of = dimension.units if isinstance(dimension, Layers) else dimension
                 if dimensions.size(of) is None:
-                    got = as_json(self.space)[key]
-                    raise RuleError("must have a step in a grid", "space", key, got=got)
+                    raise self._endless(key, of)
             if self.trials > MAX_COUNT:
                 rule = f"must have at most {MAX_COUNT} configurations in a grid"
                 raise RuleError(rule, "space", got=self.trials)
@@ -211,12 +211,23 @@ class SearchSpec(SpaceSpec):
             raise RuleError("required key 'trials' is missing")
         self._check_ability(ability)
 
+    def _endless(self, key: str, of: dimensions.Dimension) -> RuleError:
+        """The error for a range of which a grid cannot try every value."""
+        got = as_json(self.space)[key]
+        assert isinstance(of, Range)
+        if not of.log:
+            remedy = "Or write a list of choices."
+            return RuleError("must have a step in a grid", "space", key, got=got, remedy=remedy)
+        # Such a range takes no step.
+        remedy = f"Write [{of.low}, {of.high}] and what is to be between."
+        return RuleError("must be a list of choices in a grid", "space", key, got=got, remedy=remedy)
+
     def _check_size(self) -> None:
         if not self.repeats and self.size is not None and self.searched > self.size:
             rule = f"must be at most {self.size}, the number of configurations in the space"
             if race := self.trials - self.searched:
-                rule = f"must be at most {self.size + race}: the space has {self.size} configurations, and"
-                rule += f" {race} trials confirm the best"
+                rule = f"must be at most {self.size + race}: the space has"
+                rule += f" {counted(self.size, 'configuration')}, and {race} trials confirm the best"
             raise RuleError(rule, "trials", got=self.trials)
 
     def _check_ability(self, ability: Ability) -> None:

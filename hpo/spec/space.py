@@ -23,7 +23,7 @@ from pydantic import (
 
 from hpo.spec.base import Model, RuleError, either, plain
 from hpo.spec.dimensions import Choices, Condition, Dimension, Layers, Range, When, exact
-from hpo.spec.hyperparameters import Flag, TrainingTable, of_another_model
+from hpo.spec.hyperparameters import Count, Flag, Positive, TrainingTable, of_another_model
 from hpo.spec.networks import normalization
 from hpo.spec.vocabulary import vocabulary_beside
 
@@ -121,7 +121,7 @@ def _range_type(name: str, number: Any) -> Any:
     """The type of a range for a hyperparameter: a table in the file, a `Range` in memory."""
     fields: dict[str, Any] = {
         key: (kind, RangeTable.model_fields[key])
-        for key, kind in {"low": number, "high": number, "step": number | None}.items()
+        for key, kind in {"low": number, "high": number, "step": _step_type(number) | None}.items()
     }
     made = create_model(f"RangeOf_{name}", __base__=RangeTable, __doc__=f"A range of {name}.", **fields)
     return Annotated[
@@ -130,6 +130,11 @@ def _range_type(name: str, number: Any) -> Any:
         AfterValidator(_range_of),
         Tag("range"),
     ]
+
+
+def _step_type(number: Any) -> Any:
+    """The type of a range's step: whatever its ends may be, more than 0."""
+    return {float: Positive, int: Count}.get(get_args(number)[0], number)
 
 
 def _range_of(checked: RangeTable) -> Range:

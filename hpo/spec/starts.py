@@ -10,6 +10,7 @@ from pydantic import PlainSerializer, PlainValidator
 from hpo.spec import conditions
 from hpo.spec.base import RuleError, either, plain, suggest, within
 from hpo.spec.dimensions import Dimension, Layers, Range, exact
+from hpo.tables.numbers import counted
 
 if TYPE_CHECKING:
     from hpo.spec.search import SearchSpec
@@ -102,7 +103,7 @@ def check_starts(spec: SearchSpec) -> None:
                 raise RuleError("must meet the constraints", got=dict(start))
         seen.append(found)
     if len(seen) > spec.searched:
-        rule = f"must have at most {spec.searched} configurations, as so many trials search"
+        rule = f"must have at most {counted(spec.searched, 'configuration')}, as so many trials search"
         raise RuleError(rule, "start_with", got=len(seen), remedy="Raise trials.")
     if spec.start_from == spec.name:
         raise RuleError("must be another study", "start_from", got=spec.start_from)

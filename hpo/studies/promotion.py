@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hpo.errors import StudyError
 from hpo.registry import place_of
 from hpo.spec import ComparisonSpec, SearchSpec, of_training, parse, without_idle
+from hpo.spec.dimensions import Range, value
+from hpo.spec.starts import lies_in
 from hpo.studies.candidates import candidates
 from hpo.studies.names import promoted_name
 from hpo.studies.study import Study
@@ -31,7 +35,7 @@ def promoted(study: Study, *, top: int = TOP, seeds: int = SEEDS) -> ComparisonS
     if len(chosen) < 2:
         rule = "must have two complete configurations that differ, to compare them"
         raise StudyError(place_of(study.name), rule, got=len(chosen), remedy=f"Run: hpo resume {study.name}.")
-    arms = [without_idle(candidate.arm) for candidate in chosen]
+    arms = [without_idle(_on_steps(spec, candidate.arm)) for candidate in chosen]
     common = {key: value for key, value in spec.params.items() if all(arm.get(key) == value for arm in arms)}
     made = parse(
         {
@@ -39,7 +43,8 @@ def promoted(study: Study, *, top: int = TOP, seeds: int = SEEDS) -> ComparisonS
             "kind": "comparison",
             "description": f"The best of {study.name} on seeds that it has not used.",
             "data": spec.data,
-            "objective": spec.objective,
+            # Without what follows from the task, it says nothing.
+            **({"objective": spec.objective} if spec.objective.model_fields_set else {}),
             **of_training(spec),
             "metrics": list(dict.fromkeys((*spec.table_metrics, *spec.learned.shown))),
             "seeds": seeds,
@@ -52,3 +57,12 @@ def promoted(study: Study, *, top: int = TOP, seeds: int = SEEDS) -> ComparisonS
     )
     assert isinstance(made, ComparisonSpec)
     return made
+
+
+def _on_steps(spec: SearchSpec, arm: dict[str, Any]) -> dict[str, Any]:
+    """An arm with the numbers of steps as a file has them: of 0.3 Optuna makes 0.30000000000000004."""
+    found = dict(arm)
+    for name, of in spec.space.items():
+        if isinstance(of, Range) and of.step is not None and lies_in(of, arm.get(name)):
+            found[name] = value(of, round((arm[name] - of.low) / of.step))
+    return found

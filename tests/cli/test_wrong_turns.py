@@ -151,6 +151,91 @@ def test_the_best_of_a_search_become_a_comparison_on_fresh_seeds(tmp_path: Path)
     assert (again.returncode, "is there already, and is kept" in again.stderr) == (2, True)
 
 
+STEPS = """
+name = "steps"
+kind = "search"
+data = { name = "digits", validation = 0.2 }
+trials = 5
+sampler = { name = "grid" }
+[params]
+hidden_units = [8]
+epochs = 2
+[space]
+dropout = { low = 0.0, high = 0.4, step = 0.1 }
+"""
+
+
+def test_a_promoted_file_has_numbers_as_people_write_them_and_no_empty_table(tmp_path: Path) -> None:
+    study = created(loads(STEPS), tmp_path)
+    for trial in study.all_trials:
+        # What Optuna makes of steps.
+        study.storage.optuna.set_trial_user_attr(
+            study.frozen_trials[trial.number]._trial_id,
+            "hyperparameters",
+            trial.hyperparameters | {"dropout": trial.number * 0.1},
+        )
+    assert 0.30000000000000004 in [trial.hyperparameters["dropout"] for trial in study.all_trials]
+    record(study, outcome)
+    done = quick("promote", "steps", "--top", "5", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "steps-top-5.toml").read_text()
+    assert "[objective]" not in text
+    assert "0.30000000000000004" not in text
+    assert sorted(arm.params["dropout"] for arm in loads(text).arms) == [0.0, 0.1, 0.2, 0.3, 0.4]
+
+
+SHORT = """
+name = "short"
+kind = "search"
+data = { name = "digits", validation = 0.2 }
+trials = 3
+sampler = { name = "grid" }
+[params]
+hidden_units = [8]
+[space]
+learning_rate = [0.01, 0.1]
+dropout = [0.0, 0.2, 0.4]
+"""
+
+FEW_EPOCHS = """
+name = "few"
+kind = "search"
+data = { name = "digits", validation = 0.2 }
+trials = 12
+max_epochs_total = 14
+sampler = { name = "random" }
+[params]
+epochs = 2
+[space]
+learning_rate = { low = 1e-3, high = 1e-1, log = true }
+"""
+
+
+def test_validate_says_what_of_a_grid_is_tried_and_what_epochs_leave(tmp_path: Path) -> None:
+    (tmp_path / "short.toml").write_text(SHORT)
+    (tmp_path / "whole.toml").write_text(SHORT.replace("trials = 3", "trials = 6"))
+    (tmp_path / "few.toml").write_text(FEW_EPOCHS)
+    (tmp_path / "many.toml").write_text(FEW_EPOCHS.replace("total = 14", "total = 99"))
+    done = quick("validate", *(f"{name}.toml" for name in ("short", "whole", "few", "many")), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    grid = [line for line in done.stderr.splitlines() if "configurations in order" in line]
+    spec = loads(SHORT)
+    last = {"learning_rate", "dropout"}.difference(
+        name
+        for name in ("learning_rate", "dropout")
+        if spec.configuration(0)[name] == spec.configuration(1)[name]
+    )
+    assert grid == [
+        f"short.toml: the grid is the first 3 of 6 configurations in order, {last.pop()} changing fastest;"
+        ' sampler = { name = "random" } draws from all.'
+    ]
+    epochs = [line for line in done.stderr.splitlines() if "max_epochs_total" in line]
+    assert epochs == [
+        "few.toml: max_epochs_total leaves epochs for 3 of the 8 trials that search,"
+        " and for more if some end early."
+    ]
+
+
 IDLE = """
 name = "{name}"
 kind = "search"

@@ -262,3 +262,110 @@ def test_more_trials_than_configurations_that_are_allowed_are_refused() -> None:
     keys = {"constraints": ["batch_size < 20"], "sampler": {"name": "random"}, "trials": 3}
     line = refused({"batch_size": [8, 16, 32]}, **keys)
     assert line == "trials: must be at most 2, the number of configurations in the space, but got 3."
+
+
+LOG = {"low": 1e-3, "high": 0.1, "log": True}
+GRID = {"sampler": {"name": "grid"}}
+
+
+@pytest.mark.parametrize(
+    ("space", "keys", "line"),
+    [
+        (
+            {"learning_rate": LOG},
+            GRID,
+            "space.learning_rate: must be a list of choices in a grid, "
+            "but got { low = 0.001, high = 0.1, log = true }. Write [0.001, 0.1] and what is to be between.",
+        ),
+        (
+            {"dropout": {"low": 0.0, "high": 0.5}},
+            GRID,
+            "space.dropout: must have a step in a grid, but got { low = 0.0, high = 0.5 }. "
+            "Or write a list of choices.",
+        ),
+        (
+            {"dropout": [0.1]},
+            {"trials": 3},
+            "trials: must be at most 1, the number of configurations in the space, but got 3.",
+        ),
+        (
+            {"dropout": [0.1]},
+            {"trials": 9, "confirm": {"top": 2, "seeds": 2}},
+            "trials: must be at most 5: the space has 1 configuration, and 4 trials confirm the best,"
+            " but got 9.",
+        ),
+        (
+            {"dropout": {"low": 0.0, "high": 0.5}},
+            {"trials": 1, "start_with": [{"dropout": 0.1}, {"dropout": 0.2}]},
+            "start_with: must have at most 1 configuration, as so many trials search, but got 2."
+            " Raise trials.",
+        ),
+        (
+            {"batch_size": {"low": 0.5, "high": 2}},
+            {},
+            "space.batch_size.low: must be an integer from 1 to 2147483647, but got 0.5.",
+        ),
+        (
+            {"learning_rate": LOG},
+            {"confirm": {"top": 2, "seeds": 2}, "objectives": [{"metric": "f1"}, {"metric": "parameters"}]},
+            "confirm: needs one objective, but got { top = 2, seeds = 2 }."
+            " Leave it out, or choose one of f1 and parameters.",
+        ),
+        (
+            {"nesterov": [True, False], "momentum": {"low": 0.1, "high": 0.9, "when": {"nesterov": "yes"}}},
+            {},
+            "space.momentum.when.nesterov: must be a value that nesterov can have, true or false,"
+            " but got 'yes'.",
+        ),
+    ],
+)
+def test_what_a_study_file_cannot_have_is_not_advised_or_shown(
+    space: dict[str, Any], keys: dict[str, Any], line: str
+) -> None:
+    assert refused(space, **keys) == line
+
+
+@pytest.mark.parametrize("step", [-0.1, 0.0])
+def test_a_step_has_one_rule(step: float) -> None:
+    line = refused({"dropout": {"low": 0.0, "high": 0.5, "step": step}})
+    assert line == f"space.dropout.step: must be a finite number greater than 0, but got {step}."
+
+
+def test_a_whole_step_has_one_rule() -> None:
+    for step in (-1, 0):
+        line = refused({"one_hot_levels": {"low": 0, "high": 6, "step": step}})
+        assert line == f"space.one_hot_levels.step: must be an integer from 1 to 2147483647, but got {step}."
+
+
+def test_a_space_without_its_only_and_misspelt_entry_is_not_said_to_be_empty() -> None:
+    with pytest.raises(SpecError) as caught:
+        loads(FILE.partition("[space]")[0] + "sampler = { name = 'tpee' }\n[space]\nlearning_rte = [0.1]")
+    assert [line.partition(":")[2].strip().partition(":")[0] for line in caught.value.lines] == [
+        "space",
+        "sampler.name",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "remedy"),
+    [
+        ("val_acuracy", "Did you mean 'val_accuracy'?"),
+        ("val_my_own", ""),
+    ],
+)
+def test_an_unknown_metric_to_rank_by_is_told_where_it_is(metric: str, remedy: str) -> None:
+    line = refused(RATES, objective={"metric": metric})
+    rule = "must be one that hpo knows, or have its direction stated beside it"
+    said = f"objective.metric: {rule}, but got '{metric}'. "
+    assert line == f"{said}{f'{remedy} ' * bool(remedy)}Of the model's own, set direction."
+
+
+@pytest.mark.parametrize("condition", [0.01, [0.01, 0.02]])
+def test_a_condition_that_no_draw_would_meet_is_refused(condition: Any) -> None:
+    space = {"learning_rate": LOG, "momentum": MOMENTUM | {"when": {"learning_rate": condition}}}
+    assert refused(space) == (
+        "space.momentum.when.learning_rate: must be { low, high } on a range without steps,"
+        " of which no draw is just one value, but got 0.01. Write { low = 0.01, high = 0.1 }."
+    )
+    whole = {"batch_size": {"low": 8, "high": 64}, "momentum": MOMENTUM | {"when": {"batch_size": 16}}}
+    assert search(whole).drawn["momentum"].when == {"batch_size": (16,)}

@@ -305,7 +305,7 @@ BAD_FILES: list[tuple[str, str, str]] = [
      "space.dropout.low", "greater than 0 with log"),
     (search(space="l2 = { low = 1, high = 2, log = true, step = 1 }"),
      "space.l2.step", "cannot be set with log"),
-    (search(space="l2 = { low = 0, high = 2, step = 0 }"), "space.l2.step", "must be greater than 0"),
+    (search(space="l2 = { low = 0, high = 2, step = 0 }"), "space.l2.step", "a finite number greater than 0"),
     (search(space="l2 = { low = 0, high = 1, step = 0.3 }"), "space.l2.high", "whole number of steps of 0.3"),
     (search(space="batch_size = { low = 1, high = 64.0 }"), "space.batch_size.high", "must be an integer"),
     (search(space="batch_size = { low = 1, high = 2, step = 0.5 }"), "space.batch_size.step", "an integer"),

@@ -268,7 +268,10 @@ def test_a_named_loss_of_a_regression_is_of_scaled_targets(storage: Storage) -> 
 @pytest.mark.parametrize(
     ("table", "line"),
     [
-        ({"objective": {"metric": "val_acuracy"}}, "must be stated for val_acuracy"),
+        (
+            {"objective": {"metric": "val_acuracy"}},
+            "objective.metric: must be one that hpo knows, or have its direction stated",
+        ),
         ({"objective": {"metric": "val_x", "direction": "minimize"}}, "objective.metric: must be 'val_acc"),
         ({"metrics": ["val_acuracy"]}, r"metrics\[1\]: must be .* Did you mean 'val_accuracy'?"),
         ({"callbacks": {"file": "FILE"}}, "callbacks.function: must be a function of mine.py"),
