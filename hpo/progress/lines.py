@@ -86,5 +86,6 @@ def sparkline(values: Sequence[float], width: int) -> str:
 def _bar(value: float, low: float, high: float) -> str:
     if not math.isfinite(value):
         return " "
-    share = (value - low) / (high - low) if high > low else 0.5
+    # Halves: the distance of two finite numbers may be infinite.
+    share = (value / 2 - low / 2) / (high / 2 - low / 2) if high / 2 > low / 2 else 0.5
     return BARS[min(len(BARS) - 1, int(share * len(BARS)))]

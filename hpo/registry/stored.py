@@ -18,16 +18,7 @@ from hpo.data import Dataset, digest_of_test, is_corrected, load_parts, load_tes
 from hpo.errors import DataError, SpecError, StudyError
 from hpo.registry.code import ACCEPT, CODE_ATTRIBUTE, check_code
 from hpo.registry.summary import StudySummary
-from hpo.search import (
-    ShowingSampler,
-    Views,
-    first_withdrawn,
-    known,
-    make_pruner,
-    make_sampler,
-    missing_starts,
-    plan,
-)
+from hpo.search import ShowingSampler, Views, first_withdrawn, known, make_pruner, make_sampler, plan
 from hpo.spec import Data, FinalSpec, SearchSpec, StudySpec, from_json
 from hpo.storage import Storage, StudyRow, study_id, system_attributes, trial_id
 from hpo.trials import STATES, Trial
@@ -184,7 +175,7 @@ class StoredStudy:
         Somebody else may have planned at the same time, by this specification or another one.
         """
         given = {SPEC_ATTRIBUTE: self._stored_spec}
-        asked = self._asked
+        asked = self.asked
         first = first_withdrawn(asked, held)
         if first is not None and self.storage.withdraw_trials(self.id, first=first, given=given):
             return False
@@ -192,18 +183,12 @@ class StoredStudy:
         return not missing or self.storage.add_trials(self.id, missing, after=len(held), given=given)
 
     @property
-    def _asked(self) -> StudySpec:
+    def asked(self) -> StudySpec:
         """Its specification, which starts with the best of the study that it starts from."""
         best = self.started_from and self.started_from["best"]
         if not best or not isinstance(self.spec, SearchSpec):
             return self.spec
         return self.spec.model_copy(update={"start_with": (best, *self.spec.start_with)})
-
-    @property
-    def untried_starts(self) -> int:
-        """How many configurations that it is to start with have no trial, as none was left for them."""
-        asked = self._asked
-        return len(missing_starts(asked, self.frozen_trials)) if isinstance(asked, SearchSpec) else 0
 
     @cached_property
     def _earlier(self) -> list[Any]:

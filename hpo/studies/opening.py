@@ -26,6 +26,7 @@ from hpo.registry import (
     settled,
     summaries,
 )
+from hpo.search import missing_starts
 from hpo.spec import (
     FinalSpec,
     OwnModel,
@@ -135,8 +136,9 @@ def _created(
     study = Study(opened, register(spec, dataset, opened, test_digest=test_digest))
     study.go_on()
     study.plan()
-    if untried := study.untried_starts:
-        what = counted(untried, "configuration")
+    asked = study.asked
+    if isinstance(asked, SearchSpec) and (untried := missing_starts(asked, study.frozen_trials)):
+        what = counted(len(untried), "configuration")
         logger.warning("%s: no trial is left for %s of start_with. Raise trials.", spec.name, what)
     if is_new:
         for line in doubts_about(dataset, spec.data, test=test, scaling=scaling_of(spec)):

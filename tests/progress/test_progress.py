@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -131,6 +131,7 @@ def test_what_fits_into_a_line_fits(items: list[str], width: int) -> None:
 
 
 @given(st.lists(st.floats(allow_nan=True), min_size=1, max_size=60), st.integers(1, 40))
+@example([-1.7e308, 1.7e308, 1e308], 3)
 def test_a_curve_is_as_long_as_it_may_be(values: list[float], width: int) -> None:
     assert len(sparkline(values, width)) == min(width, len(values))
 
