@@ -379,7 +379,6 @@ def summarise(row: StudyRow, storage: Storage) -> StudySummary:
     except SpecError as error:
         return StudySummary(row.name, None, None, None, None, counts, None, created, problem=str(error))
     metric, ranks = ", ".join(one.metric for one in spec.judged_by), len(spec.judged_by) == 1
-    # Of several objectives no direction is that of all, and no value the best.
     direction, best = (spec.objective.direction, row.best_value) if ranks else (None, None)
     lost = len(storage.lost(row.study_id)) if counts["running"] else 0
     return StudySummary(row.name, spec.kind, metric, direction, spec.planned, counts, best, created, lost)
