@@ -363,10 +363,8 @@ def summarise(row: StudyRow, storage: Storage) -> StudySummary:
         spec = from_json(row.attributes[SPEC_ATTRIBUTE], source=place_of(row.name))
     except SpecError as error:
         return StudySummary(row.name, None, None, None, None, counts, None, created, problem=str(error))
-    metric, direction, best = ", ".join(o.metric for o in spec.judged_by), None, None
-    if len(spec.judged_by) == 1:
-        # Of several none is the best, and no direction is that of all.
-        direction, best = spec.objective.direction, row.best_value
+    metric, ranks = ", ".join(one.metric for one in spec.judged_by), len(spec.judged_by) == 1
+    direction, best = (spec.objective.direction, row.best_value) if ranks else (None, None)
     lost = len(storage.lost(row.study_id)) if counts["running"] else 0
     return StudySummary(row.name, spec.kind, metric, direction, spec.planned, counts, best, created, lost)
 
