@@ -459,6 +459,7 @@ def reporting(trial: optuna.Trial, hyperparameters: Any, **_: Any) -> Outcome:
     return Outcome(TrialState.COMPLETE, 0.5, None, {"val_accuracy": 0.5}, [])
 
 
+@pytest.mark.slow
 def test_check_asks_for_every_route_and_ends(trained: Trained) -> None:
     done = quick("dashboard", "--check", "--port", "0", "--format", "json", folder=trained.folder)
     found = {asked["path"]: asked["status"] for asked in json.loads(done.stdout)}

@@ -143,7 +143,7 @@ def noisy_by_number(trial: FrozenTrial) -> float:
     return 0.8 + 0.1 * random.Random(leader).random() + noise
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(
     st.lists(st.integers(10, 120), min_size=2, max_size=4).map(sorted),
     st.integers(0, 10**6),

@@ -77,6 +77,7 @@ def test_of_what_is_known_before_training(tmp_path: Path) -> None:
     assert "hpo resume" not in best.stderr
 
 
+@pytest.mark.slow
 def test_before_all_trials_have_ended(tmp_path: Path) -> None:
     (tmp_path / "unmet.toml").write_text(SEARCH % "parameters <= 2")
     quick("create", "unmet.toml", folder=tmp_path)

@@ -352,6 +352,7 @@ def test_tensorboard_s_events_are_kerass(loop: str, update: Any, tmp_path: Path)
     assert_alike(got, wanted)
 
 
+@pytest.mark.slow
 def test_a_list_of_callbacks_is_flattened() -> None:
     told = Recorder()
     for given in (told, [[told], None], callbacks.CallbackList([told])):

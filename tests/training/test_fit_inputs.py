@@ -461,6 +461,7 @@ def test_what_is_refused_is_refused_in_a_line_and_changes_nothing(case: str) -> 
         np.testing.assert_array_equal(weights, kept)
 
 
+@pytest.mark.slow
 def test_several_outputs_have_no_class_weights() -> None:
     x, y = nested(TRAIN)
     model = from_start("two outputs", "graph")

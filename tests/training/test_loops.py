@@ -78,6 +78,7 @@ class TestContract:
         assert_same_logs([epochs.train(samples, order, batch) for order in orders], expected_logs)
         assert_same_weights(model, expected)
 
+    @pytest.mark.slow
     def test_measuring_and_predicting_change_nothing(self, loop: str, train: Samples) -> None:
         model = noisy()
         trainer = trainer_of(model, train, loop)
@@ -125,6 +126,7 @@ def test_evaluation_and_prediction_of_any_number_of_samples_equal_keras(
     np.testing.assert_allclose(trainer.predict(some), predicted, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_trainer_takes_data_of_other_shapes_and_types() -> None:
     model = mlp("adam")
     floats = Samples.of(X[:40], Y[:40])

@@ -389,6 +389,7 @@ def test_a_trial_that_was_killed_beyond_its_checkpoint_repeats_those_epochs_alik
     assert result_of(train(second, h, again, Kept(early.content)), again) == whole
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_hyperparameters_is_not_used(
     processes: tuple[TrialRunner, TrialRunner],
 ) -> None:

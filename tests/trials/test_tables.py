@@ -95,6 +95,7 @@ def test_every_task_is_learned_measured_and_repeated_bit_for_bit(path: str, task
     assert again.replicates[0].curve == replicate.curve
 
 
+@pytest.mark.slow
 def test_a_quantity_is_measured_in_its_own_units(path: str) -> None:
     runner = runner_of(path, "regression")
     outcome = run(runner, epochs=40)

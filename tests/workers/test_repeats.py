@@ -103,6 +103,7 @@ def test_what_breaks_a_constraint_breaks_it_as_another_one_too(tmp_path: Path) -
     assert spent(study.all_trials)[-1].epochs == 2 * counting.calls == 2 * 4
 
 
+@pytest.mark.slow
 def test_workers_at_once_repeat_nothing_on_the_same_seeds(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/hpo.db"
     table = TABLE | {

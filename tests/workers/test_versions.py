@@ -23,6 +23,7 @@ def made_here(monkeypatch):
     monkeypatch.setattr("hpo.registry.registration.versions", lambda: versions() | {"python": "3.11.0"})
 
 
+@pytest.mark.slow
 def test_other_versions_are_said_once_and_recorded_with_each_trial(made_here, other_keras, tmp_path, caplog):
     (study,) = new_studies(f"sqlite:///{tmp_path}/hpo.db", tmp_path, SEARCH | {"trials": 2})
     worker_of(study).run(max_trials=2)
