@@ -18,7 +18,10 @@ from tests.recorded import comparison, created, record
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium"),
+]
 SECONDS = 30
 
 
@@ -48,7 +51,6 @@ def page(browser: playwright.Browser, running: Dashboard) -> Iterator[playwright
         assert complaints == []
 
 
-@pytest.mark.slow
 def test_the_link_leads_to_the_studies_and_to_their_graphs(page: playwright.Page, running: Dashboard) -> None:
     page.goto(running.link)
     page.wait_for_url(f"{running.address}/")
@@ -61,7 +63,6 @@ def test_the_link_leads_to_the_studies_and_to_their_graphs(page: playwright.Page
     page.get_by_text("validation loss").first.wait_for()
 
 
-@pytest.mark.slow
 def test_the_note_says_what_the_study_has_shown(page: playwright.Page, running: Dashboard) -> None:
     page.goto(running.link)
     page.wait_for_url(f"{running.address}/")
@@ -70,7 +71,6 @@ def test_the_note_says_what_the_study_has_shown(page: playwright.Page, running: 
     page.get_by_role("cell", name="[bold] faster").first.wait_for()
 
 
-@pytest.mark.slow
 def test_a_trial_has_its_attributes_its_curve_and_files_to_download(
     page: playwright.Page, running: Dashboard, trained: Trained, tmp_path: Path
 ) -> None:
@@ -96,7 +96,6 @@ def test_a_trial_has_its_attributes_its_curve_and_files_to_download(
     assert pd.read_csv(tmp_path / "curves.csv")["epoch"].tolist() == [1, 2]
 
 
-@pytest.mark.slow
 def test_studies_are_compared_side_by_side(page: playwright.Page, running: Dashboard) -> None:
     ids = ",".join(str(running.study(name)) for name in ("search", "comparison"))
     page.goto(running.link)
@@ -106,7 +105,6 @@ def test_studies_are_compared_side_by_side(page: playwright.Page, running: Dashb
         page.get_by_text(name).first.wait_for()
 
 
-@pytest.mark.slow
 def test_without_the_token_there_is_nothing_but_the_login_line(
     browser: playwright.Browser, running: Dashboard
 ) -> None:
@@ -143,7 +141,6 @@ def outcome(arm: str | None, seed: int) -> dict[str, float]:
     return {"val_accuracy": accuracy, "val_loss": 1 - accuracy, "train_seconds": 1.0 + 0.1 * seed}
 
 
-@pytest.mark.slow
 def test_the_home_page_follows_what_is_trained_and_keeps_what_is_ticked(
     page: playwright.Page, recorded: tuple[hpo.Study, Dashboard]
 ) -> None:
@@ -164,7 +161,6 @@ def test_the_home_page_follows_what_is_trained_and_keeps_what_is_ticked(
     page.get_by_role("link", name="comparison").wait_for(state="detached")
 
 
-@pytest.mark.slow
 def test_ticked_studies_are_put_side_by_side(page: playwright.Page, running: Dashboard) -> None:
     page.goto(running.link)
     page.wait_for_url(f"{running.address}/")
@@ -178,7 +174,6 @@ def test_ticked_studies_are_put_side_by_side(page: playwright.Page, running: Das
     page.wait_for_url(f"{running.address}/")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 400])
 def test_pages_fit_the_screen_and_figures_are_drawn(

@@ -22,6 +22,8 @@ from tests.command import SEARCH, Done, Trained, quick
 from tests.command import quick as command
 from tests.recorded import created, record
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -50,7 +52,6 @@ def failed(done: Done) -> str:
     return done.stderr
 
 
-@pytest.mark.slow
 def test_the_best_configurations_are_trained_with_seeds_that_chose_nothing(folder, final):
     best = sorted(opened("search", folder).all_trials, key=lambda trial: -(trial.value or 0))[:2]
     assert isinstance(final.spec, FinalSpec)
