@@ -9,7 +9,7 @@ from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.search.marks import OF_TRIALS_ATTRIBUTE, SEARCHED_ATTRIBUTE, confirms, is_listed, is_valued
+from hpo.search.marks import OF_TRIALS_ATTRIBUTE, SEARCHED_ATTRIBUTE, confirms, is_valued, searching
 from hpo.search.race import is_raced
 from hpo.search.repeats import is_answered
 from hpo.search.spent import epochs_spent, runs_of
@@ -32,12 +32,12 @@ def room(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Room:
     >>> room(SearchSpec(name="s", kind="search", data=data, space=space, trials=20), [])
     Room(trials=14, why=None)
     """
-    searching = [trial for trial in trials if confirms(trial) is None]
-    begun = sum(_has_begun(trial) for trial in searching)
+    search = [trial for trial in trials if confirms(trial) is None]
+    begun = sum(_has_begun(trial) for trial in search)
     wanted = _searched(spec, trials)
     if wanted <= begun:
         return Room(wanted)
-    if (why := _reached(spec, searching) or _stagnates(spec, searching)) is not None:
+    if (why := _reached(spec, search) or _stagnates(spec, search)) is not None:
         return Room(begun, why)
     if spec.max_epochs_total is None:
         return Room(wanted)
@@ -63,9 +63,9 @@ def _searched(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> int:
     if race is None or not runs:
         return spec.trials - len(runs) if race is None else spec.searched
     wanted = max(int(run.user_attrs.get(SEARCHED_ATTRIBUTE, 0)) for run in runs)
-    held = sum(confirms(trial) is None and (spec.is_adaptive or is_listed(trial)) for trial in trials)
+    held = len(searching(spec, trials))
     left = spec.trials - len(runs) - wanted
-    # Versions before 0.4 did not say of how many trials a race was.
+    # Runs that an earlier version stored do not say of how many trials their race was.
     first, last = (run.user_attrs.get(OF_TRIALS_ATTRIBUTE, wanted + race.runs) for run in (runs[0], runs[-1]))
     if last == spec.trials:
         if held <= wanted and not is_raced(spec, trials):

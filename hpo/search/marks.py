@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.spec import SearchSpec
 from hpo.storage import CONFIRMS_ATTRIBUTE, INFEASIBLE_ATTRIBUTE
 
 # Of one that is listed: its place in `start_with`, or its number among the strategy's configurations.
@@ -21,6 +23,11 @@ def confirms(trial: FrozenTrial | optuna.trial.Trial) -> int | None:
     """The number of the leader that a trial trains again; None of one that searches."""
     leader = trial.user_attrs.get(CONFIRMS_ATTRIBUTE)
     return leader if isinstance(leader, int) else None
+
+
+def searching(spec: SearchSpec, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials that search and count among those asked for: of a list none that somebody has enqueued."""
+    return [one for one in trials if confirms(one) is None and (spec.is_adaptive or is_listed(one))]
 
 
 def is_listed(trial: FrozenTrial) -> bool:

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.search.limits import room
-from hpo.search.marks import START_ATTRIBUTE, confirms, is_listed
+from hpo.search.marks import START_ATTRIBUTE, confirms, searching
 from hpo.search.race import race_runs
 from hpo.search.starts import missing_configurations, missing_starts
 from hpo.spec import ComparisonSpec, SearchSpec, StudySpec
@@ -38,16 +38,15 @@ def plan(spec: StudySpec, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     if isinstance(spec, ComparisonSpec):
         return _plan_comparison(spec, trials)
     assert isinstance(spec, SearchSpec)
-    searching, wanted = [trial for trial in trials if confirms(trial) is None], room(spec, trials).trials
-    planned = searching if spec.is_adaptive else list(filter(is_listed, searching))
-    left = max(0, wanted - len(planned))
-    missing = missing_starts(spec, searching)[:left] if left else []
+    held, wanted = [trial for trial in trials if confirms(trial) is None], room(spec, trials).trials
+    left = max(0, wanted - len(searching(spec, held)))
+    missing = missing_starts(spec, held)[:left] if left else []
     left -= len(missing)
     if spec.is_adaptive:
         missing += [_waiting() for _ in range(left)]
     else:
-        missing += missing_configurations(spec, [*searching, *missing], left)
-    if missing or not all(trial.state.is_finished() for trial in searching):
+        missing += missing_configurations(spec, [*held, *missing], left)
+    if missing or not all(trial.state.is_finished() for trial in held):
         return missing
     return [
         _waiting(attributes, leader.params, leader.distributions)
@@ -75,16 +74,16 @@ def _surplus(
 ) -> list[FrozenTrial]:
     wanted = room(spec, trials).trials
     racing = [trial for trial in tail if confirms(trial) is not None]
-    searching = [trial for trial in tail if confirms(trial) is None]
+    search = [trial for trial in tail if confirms(trial) is None]
     held = [trial for trial in trials if confirms(trial) is None]
-    planned = held if spec.is_adaptive else list(filter(is_listed, held))
+    planned = searching(spec, held)
     # What a search is to start with from now on is trained before what only waits.
-    if not missing_starts(spec, held) or not any(map(_may_follow, searching)):
-        searching = searching[max(0, wanted - len(planned) + len(searching)) :]
+    if not missing_starts(spec, held) or not any(map(_may_follow, search)):
+        search = search[max(0, wanted - len(planned) + len(search)) :]
     # A race that is no longer asked for, or beyond its trials.
     beyond = len(trials) - spec.trials if spec.race is not None else len(racing)
     racing = racing[max(0, len(racing) - max(0, beyond)) :]
-    return sorted([*searching, *racing], key=lambda trial: trial.number)
+    return sorted([*search, *racing], key=lambda trial: trial.number)
 
 
 def _may_follow(trial: FrozenTrial) -> bool:

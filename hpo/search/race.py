@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.search.marks import OF_TRIALS_ATTRIBUTE, SEARCHED_ATTRIBUTE, confirms, is_listed, is_valued
+from hpo.search.marks import OF_TRIALS_ATTRIBUTE, SEARCHED_ATTRIBUTE, confirms, is_valued, searching
 from hpo.spec import SearchSpec
 from hpo.storage import CONFIRMS_ATTRIBUTE
 
@@ -174,8 +174,7 @@ def race_runs(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> list[tuple[Fro
     if race is None or race.is_over or not all(trial.state.is_finished() for trial in confirming):
         return []
     left = spec.trials - len(trials)
-    # What somebody has enqueued is none of a list's.
-    searched = sum(confirms(trial) is None and (spec.is_adaptive or is_listed(trial)) for trial in trials)
+    searched = len(searching(spec, trials))
     by_number = {trial.number: trial for trial in trials}
     runs = _next_runs(race)
     begun = {SEARCHED_ATTRIBUTE: searched, OF_TRIALS_ATTRIBUTE: spec.trials}
