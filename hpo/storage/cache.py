@@ -33,12 +33,14 @@ class TrialCache(_CachedStorage):
             self._backend.set_trial_param(trial_id, param_name, param_value_internal, distribution)
 
     def forget(self, study_id: int) -> None:
-        """Read all trials of a study anew: its space has grown, and with it what finished trials have."""
+        """Read all trials of a study anew: its space has grown, and with it what finished trials have.
+
+        What was read stays until it is: another thread may be between reading and taking it.
+        """
         with self._lock:
-            study = self._studies.pop(study_id, None)
-            for number, trial in {} if study is None else study.trials.items():
-                self._trial_id_to_study_id_and_number.pop(trial._trial_id, None)
-                self._study_id_and_number_to_trial_id.pop((study_id, number), None)
+            if study := self._studies.get(study_id):
+                study.last_finished_trial_id = -1
+                study.param_distribution.clear()
 
     def _unfinished(self, study_id: int) -> list[FrozenTrial]:
         with self._lock:

@@ -144,6 +144,24 @@ def test_opening_what_create_has_made_needs_no_create(storage):
     assert [row.name for row in Storage(storage.url).overview()] == ["study"]
 
 
+def test_who_reads_a_study_s_trials_sees_all_of_them_while_another_thread_reads_them_anew(tmp_path):
+    storage = Storage(f"sqlite:///{tmp_path}/hpo.db", create=True)
+    study = new_study(storage, trials=3)
+    done = threading.Event()
+
+    def read_anew() -> None:
+        while not done.is_set():
+            storage.optuna.forget(study._study_id)
+
+    thread = threading.Thread(target=read_anew)
+    thread.start()
+    try:
+        assert {len(study.get_trials(deepcopy=False)) for _ in range(1000)} == {3}
+    finally:
+        done.set()
+        thread.join()
+
+
 @pytest.mark.parametrize("touch", [lambda s: s.rdb, lambda s: s.optuna], ids=["rdb", "optuna"])
 def test_a_schema_of_another_optuna_version_is_refused_in_one_line(storage, touch):
     with storage.engine.begin() as connection:
