@@ -20,7 +20,7 @@ from hpo.search.configurations import sobol
 from hpo.search.cube import Cube
 from hpo.search.distributions import drawn_of
 from hpo.search.encoding import encode
-from hpo.search.feasible import Key, key_of, taken
+from hpo.search.feasible import Taken
 from hpo.search.marks import is_valued
 from hpo.search.surrogates import Surrogate
 from hpo.spec import SearchSpec
@@ -62,10 +62,10 @@ class ModelSampler(PointSampler):
             with threadpool_limits(1, user_api="blas"):
                 ranked = map(cube.drawn, self._ranked(cube, known, values, running))
         # Of an endless space too: what is moved to the ends of its ranges may be there already.
-        tabu = frozenset[Key]() if self._spec.repeats else taken(self._spec, study, trial)
+        taken = Taken(self._spec, [] if self._spec.repeats else held, trial.number)
         for found in filter(self._spec.allows, ranked):
             stored = {name: encode(value) for name, value in found.items()}
-            if key_of(self._spec, stored) not in tabu:
+            if stored not in taken:
                 return stored
         return {}
 
@@ -93,16 +93,15 @@ class ModelSampler(PointSampler):
         sign = 1.0 if self._spec.objective.direction == "maximize" else -1.0
         known, values, running, pruned = list[FrozenTrial](), list[float](), list[FrozenTrial](), list[int]()
         for trial in held:
-            state = trial.state
             if not trial.params or trial.number == own.number:
-                continue
-            if state in (TrialState.RUNNING, TrialState.WAITING):
-                running.append(trial)
                 continue
             value = -math.inf
             if is_valued(trial):
                 value = sign * trial.values[0]
-            elif state == TrialState.PRUNED:
+            elif not trial.state.is_finished():
+                running.append(trial)
+                continue
+            elif trial.state == TrialState.PRUNED:
                 pruned.append(len(known))
             known.append(trial)
             values.append(value)

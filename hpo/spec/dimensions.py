@@ -65,9 +65,7 @@ def size(dimension: Dimension) -> int | None:
     """How many values `dimension` has; None for a range without a step."""
     if not isinstance(dimension, Range):
         return len(dimension)
-    if dimension.step is None:
-        return None
-    return int((exact(dimension.high) - exact(dimension.low)) / exact(dimension.step)) + 1
+    return None if dimension.step is None else _steps(dimension.low, dimension.high, dimension.step) + 1
 
 
 def value(dimension: Dimension, index: int) -> Any:
@@ -75,7 +73,7 @@ def value(dimension: Dimension, index: int) -> Any:
     if not isinstance(dimension, Range):
         return dimension[index]
     assert dimension.step is not None
-    return type(dimension.low)(exact(dimension.low) + index * exact(dimension.step))
+    return _stepped(dimension.low, dimension.step, index)
 
 
 def ends(dimension: Dimension) -> tuple[Any, ...]:
@@ -102,7 +100,17 @@ def quantile(dimension: Dimension, share: float) -> Any:
     return min(max(math.floor(drawn) if whole else drawn, low), high)
 
 
-@lru_cache(1024)  # ends and steps of a space, asked for as often as a point is drawn
 def exact(number: float) -> Fraction:
     """The decimal number that the file shows: 0.3 is three steps of 0.1."""
     return Fraction(str(number))
+
+
+# Both are asked for as often as a point is drawn, and fractions take a hundred times as long as all else.
+@lru_cache(1024)
+def _steps(low: float, high: float, step: float) -> int:
+    return int((exact(high) - exact(low)) / exact(step))
+
+
+@lru_cache(16384, typed=True)  # 1 and 1.0 are one key, else
+def _stepped(low: float, step: float, index: int) -> float:
+    return type(low)(exact(low) + index * exact(step))
