@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.analysis.arms import ArmSummary
 from hpo.analysis.verdicts import ONE_SEED, Verdict
-from hpo.spec import metric_of
+from hpo.spec import directions, metric_of
 from hpo.tables import html
 from hpo.tables.numbers import counted, with_spread
 
@@ -48,7 +48,7 @@ class Comparison:
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:
-        extreme = "highest" if self.direction == "maximize" else "lowest"
+        extreme = directions.extreme(self.direction)
         against = f", baseline {self.baseline}" if self.baseline is not None else ""
         what = "configuration" if self.baseline is None else "arm"
         head = f"Comparison of {counted(len(self.arms), what)}, {extreme} {self.ranked_by} first{against}"

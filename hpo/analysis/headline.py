@@ -10,7 +10,7 @@ from hpo.analysis.confirmation import Confirmation
 from hpo.analysis.front import front_sentence
 from hpo.analysis.ranking import ranked_trials
 from hpo.analysis.verdicts import Decision
-from hpo.spec import ComparisonSpec, FinalSpec, StudySpec
+from hpo.spec import ComparisonSpec, FinalSpec, StudySpec, directions
 from hpo.tables.kinds import counts
 from hpo.tables.numbers import counted, estimate, number, settings, with_spread
 from hpo.trials.record import STATES, Trial
@@ -75,7 +75,7 @@ def _winner(
         return [f"No trial has a finite {objective.metric}."]
     first, *others = ranked
     made_of = f" with {settings(first.params)}" if first.params else ""
-    extreme = "highest" if objective.direction == "maximize" else "lowest"
+    extreme = directions.extreme(objective.direction)
     moment = " of its best epoch" if objective.at == "best" else ""
     if confirmed is not None and (winner := confirmed.winner) is not None:
         params = next(trial.params for trial in trials if trial.number == winner.number)
@@ -117,7 +117,7 @@ def _behind(first: Trial, other: Trial) -> str:
 def _verdicts(comparison: Comparison) -> list[str]:
     metric, judged = comparison.metric, [arm for arm in comparison.arms if arm.verdicts]
     first = comparison.arms[0]
-    extreme = "highest" if comparison.direction == "maximize" else "lowest"
+    extreme = directions.extreme(comparison.direction)
     leads = f"{first.arm} has the {extreme} mean {comparison.ranked_by}, {_reached(first, comparison)}"
     if comparison.has_one_seed or not judged:
         return [f"{leads}.", "One seed decides nothing." if comparison.has_one_seed else ""]

@@ -13,7 +13,7 @@ from hpo.analysis.comparison import Comparison
 from hpo.analysis.judgement import judged
 from hpo.analysis.verdicts import Verdict, mean_interval
 from hpo.errors import StudyError
-from hpo.spec import ComparisonSpec, Metric, SearchSpec, StudySpec
+from hpo.spec import ComparisonSpec, Metric, SearchSpec, StudySpec, directions
 from hpo.trials.record import Trial
 
 DEFAULT_ALPHA = 0.05
@@ -88,7 +88,7 @@ def rank(value: float | None, direction: str) -> tuple[bool, float]:
     """
     if value is None or not math.isfinite(value):
         return True, 0.0
-    return False, -value if direction == "maximize" else value
+    return False, -directions.sign(direction) * value
 
 
 def ranked_trials(trials: Sequence[Trial], direction: str) -> list[Trial]:

@@ -8,9 +8,9 @@ import plotly.graph_objects as go
 
 from hpo.analysis.surface import Surface
 from hpo.pictures.scales import evenly
-from hpo.plots.dots import MOST_DOTS, axis_of, choice_of, furthest
+from hpo.plots.dots import MOST_DOTS, axis_of, choice_of
 from hpo.plots.frame import INK, framed, short, shorts, single, titled
-from hpo.spec import Dimension, Range, SearchSpec
+from hpo.spec import Dimension, Range, SearchSpec, directions
 
 # Viridis, from worse to better: read in grey and by the colour-blind.
 SCALE = "Viridis"
@@ -42,7 +42,7 @@ def contours(spec: SearchSpec, found: Surface) -> go.Figure:
     for name, trials, marker in (
         ("trials", [others[at] for at in evenly(len(others), MOST_DOTS)], {"size": 6, "color": "#ffffff"}),
         (
-            f"#{best.number}, the {furthest(objective.direction)}",
+            f"#{best.number}, the {directions.extreme(objective.direction)}",
             [best],
             {"size": 14, "color": "#D55E00", "symbol": "star"},
         ),

@@ -76,11 +76,6 @@ def dots_of(trials: Iterable[Trial]) -> tuple[Dots, Dots]:
     )
 
 
-def furthest(direction: str) -> str:
-    """What the best value is, in a word that concludes nothing."""
-    return "highest" if direction == "maximize" else "lowest"
-
-
 def cut_of(complete: Dots, pruned: Dots, direction: str) -> Cut | None:
     """Where the axis of the values ends, if some trial is far worse than the better half."""
     if len(complete.values) < FEWEST_CUT:

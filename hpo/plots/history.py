@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from hpo.analysis.spending import Spent, spent
-from hpo.plots.dots import MOST_DOTS, add_dots, cut_of, dots_of, furthest, range_of
+from hpo.plots.dots import MOST_DOTS, add_dots, cut_of, dots_of, range_of
 from hpo.plots.frame import COLOURS, INK, NOWHERE, Layout, framed, short, single, titled
+from hpo.spec import directions
 from hpo.trials.record import Trial
 
 NARROW_TOP = 40  # the buttons stand above the panel on a narrow screen too
@@ -40,7 +41,7 @@ def history(trials: Sequence[Trial], metric: str, direction: str) -> go.Figure:
     figure.add_scatter(
         x=x,
         y=y,
-        name=f"{furthest(direction)} so far",
+        name=f"{directions.extreme(direction)} so far",
         mode="lines",
         line={"color": COLOURS[1], "shape": "hv", "width": 2},
         hoverinfo="skip",
@@ -72,7 +73,7 @@ def _so_far(
         for number, cost in costs.items()
         if _is_valued(by_number[number])
     ]
-    further = max if direction == "maximize" else min
+    further = directions.best(direction)
     line = list(
         zip((x for x, _ in valued), itertools.accumulate((y for _, y in valued), further), strict=True)
     )

@@ -9,9 +9,10 @@ import plotly.graph_objects as go
 
 from hpo.analysis.pruning import Pruning
 from hpo.pictures.scales import evenly
-from hpo.plots.dots import MOST_DOTS, PRUNED, furthest
+from hpo.plots.dots import MOST_DOTS, PRUNED
 from hpo.plots.frame import COLOURS, INK, POINT, axes, framed, panels, shorts, titled
 from hpo.plots.ranges import cut
+from hpo.spec import directions
 
 MOST_BARS = 50
 
@@ -23,7 +24,7 @@ def pruning(found: Pruning, metric: str, direction: str) -> go.Figure:
     """
     figure = framed(panels(2, columns=2), panels(2, columns=1))
     for name, curve, colour in (
-        (f"trial of the {furthest(direction)} value", found.best, COLOURS[1]),
+        (f"trial of the {directions.extreme(direction)} value", found.best, COLOURS[1]),
         ("median of the complete", found.median, POINT),
     ):
         # Of thousands of epochs, more than pixels, some.

@@ -16,7 +16,7 @@ from hpo.progress.estimate import Estimate, epochs_of
 from hpo.progress.lines import ended, running
 from hpo.progress.notebook import NotebookBar
 from hpo.search import confirms, is_valued, losses_of, on_front, race_of
-from hpo.spec import SearchSpec, StudySpec
+from hpo.spec import SearchSpec, StudySpec, directions
 from hpo.tables.console import stderr
 from hpo.tables.numbers import duration, number
 
@@ -137,7 +137,7 @@ class State:
         if len(self._spec.judged_by) > 1:
             losses = [losses_of(self._spec.judged_by, trial.values) for trial in valued]
             return f"{sum(on_front(losses))} on the front"
-        choose = max if self._spec.objective.direction == "maximize" else min
+        choose = directions.best(self._spec.objective.direction)
         best = choose(valued, key=lambda trial: trial.value or 0.0)
         return f"best #{best.number} {number(best.value)}"
 

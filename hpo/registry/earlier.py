@@ -48,7 +48,7 @@ def taken_over(spec: SearchSpec, storage: Storage) -> dict[str, Any]:
     }
 
 
-def told(spec: SearchSpec, found: Mapping[str, Any], *, same_data: bool) -> str:
+def sentence(spec: SearchSpec, found: Mapping[str, Any], *, same_data: bool) -> str:
     """What a study takes over, in words."""
     name = found["study"]
     begins = f"starts with #{found['number']} of {name}"

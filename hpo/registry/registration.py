@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from hpo.data import Dataset, check_class_weight, check_splits, flat, splits_of
 from hpo.errors import DataError
 from hpo.registry.code import CODE_ATTRIBUTE, check_same, texts_of
-from hpo.registry.earlier import taken_over, told
+from hpo.registry.earlier import sentence, taken_over
 from hpo.registry.refusal import refusal
 from hpo.registry.stored import (
     ATTRIBUTES,
@@ -192,7 +192,7 @@ def _register(
         other = earlier.pop("digest")
         study.set_user_attr(STARTED_FROM_ATTRIBUTE, earlier)
         assert isinstance(spec, SearchSpec)
-        logger.warning("%s: %s", spec.name, told(spec, earlier, same_data=other == digest))
+        logger.warning("%s: %s", spec.name, sentence(spec, earlier, same_data=other == digest))
     # Last: what has a specification is whole.
     study.set_user_attr(SPEC_ATTRIBUTE, to_json(spec))
 

@@ -6,6 +6,7 @@ from hpo.analysis import ranked_trials
 from hpo.errors import StudyError
 from hpo.plots import FIGURES, Answers
 from hpo.report.document import Block, Heading, Paragraph, Picture
+from hpo.spec import directions
 from hpo.studies import Study
 from hpo.tables.numbers import counted
 from hpo.trials.record import Trial
@@ -39,7 +40,7 @@ def on_validation_samples(study: Study) -> list[Block]:
     if trial is None:
         return []
     blocks: list[Block] = [Heading("On the validation samples")]
-    extreme = "highest" if objective.direction == "maximize" else "lowest"
+    extreme = directions.extreme(objective.direction)
     try:
         found = study.validated(trial.number)
     except StudyError:

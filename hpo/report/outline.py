@@ -12,7 +12,7 @@ from hpo.report.finals import on_the_test_set
 from hpo.report.searches import confirmed, front, ranking, search_pictures
 from hpo.report.sections import Subject, asked, comparison_pictures, data_name, method, notes, results
 from hpo.report.sentences import NO_CLAIM
-from hpo.spec import FinalSpec, SearchSpec
+from hpo.spec import FinalSpec, SearchSpec, directions
 from hpo.studies import Study, compare_studies
 from hpo.tables.numbers import counted
 
@@ -45,7 +45,7 @@ def together(studies: Sequence[Study]) -> list[Block]:
     except StudyError as error:
         reasons = _why_apart(studies) or [error.rule]
         return [*blocks, Paragraph(f"There is no common ranking: {'; '.join(reasons)}.")]
-    extreme = "Highest" if comparison.direction == "maximize" else "Lowest"
+    extreme = directions.extreme(comparison.direction).capitalize()
     blocks += [
         Paragraph(f"{extreme} mean {comparison.ranked_by} first; mean ± standard deviation."),
         *tables(arms_table(comparison, most=SHOWN_ARMS)),

@@ -11,7 +11,7 @@ from hpo.analysis.pruning import pruning
 from hpo.analysis.surface import surface
 from hpo.report.document import Block, Bullets, Command, Heading, Paragraph, Picture
 from hpo.report.sections import Subject, curves_pictures
-from hpo.spec import SearchSpec
+from hpo.spec import SearchSpec, directions
 from hpo.studies import Study
 from hpo.studies.tables import front_table, ranking_table
 from hpo.tables.numbers import counted, number
@@ -55,7 +55,7 @@ def ranking(subject: Subject) -> list[Block]:
     ]
     if not ranked:
         return blocks
-    first = "highest" if subject.spec.objective.direction == "maximize" else "lowest"
+    first = directions.extreme(subject.spec.objective.direction)
     # Without a test part there is no final evaluation.
     has_test = subject.study.test_digest is not None
     command, there = ("final", "there, and on the test set,") if has_test else ("promote", "there")

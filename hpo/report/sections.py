@@ -19,7 +19,7 @@ from hpo.analysis.tables import arms_table, verdicts_table
 from hpo.registry import shown
 from hpo.report.document import Block, Bullets, Code, Heading, Paragraph, Picture, tables
 from hpo.report.sentences import conclusions, margin
-from hpo.spec import ComparisonSpec, StudySpec, metric_of
+from hpo.spec import ComparisonSpec, StudySpec, directions, metric_of
 from hpo.studies import Study
 from hpo.tables import Column, Table
 from hpo.tables.kinds import PROSE
@@ -298,7 +298,7 @@ def _sets(params: dict[str, Any]) -> str:
 
 
 def _extreme(spec: StudySpec) -> str:
-    return "highest" if spec.objective.direction == "maximize" else "lowest"
+    return directions.extreme(spec.objective.direction)
 
 
 def _moment(spec: StudySpec) -> str:

@@ -18,7 +18,7 @@ from hpo.search.distributions import (
 from hpo.search.dominance import RUNGS_ATTRIBUTE
 from hpo.search.earlier import best_of
 from hpo.search.earlier import rows as earlier_rows
-from hpo.search.earlier import told as earlier_values
+from hpo.search.earlier import values_in as earlier_values
 from hpo.search.encoding import decode, encode
 from hpo.search.feasible import may_repeat
 from hpo.search.front import dominates, hypervolume, losses_of, on_front, reference_of, volumes

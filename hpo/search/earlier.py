@@ -12,7 +12,7 @@ from hpo.errors import SpecError
 from hpo.search.distributions import hyperparameters_of
 from hpo.search.marks import confirms, is_feasible, is_valued
 from hpo.search.race import race_of
-from hpo.spec import SearchSpec
+from hpo.spec import SearchSpec, directions
 from hpo.spec.base import RuleError, plain
 from hpo.spec.starts import drawn_start
 
@@ -24,12 +24,12 @@ def best_of(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> FrozenTrial | No
     race = race_of(spec, trials)
     if race is not None and race.is_over and race.still_in:
         return next(trial for trial in trials if trial.number == race.still_in[0])
-    sign = 1.0 if spec.objective.direction == "maximize" else -1.0
+    sign = directions.sign(spec.objective.direction)
     valued = [trial for trial in _ended(trials) if is_valued(trial)]
     return max(valued, key=lambda trial: sign * (trial.value or 0.0), default=None)
 
 
-def told(spec: SearchSpec, trial: FrozenTrial, *, of: SearchSpec) -> dict[str, Any] | None:
+def values_in(spec: SearchSpec, trial: FrozenTrial, *, of: SearchSpec) -> dict[str, Any] | None:
     """The drawn values of an earlier study's trial in the space of `spec`; None if it lies outside."""
     try:
         every = hyperparameters_of(of, trial).model_dump()
@@ -49,7 +49,7 @@ def rows(spec: SearchSpec, trials: Sequence[FrozenTrial], *, of: SearchSpec) -> 
     """What a sampler of `spec` may know of trials of an earlier study, `of`; see `hpo.search.shown`."""
     found: list[Row] = []
     for trial in _ended(trials):
-        values = told(spec, trial, of=of)
+        values = values_in(spec, trial, of=of)
         if values is not None and trial.value is not None:
             epoch = max(trial.intermediate_values, default=0)
             found.append((plain(values), trial.state == TrialState.COMPLETE, trial.value, epoch))

@@ -21,6 +21,7 @@ from hpo.search.cube import Cube
 from hpo.search.distributions import drawn_of
 from hpo.search.encoding import encode
 from hpo.search.marks import is_feasible
+from hpo.spec import directions
 
 SIGMA = 1 / 6
 # Of what breaks a constraint or is not finite: it ranks, and infinity is no number to reckon with.
@@ -62,6 +63,6 @@ class EvolutionSampler(PointSampler):
         return [ended[at : at + size] for at in range(0, whole, size)]
 
     def _cost(self, trial: FrozenTrial) -> float:
-        sign = -1.0 if self._spec.objective.direction == "maximize" else 1.0
+        sign = -directions.sign(self._spec.objective.direction)
         value = math.inf if trial.value is None or not is_feasible(trial) else sign * trial.value
         return value if math.isfinite(value) else WORST

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from hpo.spec import Objective
+from hpo.spec import Objective, directions
 
 Losses = Sequence[float]
 
@@ -23,7 +23,7 @@ def losses_of(objectives: Iterable[Objective], values: Iterable[float]) -> tuple
     (-0.9, 1000.0)
     """
     return tuple(
-        -value if objective.direction == "maximize" else value
+        -directions.sign(objective.direction) * value
         for objective, value in zip(objectives, values, strict=True)
     )
 

@@ -13,7 +13,7 @@ from hpo.search.marks import OF_TRIALS_ATTRIBUTE, SEARCHED_ATTRIBUTE, confirms, 
 from hpo.search.race import is_raced
 from hpo.search.repeats import is_answered
 from hpo.search.spent import epochs_spent, runs_of
-from hpo.spec import SearchSpec
+from hpo.spec import SearchSpec, directions
 from hpo.tables.numbers import counted, number
 
 
@@ -100,8 +100,9 @@ def _epochs(spec: SearchSpec, trial: FrozenTrial) -> int:
 def _reached(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str | None:
     if spec.stop_at is None:
         return None
+    sign = directions.sign(spec.objective.direction)
     for trial in trials:
-        if is_valued(trial) and _sign(spec) * trial.value >= _sign(spec) * spec.stop_at:  # type: ignore[operator]
+        if is_valued(trial) and sign * trial.value >= sign * spec.stop_at:  # type: ignore[operator]
             return f"stop_at: #{trial.number} has reached {number(trial.value)}"
     return None
 
@@ -109,15 +110,11 @@ def _reached(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str | None:
 def _stagnates(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str | None:
     if spec.patience_trials is None:
         return None
-    best, since = -math.inf, 0
+    sign, best, since = directions.sign(spec.objective.direction), -math.inf, 0
     ended = (trial for trial in trials if trial.state.is_finished())
     for trial in sorted(ended, key=lambda trial: (trial.datetime_complete or datetime.min, trial.number)):
-        value = _sign(spec) * trial.value if is_valued(trial) else -math.inf  # type: ignore[operator]
+        value = sign * trial.value if is_valued(trial) else -math.inf  # type: ignore[operator]
         best, since = (value, 0) if value > best else (best, since + 1)
     if since < spec.patience_trials:
         return None
     return f"patience_trials: {counted(since, 'trial')} without a better value"
-
-
-def _sign(spec: SearchSpec) -> float:
-    return 1.0 if spec.objective.direction == "maximize" else -1.0

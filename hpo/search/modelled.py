@@ -23,7 +23,7 @@ from hpo.search.encoding import encode
 from hpo.search.feasible import Taken
 from hpo.search.marks import is_valued
 from hpo.search.surrogates import Surrogate
-from hpo.spec import SearchSpec
+from hpo.spec import SearchSpec, directions
 
 Floats = npt.NDArray[np.float64]
 
@@ -90,7 +90,7 @@ class ModelSampler(PointSampler):
         One that was pruned has what it reported last, and no more than the median of the complete; one
         without a result is worse than all.
         """
-        sign = 1.0 if self._spec.objective.direction == "maximize" else -1.0
+        sign = directions.sign(self._spec.objective.direction)
         known, values, running, pruned = list[FrozenTrial](), list[float](), list[FrozenTrial](), list[int]()
         for trial in held:
             if not trial.params or trial.number == own.number:

@@ -14,13 +14,14 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.search.marks import OF_TRIALS_ATTRIBUTE, SEARCHED_ATTRIBUTE, confirms, is_valued, searching
-from hpo.spec import SearchSpec
+from hpo.spec import SearchSpec, directions
 from hpo.storage import CONFIRMS_ATTRIBUTE
 
 # Of one side, for each look: what is at stake is a run, and not a claim.
@@ -81,7 +82,7 @@ class Race:
         rounds = self.rounds
         return self.seeds[rounds : max(rounds + 1, FIRST_SEEDS)]
 
-    @property
+    @cached_property
     def _stand(self) -> tuple[int, tuple[int, ...]]:
         live = [n for n in self.leaders if None not in self.runs.get(n, {}).values()]
         rounds = 0 if live else len(self.seeds)
@@ -209,9 +210,9 @@ def _winner(runs: Runs, seeds: range, *, maximize: bool) -> int | None:
 def _leaders(spec: SearchSpec, trials: Iterable[FrozenTrial]) -> tuple[int, ...]:
     """The numbers of the best configurations that differ, the best first."""
     assert spec.race is not None
-    sign = -1.0 if spec.objective.direction == "maximize" else 1.0
+    sign = directions.sign(spec.objective.direction)
     ranked = sorted(
-        (sign * trial.value, trial.number, trial)
+        (-sign * trial.value, trial.number, trial)
         for trial in trials
         if confirms(trial) is None and is_valued(trial) and trial.value is not None
     )

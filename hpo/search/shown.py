@@ -7,7 +7,7 @@ shown; trials of the study that a search started from are.
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,14 +31,13 @@ class Views:
     """
 
     def __init__(self, spec: SearchSpec, earlier: Sequence[FrozenTrial] = ()) -> None:
-        self.earlier = earlier
-        self._spec, self._whole = spec, distributions(spec)
+        self._spec, self._whole, self._earlier = spec, distributions(spec), earlier
         self._ended: dict[int, tuple[FrozenTrial, FrozenTrial]] = {}
         # Distributions come from few objects, and to compare two takes Optuna ten times as long as all else.
         self._same: dict[tuple[str, int], tuple[BaseDistribution, bool]] = {}
 
     def of(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """The views of those that search."""
+        """The views of those that search, and the earlier ones."""
         found, ended = list[FrozenTrial](), self._ended
         # Of several objectives a pruned trial has no values.
         several = len(self._spec.objectives) > 1
@@ -52,7 +51,7 @@ class Views:
                 found.append(view := self._view(trial))
                 if trial.state.is_finished():
                     ended[trial._trial_id] = trial, view
-        return found
+        return [*found, *self._earlier]
 
     def _view(self, trial: FrozenTrial) -> FrozenTrial:
         """A trial with what is active of the space; the same one if that is all that it has."""
@@ -72,15 +71,17 @@ class Views:
 
 
 class ShownStudy(optuna.Study):
-    """An Optuna study of which `get_trials` gives these trials, as they are at its first call.
+    """An Optuna study of which `get_trials` gives what is to be seen of its trials.
 
-    A draw takes a tenth of a second, and asks for them up to ten times.
+    They are as at its first call: a draw takes a tenth of a second, and asks for them up to ten times.
     """
 
-    def __init__(self, study: optuna.Study, views: Views) -> None:
+    def __init__(
+        self, study: optuna.Study, seen_of: Callable[[Sequence[FrozenTrial]], list[FrozenTrial]]
+    ) -> None:
         # A new one would ask the database for its key by its name.
         self.__dict__.update(study.__dict__)
-        self._of, self._views = study, views
+        self._of, self._seen_of = study, seen_of
         self._seen: list[FrozenTrial] | None = None
 
     def _get_trials(
@@ -90,7 +91,7 @@ class ShownStudy(optuna.Study):
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
         if self._seen is None:
-            self._seen = [*self._views.of(self._of.get_trials(deepcopy=False)), *self._views.earlier]
+            self._seen = self._seen_of(self._of.get_trials(deepcopy=False))
         found = [trial for trial in self._seen if states is None or trial.state in states]
         return copy.deepcopy(found) if deepcopy else found
 
@@ -128,7 +129,7 @@ class ShowingSampler(optuna.samplers.BaseSampler):
 
     def _shown(self, study: optuna.Study) -> optuna.Study:
         if self._study is None:
-            self._study = ShownStudy(study, self._views)
+            self._study = ShownStudy(study, self._views.of)
         return self._study
 
 

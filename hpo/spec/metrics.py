@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-Direction = Literal["maximize", "minimize"]
+from hpo.spec.directions import Direction
+
 # Of the name of an own metric, what stands before the name that the model has for it.
 OWN_PARTS = ("best_val_", "val_", "train_", "test_")
 LONGEST_OWN = 100

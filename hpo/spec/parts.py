@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, ConfigDict, Field, WrapValidator, model_validator
 
 from hpo.spec.base import Model, Must, OneOf, RuleError, suggest
+from hpo.spec.directions import Direction
 from hpo.spec.hyperparameters import MAX_COUNT, Count, Seed
-from hpo.spec.metrics import LONGEST_OWN, METRICS, Direction, is_own, metric_of
+from hpo.spec.metrics import LONGEST_OWN, METRICS, is_own, metric_of
 from hpo.spec.own_code import SUFFIX, File, Identifier, OwnCode, read_function
 from hpo.spec.strategies import ABILITIES, NAMES, Ability
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpo.spec import StudySpec, is_own, reported_name
+from hpo.spec import StudySpec, directions, is_own, reported_name
 from hpo.trials.progress import scalars
 
 if TYPE_CHECKING:
     from hpo.training.samples import Logs
     from hpo.trials.lockstep import ReplicateRun
-
-BEST: dict[str, Callable[[Iterable[float]], float]] = {"maximize": max, "minimize": min}
 
 
 def part_of(part: str, logs: Logs) -> dict[str, float]:
@@ -50,10 +48,10 @@ def mean_metrics(spec: StudySpec, replicates: Sequence[ReplicateRun], best_epoch
         }
         if best_epoch:
             validated = [name for name in replicate.curve[0] if name.startswith("val_")]
-            directions = {name: spec.metric(name).direction for name in validated}
+            towards = {name: spec.metric(name).direction for name in validated}
             replicate.metrics |= {
-                f"best_{name}": BEST[direction](logs[name] for logs in replicate.curve)
-                for name, direction in directions.items()
+                f"best_{name}": directions.best(direction)(logs[name] for logs in replicate.curve)
+                for name, direction in towards.items()
                 if direction is not None
             }
             replicate.metrics["best_epoch"] = float(best_epoch)

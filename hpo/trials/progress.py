@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 
 from hpo.errors import ModelError
-from hpo.spec import METRICS, Hyperparameters, Objective, metric_of
+from hpo.spec import METRICS, Hyperparameters, Objective, directions, metric_of
 from hpo.storage import last_step
 from hpo.training.samples import Logs
 from hpo.trials.objectives import Standing
@@ -53,7 +53,7 @@ class TrialProgress:
     def best_epoch(self) -> int:
         """The epoch, from 1, of the best report, the first one of equals; 0 without any."""
         direction = metric_of(self._reported, self._objective).direction
-        best = max if direction == "maximize" else min
+        best = directions.best(direction or "minimize")
         return self.reported.index(best(self.reported)) + 1 if self.reported else 0
 
     @property

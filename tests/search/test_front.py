@@ -243,7 +243,7 @@ def test_samplers_do_not_see_what_was_pruned():
         optuna_study.add_trial(
             create_trial(state=state, values=values, params=space, distributions=distributions(spec))
         )
-    assert [trial.number for trial in ShownStudy(optuna_study, Views(spec)).get_trials()] == [1]
+    assert [trial.number for trial in ShownStudy(optuna_study, Views(spec).of).get_trials()] == [1]
 
 
 def test_the_figure_of_a_front_has_it_as_a_line():

@@ -116,7 +116,7 @@ def test_what_an_earlier_study_says_does_not_depend_on_when_a_worker_began() -> 
         suggest(trial, spec)
         study.tell(trial, -((trial.params["dropout"] - 0.4) ** 2) - (trial.params["momentum"] - 0.2) ** 2)
     drawn = [
-        make_sampler(spec, 20).sample_relative(ShownStudy(study, views), study.trials[-1], {})
+        make_sampler(spec, 20).sample_relative(ShownStudy(study, views.of), study.trials[-1], {})
         for views in (before, Views(spec, known(spec, rows)))
     ]
     assert drawn[0] == drawn[1]

@@ -223,7 +223,7 @@ def test_samplers_see_trials_that_search_by_the_space_as_it_is() -> None:
     race: dict[str, Any] = {"user_attrs": {"confirms": 0, "seed": 1}, "value": 9.0}
     database.study.add_trial(create_trial(params=leader.params, distributions=leader.distributions, **race))
     grown = search("tpe", 4, RANGES | {"dropout": {"low": 0.0, "high": 0.9}})
-    seen = ShownStudy(database.study, Views(grown)).get_trials()
+    seen = ShownStudy(database.study, Views(grown).of).get_trials()
     assert [trial.params for trial in seen] == [trial.params for trial in database.study.trials[:4]]
     assert all(trial.distributions == distributions(grown) for trial in seen)
     views = Views(spec)

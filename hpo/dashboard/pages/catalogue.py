@@ -20,6 +20,7 @@ from hpo.registry import (
     sources_of,
     summarise,
 )
+from hpo.spec import directions
 from hpo.storage import CONFIRMS_ATTRIBUTE, Storage, StudyRow, TrialResult
 
 # States of a trial that has ended, in the order in which a bar shows them.
@@ -135,8 +136,8 @@ class Entry:
         """Number and value of the best trial; None without one, or if better and worse are not known."""
         if self.summary is None or self.summary.direction is None or not self.activity.values:
             return None
-        sign = -1 if self.summary.direction == "maximize" else 1
-        number, _, value = min(self.activity.values, key=lambda one: (sign * one[2], one[0]))
+        sign = directions.sign(self.summary.direction)
+        number, _, value = min(self.activity.values, key=lambda one: (-sign * one[2], one[0]))
         return number, value
 
 

@@ -9,6 +9,7 @@ from itertools import accumulate
 from markupsafe import Markup, escape
 
 from hpo.dashboard.pages.catalogue import ENDED, Entry, arms_of
+from hpo.spec import directions
 from hpo.tables.numbers import number
 
 WIDTH, HEIGHT, EDGE = 180.0, 48.0, 4.0
@@ -46,8 +47,7 @@ def progress(entry: Entry) -> Markup:
 
 
 def _history(values: Sequence[tuple[int, float]], direction: str) -> Markup:
-    better = max if direction == "maximize" else min
-    best = list(accumulate((value for _, value in values), better))
+    best = list(accumulate((value for _, value in values), directions.best(direction)))
     scale = _Scale([value for _, value in values], first=values[0][0], last=values[-1][0])
     dots = [scale.at(n, value) for n, value in _thinned(values, MOST_DOTS)]
     steps = [(n, value) for n, value in zip((n for n, _ in values), best, strict=True)]
