@@ -1,7 +1,7 @@
 """Models of what a search has found: what a configuration will reach, and how far that is known.
 
-All learn from columns (trials, columns) and values of which more is better, and predict mean and standard
-deviation.
+All learn from columns (trials, columns) and values, normal scores of which more is better, and predict mean
+and standard deviation.
 """
 
 from __future__ import annotations
@@ -38,22 +38,26 @@ class Surrogate(Protocol):
 
 
 class GaussianProcess:
-    """A Gaussian process (Matern 5/2, a length for each column, noise) by maximum marginal likelihood."""
+    """A Gaussian process (Matern 5/2, a length for each column, noise) by maximum marginal likelihood.
 
-    most = 120
+    Where it knows nothing it expects 0, the middle of all scores: of thousands of trials it learns from the
+    best and some others, and were it the mean of those, it would go wherever these others are not.
+    """
+
+    # Twice as fast as with 120, whose gradients no longer lie in a core's cache.
+    most = 100
 
     def fit(self, columns: Floats, values: Floats, seed: int) -> None:
         """Learn from columns (trials, columns) and values."""
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-        self._mean, self._scale = float(values.mean()), float(values.std()) or 1.0
         smooth = Matern(np.full(columns.shape[1], 0.7), (0.05, 20.0), nu=2.5)
         kernel = ConstantKernel(1.0, (1e-2, 1e2)) * smooth + WhiteKernel(0.1, (1e-4, 2.0))
         self._model = GaussianProcessRegressor(kernel, optimizer=_some_steps, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that a length is at its bound
-            self._model.fit(columns, (values - self._mean) / self._scale)
+            self._model.fit(columns, values)
 
     def suppose(self, columns: Floats) -> None:
         """Take for true what it expects of these: less is unknown near them, and all else stays."""
@@ -67,7 +71,7 @@ class GaussianProcess:
         mean, spread = self._model.predict(columns, return_std=True)
         noise = float(np.exp(self._model.kernel_.theta[-1]))
         spread = np.sqrt(np.maximum(spread**2 - noise, 1e-9))
-        return mean * self._scale + self._mean, spread * self._scale
+        return mean, spread
 
 
 class Forest:
