@@ -103,10 +103,11 @@ class Taken:
         return self._keys_of(self._trials)
 
     def _keys_of(self, trials: Iterable[FrozenTrial]) -> frozenset[Key]:
+        names, own = self._names, self._number
         return frozenset(
-            self._key(one.params)
+            tuple(map(params.get, names))
             for one in trials
-            if one.params and one.number != self._number and confirms(one) is None
+            if (params := one.params) and one.number != own and confirms(one) is None
         )
 
     def _key(self, params: Mapping[str, Any]) -> Key:

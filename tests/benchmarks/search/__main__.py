@@ -23,12 +23,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import optuna
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from hpo.errors import SpecError
-from hpo.search import distributions
+from hpo.search import Views, decode, plan
 from tests.benchmarks.machine import machine
 from tests.benchmarks.search.contenders import (
     EVERYTHING,
@@ -44,7 +43,9 @@ from tests.benchmarks.search.contenders import (
 from tests.benchmarks.search.problems import Problem, conditional, table, tables
 
 TRAININGS, HISTORY, DECISIONS = 100, 5_000, 5
-CONDITIONAL = "conditional"
+CONDITIONAL, SEVERAL = "conditional", "two objectives"
+# Of what a decision is timed.
+HISTORIES = ("a table", CONDITIONAL, SEVERAL)
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,12 @@ def main() -> None:
                 print(f"{contender:18}" + "".join(f"{text:>18}" for text in shown), flush=True)
         if arguments.only in (None, "decisions"):
             print(f"ms of a decision after {HISTORY:,} trials, median (least to most) of n = {DECISIONS}:")
-            named = [name for name in arguments.contenders if name not in (*OPTUNA, EVERYTHING)]
-            for contender, text in zip(named, pool.map(_decisions, named), strict=True):
-                print(f"{contender:18}{text}", flush=True)
+            print(f"{'':18}" + "".join(f"{of:>18}" for of in HISTORIES), flush=True)
+            for contender in arguments.contenders:
+                if contender not in (*OPTUNA, EVERYTHING):
+                    # One after the other: what is timed is not to be disturbed.
+                    texts = [pool.submit(_decisions, contender, of).result() for of in HISTORIES]
+                    print(f"{contender:18}" + "".join(f"{text:>18}" for text in texts), flush=True)
 
 
 def _runs(cell: Cell) -> list[float] | str:
@@ -117,31 +121,39 @@ def _shown(runs: Sequence[list[float] | str]) -> str:
     return f"{mean:.4f} ± {1.96 * math.sqrt(variance):.4f}"
 
 
-def _decisions(contender: str) -> str:
+def _decisions(contender: str, of: str) -> str:
     """How long a worker waits for its configuration in a long study."""
     _quiet()
-    # The widest of the tables; a range without steps, since a study of 5,000 may be longer than a table is.
-    task = Task(table(tables()[-1]), "noiseless", 2 * HISTORY, 1, 0)
+    # The widest of the tables; more trials than are drawn, since a study that is over draws none.
+    problem = conditional() if of == CONDITIONAL else table(tables()[-1])
+    task = Task(problem, "noiseless", 2 * HISTORY, 1, 0)
+    several = {"objectives": [{"metric": "val_loss"}, {"metric": "train_seconds"}]} if of == SEVERAL else {}
     with tempfile.TemporaryDirectory() as folder:
         try:
-            spec = spec_of(contender, task, Path(folder))
-        except SpecError as error:
-            return f"refused: {error}"
-    space, generator = distributions(spec), np.random.default_rng(0)
-    study = optuna.create_study(direction="minimize", sampler=optuna.samplers.RandomSampler(seed=0))
-    for _ in range(HISTORY):
-        asked = study.ask(space)
-        study.tell(asked, task.value(asked.params, generator))
-    took = []
+            spec = spec_of(contender, task, Path(folder), **several)
+            listed = spec_of("random", task, Path(folder), **several)
+        except SpecError:
+            return "refused"
+
+    def end(trial: FrozenTrial | Trial) -> None:
+        values = {name: decode(value) for name, value in trial.params.items()}
+        study.tell(trial.number, [problem.mean(values), *([problem.seconds(values)] if several else [])])
+
+    study = optuna.create_study(directions=["minimize"] * len(spec.objectives))
+    study.add_trials(plan(listed, [])[:HISTORY])
+    for trial in study.get_trials(deepcopy=False):
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+        end(trial)
+    took, views = [], Views(spec)
     for _ in range(DECISIONS + 1):
         study.add_trial(create_trial(state=TrialState.WAITING))
         waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))[0]
         started = time.perf_counter()
-        trial = begun(study, spec, waiting)
+        begun_one = begun(study, spec, waiting, views)
         took.append(1000 * (time.perf_counter() - started))
-        study.tell(trial, task.value(trial.params, generator))
+        end(begun_one)
     later = took[1:]
-    return f"{statistics.median(later):6.1f} ({min(later):.1f} to {max(later):.1f})"
+    return f"{statistics.median(later):.0f} ({min(later):.0f} to {max(later):.0f})"
 
 
 def _quiet() -> None:

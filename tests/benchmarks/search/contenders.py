@@ -15,7 +15,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hpo.errors import SpecError
-from hpo.search import confirms, decode, make_sampler, plan, race_of, suggest
+from hpo.search import ShowingSampler, Views, confirms, decode, make_sampler, plan, race_of, suggest
 from hpo.spec import SearchSpec, parse
 from hpo.spec.parts import Sampler
 from tests.benchmarks.search.problems import Problem, Values
@@ -76,7 +76,7 @@ def regret_of(contender: str, task: Task, folder: Path) -> float:
     return _of_optuna(OPTUNA[contender], task) if contender in OPTUNA else _of_hpo(contender, task, folder)
 
 
-def spec_of(contender: str, task: Task, folder: Path) -> SearchSpec:
+def spec_of(contender: str, task: Task, folder: Path, **further: Any) -> SearchSpec:
     """The study that a person would write of a task; raises SpecError where its sampler cannot do it."""
     code = folder / f"{task.problem.name.replace('/', '_')}.py"
     if not code.exists():
@@ -94,14 +94,15 @@ def spec_of(contender: str, task: Task, folder: Path) -> SearchSpec:
             "space": dict(task.problem.space),
             **keys,
         }
+        | further
     )
     assert isinstance(spec, SearchSpec)
     return spec
 
 
-def begun(study: optuna.Study, spec: SearchSpec, trial: FrozenTrial) -> Trial:
+def begun(study: optuna.Study, spec: SearchSpec, trial: FrozenTrial, views: Views | None = None) -> Trial:
     """A waiting trial as a worker claims it: with the sampler of its number it gets its values."""
-    study.sampler = make_sampler(spec, trial.number)
+    study.sampler = ShowingSampler(make_sampler(spec, trial.number), views or Views(spec))
     study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
     claimed = Trial(study, trial._trial_id)
     suggest(claimed, spec)
