@@ -65,7 +65,13 @@ def final_of(study: library.Study) -> library.Study:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Studies of every kind: a search half done, a comparison with a final, one of another version."""
     folder = tmp_path_factory.mktemp("home")
-    search = created(library.StudySpec(**SEARCH), folder)
+    raced = created(
+        library.StudySpec(**SEARCH | {"name": "raced", "confirm": {"top": 2, "seeds": 2}}), folder
+    )
+    record(raced, runs)
+    raced.plan()
+    record(raced, lambda arm, seed: runs(arm, seed) | {"val_accuracy": 0.7 + 0.01 * seed})
+    search = library.create_study(library.StudySpec(**SEARCH), storage=raced.storage)
     record(search, runs, most=4)
     claim = search.storage.claim([search.id], owner="host-7", seconds=3600)
     assert claim is not None
@@ -101,7 +107,7 @@ def cards(text: str) -> dict[str, str]:
 def test_every_study_is_there_newest_first_with_finals_below_their_own(running: Dashboard) -> None:
     reply = running.get("/")
     assert (reply.status, reply.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    assert list(cards(reply.text)) == ["newer", "comparison", "comparison-final", "rates", ODD]
+    assert list(cards(reply.text)) == ["newer", "comparison", "comparison-final", "rates", "raced", ODD]
     assert 'class="study final"' in cards(reply.text)["comparison-final"]
 
 
@@ -115,6 +121,16 @@ def test_a_search_shows_its_best_value_its_progress_and_who_trains_it(running: D
     assert '<rect class="complete" x="0.000%" width="66.667%"' in card
     for link in ("/studies/rates", f"/dashboard/studies/{running.study('rates')}"):
         assert f'href="{link}"' in card
+
+
+def test_a_search_whose_leaders_were_raced_shows_what_the_winner_has_on_fresh_seeds(
+    running: Dashboard,
+) -> None:
+    eventually(lambda: "on fresh seeds</p>" in cards(running.get("/").text)["raced"], within=60)
+    card = cards(running.get("/").text)["raced"]
+    assert re.findall(r'class="best">(.*?)</p>', card) == [
+        "<strong>0.715</strong> val_accuracy of trial #1 on fresh seeds"
+    ]
 
 
 def test_a_comparison_shows_its_verdicts_once_they_are_computed(running: Dashboard) -> None:

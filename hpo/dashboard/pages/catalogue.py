@@ -12,6 +12,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
+from hpo.dashboard.pages.results import Result
 from hpo.registry import (
     SPEC_ATTRIBUTE,
     STOPPED_ATTRIBUTE,
@@ -56,7 +57,7 @@ class Activity:
 
 @dataclass(frozen=True)
 class Entry:
-    """A study on the home page; `finals` are its final evaluations, `line` what it has shown in words.
+    """A study on the home page; `finals` are its final evaluations, `result` is what it has shown.
 
     `summary` is None of a study that hpo did not create. `at_work` are the workers that train it now.
     """
@@ -65,7 +66,7 @@ class Entry:
     summary: StudySummary | None
     activity: Activity
     at_work: tuple[str, ...]
-    line: str | None = None
+    result: Result | None = None
     finals: tuple[Entry, ...] = ()
 
     @property
@@ -149,12 +150,12 @@ class Catalogue:
         self._lock = threading.Lock()
         self._known: dict[int, tuple[StudyRow, StudySummary | None, Activity]] = {}
 
-    def entries(self, rows: Sequence[StudyRow], lines: Mapping[str, str]) -> list[Entry]:
+    def entries(self, rows: Sequence[StudyRow], results: Mapping[str, Result]) -> list[Entry]:
         """An entry a study, the newest first, finals inside those that they are of."""
         at_work = self._storage.holders()
         known = self._read(rows)
         found = [
-            Entry(row, summary, activity, tuple(at_work.get(row.study_id, ())), lines.get(row.name))
+            Entry(row, summary, activity, tuple(at_work.get(row.study_id, ())), results.get(row.name))
             for row, summary, activity in (known[row.study_id] for row in rows)
         ]
         # What others have created comes last.
@@ -191,7 +192,7 @@ def nested(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _with(entry: Entry, finals: Sequence[Entry]) -> Entry:
-    return Entry(entry.row, entry.summary, entry.activity, entry.at_work, entry.line, tuple(finals))
+    return Entry(entry.row, entry.summary, entry.activity, entry.at_work, entry.result, tuple(finals))
 
 
 def arms_of(entry: Entry) -> list[str]:

@@ -13,7 +13,7 @@ from hpo.dashboard.middleware import Handler
 from hpo.dashboard.pages.catalogue import Catalogue
 from hpo.dashboard.pages.live_reports import PLOTLY, LiveReports
 from hpo.dashboard.pages.renderer import page, report_page
-from hpo.dashboard.pages.result_lines import ResultLines
+from hpo.dashboard.pages.results import Results
 from hpo.dashboard.response_cache import SharedResponse
 from hpo.errors import HpoError, SpecError, StorageError
 from hpo.registry import is_ours, summarise
@@ -32,7 +32,7 @@ class Pages:
     def __init__(self, handler: Handler, storage: Storage, *, root: str = "") -> None:
         self._handler, self._storage, self._root = handler, storage, root
         self._catalogue = Catalogue(storage)
-        self._lines = ResultLines(storage)
+        self._results = Results(storage)
         self._reports = LiveReports(storage, root=root)
 
     def __call__(self, request: Request) -> Response:
@@ -58,16 +58,16 @@ class Pages:
 
     def close(self) -> None:
         """Begin to compute nothing more."""
-        self._lines.close()
+        self._results.close()
         self._reports.close()
 
     def _home(self, *, whole: bool) -> Response:
         rows = self._storage.overview()
-        entries = self._catalogue.entries(rows, self._lines.known())
+        entries = self._catalogue.entries(rows, self._results.known())
         template = "home.html.jinja" if whole else "studies.html.jinja"
         made = page(template, entries=entries, root=self._root, place=self._storage.place)
         # Last, since what is computed beside makes all else slower.
-        self._lines.ask_for(states(rows))
+        self._results.ask_for(states(rows))
         return made
 
     def _compare(self, asked: Sequence[str]) -> Response:
