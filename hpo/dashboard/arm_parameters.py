@@ -80,6 +80,7 @@ class ShownTrials(TrialCache):
         """The parameters that a study's trials are shown with; None if they have their own."""
         attributes = self.get_study_user_attrs(study_id)
         given = attributes.get(SPEC_ATTRIBUTE) if is_ours(attributes) else None
+        self.read_by(study_id, given)
         with self._shown_lock:
             known = self._spaces.get(study_id)
         if known is not None and known[0] == given:
@@ -91,8 +92,8 @@ class ShownTrials(TrialCache):
 
     def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
         """See Optuna."""
-        trials = super().get_all_trials(study_id, deepcopy=deepcopy, states=states)
         space = self.space(study_id)
+        trials = super().get_all_trials(study_id, deepcopy=deepcopy, states=states)
         return trials if space is None else [self._as_shown(trial, space) for trial in trials]
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:

@@ -66,9 +66,8 @@ class StoredStudy:
             raise _deleted(self.name)
         if not is_ours(attributes):
             raise StudyError(place_of(self.name), "must have been created by hpo, and was not")
-        if getattr(self, "_stored_spec", attributes[SPEC_ATTRIBUTE]) != attributes[SPEC_ATTRIBUTE]:
-            # Its space may have grown, and with it what finished trials have.
-            self.storage.optuna.forget(self.id)
+        self.storage.optuna.read_by(self.id, attributes[SPEC_ATTRIBUTE])
+        if getattr(self, "_stored_spec", None) != attributes[SPEC_ATTRIBUTE]:
             self._viewed = None
         self._stored_spec = attributes[SPEC_ATTRIBUTE]
         self.spec = from_json(self._stored_spec, source=place_of(self.name))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from optuna.distributions import BaseDistribution
-from optuna.storages import _CachedStorage
+from optuna.storages import RDBStorage, _CachedStorage
 from optuna.trial import FrozenTrial
 
 
@@ -12,6 +14,11 @@ class TrialCache(_CachedStorage):
 
     Optuna deletes trials with their study alone, so in its own cache one that is gone waits for ever.
     """
+
+    def __init__(self, backend: RDBStorage) -> None:
+        super().__init__(backend)
+        # By which trials of a study have been read: of this cache, and not of who opens the study.
+        self._specifications: dict[int, Any] = {}
 
     def _read_trials_from_remote_storage(self, study_id: int) -> None:
         before = self._unfinished(study_id)
@@ -33,14 +40,25 @@ class TrialCache(_CachedStorage):
             self._backend.set_trial_param(trial_id, param_name, param_value_internal, distribution)
 
     def forget(self, study_id: int) -> None:
-        """Read all trials of a study anew: its space has grown, and with it what finished trials have.
+        """Have all trials of a study read anew, at the next reading of all.
 
-        What was read stays until it is: another thread may be between reading and taking it.
+        What was read stays until then: another thread may be between reading and taking it.
         """
         with self._lock:
             if study := self._studies.get(study_id):
                 study.last_finished_trial_id = -1
                 study.param_distribution.clear()
+
+    def read_by(self, study_id: int, specification: Any) -> None:
+        """Forget the trials of a study if they were read by another specification of it.
+
+        Its space may have grown, and with it what finished trials have.
+        """
+        with self._lock:
+            before = self._specifications.get(study_id, specification)
+            self._specifications[study_id] = specification
+        if before != specification:
+            self.forget(study_id)
 
     def _unfinished(self, study_id: int) -> list[FrozenTrial]:
         with self._lock:

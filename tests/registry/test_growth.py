@@ -9,7 +9,8 @@ from typing import Any
 import optuna
 import pytest
 
-from hpo import create_study
+from hpo import create_study, open_study
+from hpo.dashboard.arm_parameters import ShownTrials
 from hpo.errors import HpoError, StudyError
 from hpo.search import ShowingSampler, suggest
 from hpo.spec import SearchSpec
@@ -49,6 +50,21 @@ def end_all(study: Study, most: int = 1000) -> None:
         suggest(trial, study.spec)
         value = abs(trial.params["learning_rate"] - 0.05) + trial.params["dropout"]
         claim.finish(optuna.trial.TrialState.COMPLETE, value=value, attributes={})
+
+
+def test_who_has_read_the_trials_before_sees_what_they_have_since_the_space_grew(storage: Storage) -> None:
+    """A dashboard, which opens studies anew on the one storage that it has."""
+    end_all(create_study(SEARCH, storage=storage))
+    other = Storage(storage.url)
+    shown = ShownTrials(other.rdb)
+    study_id = open_study("growing", storage=other).id
+    for grown in (False, True):
+        if grown:
+            create_study(GROWN, storage=storage)
+        trials = open_study("growing", storage=other).all_trials
+        served = [trial for trial in shown.get_all_trials(study_id) if trial.params]
+        assert {trial.params.get("batch_size") for trial in trials if trial.value} == {64 if grown else None}
+        assert {trial.params.get("batch_size") for trial in served if trial.value} == {64 if grown else None}
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])

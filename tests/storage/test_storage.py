@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import sqlite3
 import statistics
@@ -150,8 +151,8 @@ def test_who_reads_a_study_s_trials_sees_all_of_them_while_another_thread_reads_
     done = threading.Event()
 
     def read_anew() -> None:
-        while not done.is_set():
-            storage.optuna.forget(study._study_id)
+        for specification in itertools.takewhile(lambda _: not done.is_set(), itertools.count()):
+            storage.optuna.read_by(study._study_id, specification)
 
     thread = threading.Thread(target=read_anew)
     thread.start()
