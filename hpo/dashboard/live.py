@@ -73,7 +73,8 @@ class Live(Generic[Key, Made]):
     ) -> None:
         self._make, self._what, self._seconds, self._most = make, what, seconds, most
         self._changed = threading.Condition()
-        self._made: OrderedDict[Key, Made] = OrderedDict()
+        # With the state that it was made of.
+        self._made: OrderedDict[Key, tuple[Made, str]] = OrderedDict()
         self._attempts: dict[Key, Attempt] = {}
         self._making: set[Key] = set()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="live")
@@ -91,12 +92,13 @@ class Live(Generic[Key, Made]):
                 self._pool.submit(self._attempt, key, state)
             if within:
                 self._changed.wait_for(lambda: key not in self._making, within)
-            if key in self._made:
-                self._made.move_to_end(key)
-            return self._made.get(key)
+            if key not in self._made:
+                return None
+            self._made.move_to_end(key)
+            return self._made[key][0]
 
-    def known(self) -> dict[Key, Made]:
-        """What was last made of every key."""
+    def known(self) -> dict[Key, tuple[Made, str]]:
+        """What was last made of every key, and the state that it was made of."""
         with self._changed:
             return dict(self._made)
 
@@ -124,7 +126,7 @@ class Live(Generic[Key, Made]):
             self._making.discard(key)
             self._attempts[key] = attempt
             for one in made:
-                self._made[key] = one
+                self._made[key] = one, state
                 self._made.move_to_end(key)
             while len(self._made) > self._most:
                 forgotten, _ = self._made.popitem(last=False)

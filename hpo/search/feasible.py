@@ -27,8 +27,9 @@ from hpo.spec.conditions import is_active
 
 # Drafts that the sampler is asked for, of thousands of trials fewer: one of TPE takes 10 to 60 ms.
 DRAFTS, DRAFTS_BY_TRIALS = 20, 10_000
-# Then random ones, of which the nearest to its last is taken: 15 ms. More where few meet the constraints.
-RANDOM_DRAFTS, MOST_RANDOM_DRAFTS = 300, 100_000
+# Then random ones, of which the nearest to its last is taken: 15 ms. More, for 2 s, where few meet the
+# constraints.
+RANDOM_DRAFTS, MOST_RANDOM_DRAFTS = 300, 20_000
 # Configurations of a finite space that are looked through, one after the other.
 MOST_LISTED = 5000
 
@@ -44,17 +45,19 @@ def draw_feasible(
     Raises:
         SpecError: none do beside the values that it has.
     """
-    trials = trial.study.get_trials(deepcopy=False) if may_repeat(spec) else []
-    taken = Taken(spec, trials, trial.number)
+    trials = trial.study.get_trials(deepcopy=False)
+    taken = Taken(spec, trials if may_repeat(spec) else [], trial.number)
 
     def is_free(draft: Mapping[str, Any]) -> bool:
-        return spec.allows(draft) and {name: encode(value) for name, value in draft.items()} not in taken
+        return {name: encode(value) for name, value in draft.items()} not in taken
 
     had = {name: decode(value) for name, value in _given(trial).items()}
     draft: dict[str, Any] = {}
     for _ in range(max(1, min(DRAFTS, DRAFTS_BY_TRIALS // (len(trials) + 1)))):
         draft = _draft(trial, spec, distributions, had)
-        if draft.keys() <= had.keys() and spec.allows(draft):
+        if not spec.allows(draft):
+            continue
+        if draft.keys() <= had.keys():
             return  # somebody has enqueued all of it
         if is_free(draft):
             break
@@ -138,10 +141,18 @@ def _draft(
         elif distribution.single():
             found[name] = of_space.ends(spec.drawn[name])[0]
         elif name in relative and distribution._contains(distribution.to_internal_repr(relative[name])):
-            found[name] = decode(relative[name])
+            found[name] = _spelt(spec.drawn[name], decode(relative[name]))
         else:
-            found[name] = decode(sampler.sample_independent(study, frozen, name, distribution))
+            drawn = sampler.sample_independent(study, frozen, name, distribution)
+            found[name] = _spelt(spec.drawn[name], decode(drawn))
     return found
+
+
+def _spelt(dimension: Dimension, value: Any) -> Any:
+    """A value as the space has it: 0.3, which is Optuna's 0.30000000000000004, and another configuration."""
+    if not isinstance(dimension, Range) or dimension.step is None:
+        return value
+    return of_space.value(dimension, round((value - dimension.low) / dimension.step))
 
 
 def _others(
@@ -175,10 +186,11 @@ def _nearest(
         if at >= enough and best is not None and (not least[0] or at >= 10 * enough):
             break
         far = _distance(spec, draft, found)
-        is_nearer = (False, far) < least
-        if is_nearer and is_free(found):
+        if (False, far) >= least or not spec.allows(found):
+            continue
+        if is_free(found):
             best, least = found, (False, far)
-        elif is_nearer and best is None and spec.allows(found):
+        elif best is None:
             # What people have enqueued may leave none that is free: one that is taken is not trained again.
             best = found
     if best is None:

@@ -72,7 +72,7 @@ PRUNERS: Mapping[str, Pruning] = {
     "successive_halving": Pruning(_halving, _is_rung),
     "hyperband": Pruning(_hyperband, _is_rung),
 }
-# Of several, whichever pruner is named: it says where the rungs are.
+# Of several objectives, whichever pruner is named: its keys say where the rungs are.
 BY_FRONTS = Pruning(DominancePruner, lambda spec, epoch: epoch in rungs_of(spec))
 
 

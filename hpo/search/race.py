@@ -47,7 +47,7 @@ class Race:
     leaders: tuple[int, ...]
     runs: Runs
     seeds: range
-    maximize: bool
+    direction: str
     least: float = 0.0
     is_ratio: bool = False
     is_cut: bool = False
@@ -101,7 +101,7 @@ class Race:
     def _kept(self, live: Sequence[int], seeds: Sequence[int]) -> list[int]:
         """Those of them that can still win, the best mean first."""
         found = np.array([[self.runs[n][seed] for seed in seeds] for n in live], np.float64)
-        sign = 1.0 if self.maximize else -1.0
+        sign = directions.sign(self.direction)
         ahead = behind(sign * found, least=self.least, is_ratio=self.is_ratio)
         order = np.argsort(-sign * found.mean(axis=1), kind="stable")
         return [live[at] for at in order.tolist() if not ahead[at]]
@@ -142,14 +142,14 @@ def race_of(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Race | None:
             runs.setdefault(leader, {})[seed] = value if value is None or math.isfinite(value) else None
     seeds = range(spec.seeds, spec.seeds + spec.race.seeds)
     metric = spec.metric(spec.objective.metric)
-    maximize = spec.objective.direction == "maximize"
+    direction = spec.objective.direction
     leaders = _leaders(spec, trials)
-    winner = _winner(runs, seeds, maximize=maximize)
+    winner = _winner(runs, seeds, direction)
     if winner is not None and winner not in leaders:
         leaders = (*leaders, winner)
     if not leaders:
         return None
-    race = Race(leaders, runs, seeds, maximize, metric.min_effect, metric.is_ratio)
+    race = Race(leaders, runs, seeds, direction, metric.min_effect, metric.is_ratio)
     return _within(race, spec.trials - len(trials)) if all(t.state.is_finished() for t in trials) else race
 
 
@@ -195,9 +195,9 @@ def is_raced(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> bool:
     return all(trial.state.is_finished() for trial in trials) and not race_runs(spec, trials)
 
 
-def _winner(runs: Runs, seeds: range, *, maximize: bool) -> int | None:
+def _winner(runs: Runs, seeds: range, direction: str) -> int | None:
     """The leader that has lasted the longest so far, with the best mean of those; None before that."""
-    sign = 1.0 if maximize else -1.0
+    sign = directions.sign(direction)
     lasted = dict[int, tuple[int, float]]()
     for n, found in runs.items():
         own = [found[seed] for seed in seeds if seed in found]

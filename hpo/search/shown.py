@@ -1,4 +1,4 @@
-"""What a search's sampler sees of it: the trials that search, by the space as it is now.
+"""What a search's sampler, or pruner, sees of it: the trials that search; samplers by the space as it is now.
 
 Races say nothing of where to search. What a trial has outside the space, or of what is not active, is not
 shown; trials of the study that a search started from are.

@@ -14,8 +14,9 @@ from hpo.spec import SearchSpec
 from hpo.storage import LeasedTrial, Patience, Storage, study_id
 from hpo.trials.outcome import StoppedError
 
-# Of a draw, which takes a tenth: who dies in it keeps the others waiting for no longer. Who is suspended in
-# it and goes on may draw what another has drawn meanwhile, which costs a training and is no error.
+# Of a draw, which takes a tenth of a second, or two where few configurations meet the constraints. Who dies
+# in it keeps the others waiting for no longer; who is suspended in it and goes on may draw what another has
+# drawn meanwhile, which costs a training and is no error.
 TURN_SECONDS = 10.0
 POLL_SECONDS = 0.05
 

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.registry import StoredStudy
 from hpo.search import confirms, dominates, is_valued, losses_of
-from hpo.spec import StudySpec
+from hpo.spec import StudySpec, directions
 from hpo.storage import Attachment, Claim, LeasedTrial, Patience, Storage
 from hpo.trials import CURVES_FILE, PREDICTIONS_FILE, curves_file, predictions_file
 from hpo.trials.outcome import Outcome
@@ -64,7 +64,8 @@ def _keepsakes(storage: Storage, study: StoredStudy, outcome: Outcome, retry: Pa
     else:
         direction, value = study.spec.objective.direction, outcome.value
         best = retry(lambda: storage.best_value(study.id, direction=direction))
-        is_kept = best is None or (value > best if direction == "maximize" else value < best)
+        sign = directions.sign(direction)
+        is_kept = best is None or sign * value > sign * best
     kept: list[Attachment] = []
     if not is_kept:
         return kept

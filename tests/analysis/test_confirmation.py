@@ -74,7 +74,7 @@ def test_the_interval_of_who_wins_by_chance_holds_its_true_mean(top: int, seeds:
     for _ in range(races):
         values = generator.normal(0.0, 1.0, (top, seeds))
         runs = {n: dict(enumerate(values[n].tolist())) for n in range(top)}
-        found = confirmation(Race(tuple(range(top)), runs, range(seeds), True), trials, is_over=True)
+        found = confirmation(Race(tuple(range(top)), runs, range(seeds), "maximize"), trials, is_over=True)
         assert found is not None
         winner = found.winner
         assert winner is not None

@@ -20,6 +20,7 @@ import hpo as library
 from hpo.dashboard.live import states
 from hpo.dashboard.pages import Pages
 from hpo.dashboard.pages.live_reports import LiveReports
+from hpo.dashboard.pages.results import Results
 from hpo.errors import DataError
 from hpo.spec import FinalSpec
 from hpo.storage import Storage
@@ -38,6 +39,7 @@ SEARCH = {
     "params": {"hidden_units": [8], "epochs": 3},
     "space": {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}},
 }
+RACED = SEARCH | {"name": "raced", "confirm": {"top": 2, "seeds": 2}}
 ODD = 'odd "name" <b> & 100 %/../ä?#'
 
 
@@ -59,6 +61,15 @@ def final_of(study: library.Study) -> library.Study:
         arms=[{"name": "fast", "learning_rate": 0.02}],
     )
     return library.create_study(spec, storage=study.storage)
+
+
+def raced_in(folder: Path) -> library.Study:
+    """A search whose two leaders have been trained on two fresh seeds each."""
+    study = created(library.StudySpec(**RACED), folder)
+    record(study, runs)
+    study.plan()
+    record(study, lambda arm, seed: runs(arm, seed) | {"val_accuracy": 0.7 + 0.01 * seed})
+    return study
 
 
 @pytest.fixture(scope="module")
@@ -272,6 +283,21 @@ def test_a_study_that_is_deleted_while_its_page_is_open_is_told_so(tmp_path: Pat
         running.process.terminate()
         _, said = running.process.communicate()
     assert said == ""
+
+
+def test_a_winner_is_shown_as_long_as_the_study_is_the_one_that_it_has_won(tmp_path: Path) -> None:
+    study = raced_in(tmp_path)
+    results = Results(study.storage, seconds=3600)
+    try:
+        before = states(study.storage.overview())
+        results.ask_for(before)
+        eventually(lambda: bool(results.known(before)), within=60)
+        assert results.known(before)["raced"].confirmed == (1, pytest.approx(0.715))
+        library.create_study(library.StudySpec(**RACED | {"trials": 9}), storage=study.storage)
+        later = results.known(states(study.storage.overview()))["raced"]
+        assert (later.confirmed, later.line) == (None, results.known(before)["raced"].line)
+    finally:
+        results.close()
 
 
 def test_a_report_of_a_study_in_training_is_not_made_at_every_request(tmp_path: Path) -> None:

@@ -92,3 +92,17 @@ def test_constraints_that_one_draw_of_two_thousand_meets_are_met(sampler: str) -
         values = drawn_of(claimed(study, spec))
         assert 50 * values["dropout"] <= values["learning_rate"]
         study.tell(len(trials_of(study)) - 1, -distance(values))
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2"])
+def test_each_configuration_of_steps_is_trained_once_however_optuna_spells_it(sampler: str) -> None:
+    """0.15 is its fourth value of these, and Optuna's is 0.15000000000000002."""
+    space = {"dropout": {"low": 0.0, "high": 0.5, "step": 0.05}, "batch_size": [16, 32, 64]}
+    spec = search(sampler, space=space, trials=33, confirm=False)
+    study = optuna.create_study(direction="maximize")
+    for number in range(33):
+        values = drawn_of(claimed(study, spec))
+        study.tell(number, -abs(values["dropout"] - 0.3))
+    found = {(trial.params["dropout"], trial.params["batch_size"]) for trial in trials_of(study)}
+    assert len(found) == 33
+    assert {dropout for dropout, _ in found} == {round(0.05 * at, 2) for at in range(11)}

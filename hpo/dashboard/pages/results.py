@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hpo.dashboard.live import SECONDS, Live
@@ -36,9 +37,12 @@ class Results:
         self._storage = storage
         self._live = Live(self._make, "put in a line", seconds=seconds)
 
-    def known(self) -> dict[str, Result]:
-        """The last result of every study that has one."""
-        return self._live.known()
+    def known(self, states: Mapping[str, str]) -> dict[str, Result]:
+        """The last result of every study that has one; of another state than its own, only in words."""
+        return {
+            name: made if of == states.get(name) else Result(made.line)
+            for name, (made, of) in self._live.known().items()
+        }
 
     def ask_for(self, states: dict[str, str]) -> None:
         """Have those made that it is time for, of studies in these states; of the last study first."""

@@ -63,11 +63,12 @@ class Pages:
 
     def _home(self, *, whole: bool) -> Response:
         rows = self._storage.overview()
-        entries = self._catalogue.entries(rows, self._results.known())
+        of = states(rows)
+        entries = self._catalogue.entries(rows, self._results.known(of))
         template = "home.html.jinja" if whole else "studies.html.jinja"
         made = page(template, entries=entries, root=self._root, place=self._storage.place)
         # Last, since what is computed beside makes all else slower.
-        self._results.ask_for(states(rows))
+        self._results.ask_for(of)
         return made
 
     def _compare(self, asked: Sequence[str]) -> Response:
