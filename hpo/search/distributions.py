@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 
 from hpo.errors import SpecError
 from hpo.search.encoding import decode, encode
-from hpo.search.feasible import draw_feasible, may_repeat
+from hpo.search.feasible import draw_feasible
 from hpo.spec import ComparisonSpec, Dimension, Hyperparameters, Range, SearchSpec, StudySpec
 from hpo.spec.conditions import is_active
 
@@ -62,12 +62,13 @@ def active(spec: SearchSpec, values: Mapping[str, Any]) -> dict[str, BaseDistrib
 def suggest(trial: optuna.trial.Trial, spec: SearchSpec) -> None:
     """Give the trial a value of every dimension that is active: its own if it has one, else the sampler's.
 
-    Values that break a constraint on hyperparameters are drawn anew; see `hpo.search.feasible`.
+    Values that break a constraint on hyperparameters, or that are taken, are drawn anew; see
+    `hpo.search.feasible`.
 
     Raises:
         SpecError: the values that it had break one, whatever is drawn beside them.
     """
-    if spec.constraints_of("drawn") or may_repeat(spec):
+    if spec.constraints_of("drawn") or spec.is_adaptive:
         draw_feasible(trial, spec, distributions(spec))
     found: dict[str, Any] = {}
     for name, distribution in distributions(spec).items():

@@ -45,7 +45,8 @@ def draw_feasible(
     Raises:
         SpecError: none do beside the values that it has.
     """
-    trials = trial.study.get_trials(deepcopy=False)
+    is_asked_again = may_repeat(spec) or bool(spec.constraints_of("drawn"))
+    trials = trial.study.get_trials(deepcopy=False) if is_asked_again else []
     taken = Taken(spec, trials if may_repeat(spec) else [], trial.number)
 
     def is_free(draft: Mapping[str, Any]) -> bool:

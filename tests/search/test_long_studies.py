@@ -106,3 +106,14 @@ def test_each_configuration_of_steps_is_trained_once_however_optuna_spells_it(sa
     found = {(trial.params["dropout"], trial.params["batch_size"]) for trial in trials_of(study)}
     assert len(found) == 33
     assert {dropout for dropout, _ in found} == {round(0.05 * at, 2) for at in range(11)}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2"])
+def test_steps_beside_a_range_without_an_end_are_spelt_as_the_file_does_too(sampler: str) -> None:
+    space = SPACE | {"dropout": {"low": 0.0, "high": 0.5, "step": 0.05}}
+    spec = search(sampler, space=space, trials=30, confirm=False)
+    study = optuna.create_study(direction="maximize")
+    for number in range(30):
+        study.tell(number, -distance(drawn_of(claimed(study, spec))))
+    found = {trial.params["dropout"] for trial in trials_of(study)}
+    assert found <= {round(0.05 * at, 2) for at in range(11)}
