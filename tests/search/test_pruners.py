@@ -9,7 +9,9 @@ import optuna
 import pytest
 
 from hpo.search import make_pruner, may_prune
+from hpo.search.pruners import PRUNERS as TABLE
 from hpo.spec import SearchSpec
+from hpo.spec.parts import PRUNER_KEYS
 
 PRUNERS: list[dict[str, Any]] = [
     {"name": "none"},
@@ -84,3 +86,7 @@ def test_medians_are_of_those_that_search(raced: bool):
     below = study.ask()
     below.report(0.55, 1)
     assert below.should_prune()
+
+
+def test_the_table_has_what_a_specification_may_name() -> None:
+    assert TABLE.keys() == PRUNER_KEYS.keys()
