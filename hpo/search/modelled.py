@@ -144,15 +144,16 @@ class ModelSampler(PointSampler):
 
 
 def _scores(values: Floats) -> Floats:
-    """Normal scores of values by their ranks; NaN and infinities are the worst.
+    """Normal scores of values by their ranks, of mean 0 and deviation 1; NaN and infinities are the worst.
 
     >>> _scores(np.array([0.1, 0.9, -np.inf])).round(2).tolist()
-    [0.0, 0.97, -0.97]
+    [0.0, 1.22, -1.22]
     """
     from scipy.stats import norm, rankdata
 
     finite = np.where(np.isfinite(values), values, -np.inf)
-    return np.asarray(norm.ppf((rankdata(finite) - 0.5) / len(values)), np.float64)
+    found = np.asarray(norm.ppf((rankdata(finite) - 0.5) / len(values)), np.float64)
+    return np.asarray((found - found.mean()) / (float(found.std()) or 1.0))
 
 
 def _kept(scores: Floats, most: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
