@@ -12,7 +12,6 @@ from hpo.search.distributions import (
     distributions,
     drawn_of,
     hyperparameters_of,
-    is_drawn,
     suggest,
 )
 from hpo.search.dominance import RUNGS_ATTRIBUTE
@@ -20,7 +19,7 @@ from hpo.search.earlier import best_of
 from hpo.search.earlier import rows as earlier_rows
 from hpo.search.earlier import values_in as earlier_values
 from hpo.search.encoding import decode, encode
-from hpo.search.feasible import may_repeat
+from hpo.search.feasible import is_drawn, may_repeat
 from hpo.search.front import dominates, hypervolume, losses_of, on_front, reference_of, volumes
 from hpo.search.limits import Room, room
 from hpo.search.marks import START_ATTRIBUTE, confirms, is_valued

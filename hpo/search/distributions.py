@@ -42,12 +42,6 @@ def drawn_of(trial: FrozenTrial | optuna.trial.Trial) -> dict[str, Any]:
     return {name: decode(value) for name, value in trial.params.items()}
 
 
-def is_drawn(spec: SearchSpec, params: Mapping[str, Any]) -> bool:
-    """Whether stored parameters have a value of all that is active with them."""
-    found = {name: decode(value) for name, value in params.items()}
-    return all(name in found for name, one in spec.drawn.items() if is_active(one, found))
-
-
 def distributions(spec: SearchSpec) -> dict[str, BaseDistribution]:
     """All that is drawn as Optuna's distributions, parents before what depends on them."""
     return {name: _distribution(dimension) for name, dimension in spec.drawn.items()}

@@ -45,6 +45,9 @@ def draw_feasible(
     Raises:
         SpecError: none do beside the values that it has.
     """
+    had = {name: decode(value) for name, value in _given(trial).items()}
+    if is_drawn(spec, _given(trial)) and spec.allows(spec.active(had)):
+        return  # a run of a race, one that was taken over, or one that somebody has enqueued
     is_asked_again = may_repeat(spec) or bool(spec.constraints_of("drawn"))
     trials = trial.study.get_trials(deepcopy=False) if is_asked_again else []
     taken = Taken(spec, trials if may_repeat(spec) else [], trial.number)
@@ -52,15 +55,10 @@ def draw_feasible(
     def is_free(draft: Mapping[str, Any]) -> bool:
         return {name: encode(value) for name, value in draft.items()} not in taken
 
-    had = {name: decode(value) for name, value in _given(trial).items()}
     draft: dict[str, Any] = {}
     for _ in range(max(1, min(DRAFTS, DRAFTS_BY_TRIALS // (len(trials) + 1)))):
         draft = _draft(trial, spec, distributions, had)
-        if not spec.allows(draft):
-            continue
-        if draft.keys() <= had.keys():
-            return  # somebody has enqueued all of it
-        if is_free(draft):
+        if spec.allows(draft) and is_free(draft):
             break
     else:
         generator = random.Random(f"{spec.sampler.seed} {trial.number}")
@@ -73,6 +71,12 @@ def draw_feasible(
     # As what a sampler draws all at once: it is stored by the calls that store everything else.
     trial.relative_search_space = {name: distributions[name] for name in draft}
     trial._relative_params = {name: encode(value) for name, value in draft.items()}
+
+
+def is_drawn(spec: SearchSpec, params: Mapping[str, Any]) -> bool:
+    """Whether stored parameters have a value of all that is active with them."""
+    found = {name: decode(value) for name, value in params.items()}
+    return all(name in found for name, one in spec.drawn.items() if is_active(one, found))
 
 
 def may_repeat(spec: SearchSpec) -> bool:

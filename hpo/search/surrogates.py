@@ -44,7 +44,7 @@ class GaussianProcess:
     best and some others, and were it the mean of those, it would go wherever these others are not.
     """
 
-    # Twice as fast as with 120, whose gradients no longer lie in a core's cache.
+    # To learn from 120 took up to twice as long.
     most = 100
 
     def fit(self, columns: Floats, values: Floats, seed: int) -> None:

@@ -117,3 +117,20 @@ def test_steps_beside_a_range_without_an_end_are_spelt_as_the_file_does_too(samp
         study.tell(number, -distance(drawn_of(claimed(study, spec))))
     found = {trial.params["dropout"] for trial in trials_of(study)}
     assert found <= {round(0.05 * at, 2) for at in range(11)}
+
+
+@pytest.mark.parametrize("space", [SPACE, {"dropout": [0.1, 0.2, 0.3]}], ids=["endless", "finite"])
+def test_a_trial_that_has_all_its_values_asks_no_sampler(space: dict[str, Any]) -> None:
+    """A run of a race, or one whose worker was lost: a decision for nothing takes a tenth of a second."""
+    spec = search("gp", space=space, trials=3)
+    study = optuna.create_study(direction="maximize", sampler=Unasked())
+    values = {"learning_rate": 0.01, "dropout": 0.2}
+    study.enqueue_trial({name: values[name] for name in space})
+    trial = study.ask()
+    suggest(trial, spec)
+    assert trial.params == {name: values[name] for name in space}
+
+
+class Unasked(optuna.samplers.RandomSampler):
+    def sample_relative(self, *_: Any) -> dict[str, Any]:
+        raise AssertionError("it was asked")

@@ -57,12 +57,17 @@ class Cell:
     way: Way
     workers: int
     repeats: int
+    trainings: int
 
 
 def main() -> None:
     """Measure what is asked for, and print."""
     arguments = _arguments()
-    print(json.dumps({"n": arguments.repeats, "trainings": TRAININGS, **machine("optuna", "scikit-learn")}))
+    print(
+        json.dumps(
+            {"n": arguments.repeats, "trainings": arguments.trainings, **machine("optuna", "scikit-learn")}
+        )
+    )
     columns = [(way, workers) for way in arguments.ways for workers in arguments.workers]
     print(f"{'':18}" + "".join(f"{f'{way}, {workers} w.':>18}" for way, workers in columns), flush=True)
     with ProcessPoolExecutor(arguments.processes) as pool:
@@ -72,7 +77,7 @@ def main() -> None:
             print(f"{place}:", flush=True)
             for contender in arguments.contenders:
                 cells = [
-                    Cell(contender, problem, way, workers, arguments.repeats)
+                    Cell(contender, problem, way, workers, arguments.repeats, arguments.trainings)
                     for way, workers in columns
                     for problem in problems
                 ]
@@ -97,7 +102,7 @@ def _runs(cell: Cell) -> list[float] | str:
             return [
                 regret_of(
                     cell.contender,
-                    Task(_problem(cell.problem), cell.way, TRAININGS, cell.workers, seed),
+                    Task(_problem(cell.problem), cell.way, cell.trainings, cell.workers, seed),
                     Path(folder),
                 )
                 for seed in range(cell.repeats)
@@ -168,6 +173,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tables", nargs="+", choices=tables(), default=tables(), metavar="NAME")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 8], help="Workers at once.")
+    parser.add_argument("--trainings", type=int, default=TRAININGS, help="Trainings of a search.")
     parser.add_argument("--processes", type=int, default=1, help="Processes that measure.")
     parser.add_argument("--only", choices=("tables", CONDITIONAL, "decisions"), help="Nothing else.")
     return parser.parse_args()
